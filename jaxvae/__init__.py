@@ -1,0 +1,69 @@
+"""Variational autoencoders in JAX, with a Normal or a Dirichlet latent, as pure functions."""
+
+from jaxvae import datasets, objectives
+from jaxvae._version import __version__
+from jaxvae.datasets import Batch, Dataset
+from jaxvae.distributions import (
+    kl_dirichlet,
+    kl_normal,
+    log_gamma_grad,
+    sample_dirichlet,
+    sample_log_gamma,
+    sample_normal,
+)
+from jaxvae.evaluation import Evaluation, accuracy, encode_mean, evaluate
+from jaxvae.models import (
+    VAE,
+    DirichletPrior,
+    dirichlet_vae,
+    label_prior,
+    normal_vae,
+    symmetric_prior,
+)
+from jaxvae.networks import (
+    Network,
+    dense_dirichlet_network,
+    dense_normal_network,
+    flax_network,
+)
+from jaxvae.objectives import LossTerms
+from jaxvae.steps import Metrics, TrainState, init_state, make_train_epoch, make_train_step
+from jaxvae.training import EpochRecord, History, NonFiniteStepError, fit
+
+__all__ = [
+    "VAE",
+    "Batch",
+    "Dataset",
+    "DirichletPrior",
+    "EpochRecord",
+    "Evaluation",
+    "History",
+    "LossTerms",
+    "Metrics",
+    "Network",
+    "NonFiniteStepError",
+    "TrainState",
+    "__version__",
+    "accuracy",
+    "datasets",
+    "dense_dirichlet_network",
+    "dense_normal_network",
+    "dirichlet_vae",
+    "encode_mean",
+    "evaluate",
+    "fit",
+    "flax_network",
+    "init_state",
+    "kl_dirichlet",
+    "kl_normal",
+    "label_prior",
+    "log_gamma_grad",
+    "make_train_epoch",
+    "make_train_step",
+    "normal_vae",
+    "objectives",
+    "sample_dirichlet",
+    "sample_log_gamma",
+    "sample_normal",
+    "symmetric_prior",
+]

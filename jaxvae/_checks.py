@@ -1,0 +1,132 @@
+"""Checks of arguments, made on the host before anything is traced or compiled.
+
+Every error names the argument, says what is allowed, and shows the value it got.
+"""
+
+import math
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def positive_int(name: str, value: Any, *, minimum: int = 1) -> int:
+    """Return `value` as an int, or raise if it is no integer of at least `minimum`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {_show(value)}") from None
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be an integer, got {_show(value)}")
+    if number < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {number}")
+    return number
+
+
+def positive_float(name: str, value: Any, *, zero: bool = False) -> float:
+    """Return `value` as a finite float above zero (or at zero, where `zero` is True)."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {_show(value)}") from None
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        allowed = "finite and at least 0" if zero else "finite and above 0"
+        raise ValueError(f"{name} must be {allowed}, got {number}")
+    return number
+
+
+def one_of(name: str, value: Any, allowed: Iterable[str]) -> Any:
+    """Return `value` if it is one of the `allowed` names."""
+    names = list(allowed)
+    if not isinstance(value, str) or value not in names:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, names))}, got {_show(value)}")
+    return value
+
+
+def function(name: str, value: Any) -> Any:
+    """Return `value` if it can be called."""
+    if not callable(value):
+        raise TypeError(f"{name} must be a function, got {_show(value)}")
+    return value
+
+
+def typed_key(name: str, key: Any) -> None:
+    """Raise unless `key` is one typed key, as `jax.random.key` makes it."""
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        raise TypeError(f"{name} must be a typed key from jax.random.key(seed), got {_show(key)}")
+    if key.shape != ():
+        raise ValueError(f"{name} must be one key, got an array of keys of shape {key.shape}")
+
+
+def floating(name: str, value: Any) -> jax.Array:
+    """Return `value` as a floating array; Python numbers and integer arrays become float."""
+    array = jnp.asarray(value)
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        return array
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    return array.astype(float)
+
+
+def finite_array(name: str, value: Any, *, positive: bool = False) -> None:
+    """Raise if a concrete array holds NaN, an infinity or, with `positive`, a value <= 0.
+
+    Values inside compiled code are not known yet and pass unseen.
+    """
+    if isinstance(value, jax.core.Tracer):
+        return
+    array = np.asarray(value)
+    bad = ~np.isfinite(array)
+    if positive:
+        bad |= array <= 0
+    if bad.any():
+        place = tuple(int(i) for i in np.argwhere(bad)[0])
+        allowed = "finite and above 0" if positive else "finite"
+        where = f" at index {place}" if place else ""
+        raise ValueError(f"{name} must be {allowed}, got {array[place]}{where}")
+
+
+def data_array(name: str, value: Any) -> np.ndarray:
+    """Return examples as a float32 NumPy array [N, D], or raise what is wrong with them."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array [N, D], got rows that differ: {error}") from None
+    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    if array.ndim != 2:
+        raise ValueError(f"{name} must have the shape [N, D] (rank 2), got {array.shape}")
+    if 0 in array.shape:
+        raise ValueError(f"{name} must not be empty, got the shape {array.shape}")
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, refused just below
+        array = array.astype(np.float32)
+    finite_array(name, array)
+    return array
+
+
+def label_array(name: str, value: Any, examples: int, categories: int | None = None) -> np.ndarray:
+    """Return labels as an int32 NumPy array [N] in [0, categories), or raise what is wrong."""
+    array = np.asarray(value)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have the shape [N] (rank 1), got {array.shape}")
+    if len(array) != examples:
+        raise ValueError(f"{name} must have one label for each of {examples} examples, got {len(array)}")
+    top = np.iinfo(np.int32).max if categories is None else categories - 1
+    bad = (array < 0) | (array > top)
+    if bad.any():
+        place = int(np.argmax(bad))
+        allowed = "at least 0" if categories is None else f"from 0 to {top}"
+        raise ValueError(f"{name} must be {allowed}, got {array[place]} at index {place}")
+    return array.astype(np.int32)
+
+
+def _show(value: Any) -> str:
+    """A short repr, so that a large array does not become the error message."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,284 @@
+"""Load and check data: the embedded digits, MNIST, or a user's own arrays and files."""
+
+import gzip
+import hashlib
+import math
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxvae import _checks
+
+
+class Batch(NamedTuple):
+    """One batch of examples, as a loss takes it.
+
+    Attributes:
+      x: examples [B, D].
+      y: integer labels [B], or None.
+      weight: weights [B]; 0 marks padding. None weighs all alike.
+      position: each example's place in the global batch [B], which keys its noise, so that a
+        batch split over devices gets the noise it gets on one. None means 0 ... B-1.
+    """
+
+    x: jax.Array
+    y: jax.Array | None = None
+    weight: jax.Array | None = None
+    position: jax.Array | None = None
+
+
+class Dataset(NamedTuple):
+    """Checked arrays, split into train and test.
+
+    Attributes:
+      name: what the data are.
+      x_train, x_test: examples, float32 [N, D].
+      y_train, y_test: labels, int32 [N], or None.
+      image_shape: (height, width) where an example is an image, else None.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray | None
+    x_test: np.ndarray
+    y_test: np.ndarray | None
+    image_shape: tuple[int, int] | None
+
+    @property
+    def categories(self) -> int | None:
+        """The number of classes: the largest label plus one; None without labels."""
+        if self.y_train is None or self.y_test is None:
+            return None
+        return int(max(self.y_train.max(), self.y_test.max())) + 1
+
+
+def from_arrays(
+    x: Any,
+    y: Any = None,
+    *,
+    x_test: Any = None,
+    y_test: Any = None,
+    name: str = "arrays",
+) -> Dataset:
+    """Make a data set of a user's arrays.
+
+    Args:
+      x: examples [N, D], or images [N, H, W].
+      y: integer labels [N], or None.
+      x_test: held-out examples of the same shape. None sets every tenth example aside.
+      y_test: their labels; needed where `y` and `x_test` are given.
+      name: what to call the data.
+
+    Returns:
+      The data set.
+
+    Raises:
+      ValueError, TypeError: if an array is empty, not finite, of the wrong rank or dtype, or
+        its length differs from its labels'.
+
+    Example:
+      >>> data = from_arrays(np.zeros((20, 4, 4)), np.zeros(20, int))
+      >>> data.x_train.shape, data.x_test.shape, data.image_shape
+      ((18, 16), (2, 16), (4, 4))
+    """
+    x, image_shape = _flat_examples("x", x)
+    y = None if y is None else _checks.label_array("y", y, len(x))
+    if x_test is None:
+        if y_test is not None:
+            raise ValueError("y_test must come with x_test, got y_test alone")
+        if len(x) < 2:
+            raise ValueError(f"x must have at least 2 examples to hold one out, got {len(x)}")
+        held_out = np.arange(len(x)) % 10 == min(9, len(x) - 1)
+        x, x_test = x[~held_out], x[held_out]
+        if y is not None:
+            y, y_test = y[~held_out], y[held_out]
+    else:
+        x_test, test_shape = _flat_examples("x_test", x_test)
+        if (x_test.shape[1], test_shape) != (x.shape[1], image_shape):
+            raise ValueError(
+                f"x_test must hold examples like those of x, {image_shape or x.shape[1:]}, "
+                f"got {test_shape or x_test.shape[1:]}"
+            )
+        if (y is None) != (y_test is None):
+            raise ValueError("y and y_test must both be given, or neither; got one of them")
+        if y_test is not None:
+            y_test = _checks.label_array("y_test", y_test, len(x_test))
+    return Dataset(name, x, y, x_test, y_test, image_shape)
+
+
+def load_digits() -> Dataset:
+    """scikit-learn's handwritten digits: 1,797 images of 8x8, divided by 16 into [0, 1].
+
+    Nothing is downloaded. A fifth of each class is held out, the same every time.
+
+    Returns:
+      1,437 training and 360 test examples of 64 pixels, with labels 0 ... 9.
+    """
+    from sklearn.datasets import load_digits as sklearn_digits
+    from sklearn.model_selection import train_test_split
+
+    x, y = sklearn_digits(return_X_y=True)
+    x_train, x_test, y_train, y_test = train_test_split(
+        x / 16, y, test_size=0.2, random_state=0, stratify=y
+    )
+    data = from_arrays(x_train, y_train, x_test=x_test, y_test=y_test, name="digits")
+    return data._replace(image_shape=(8, 8))
+
+
+MNIST_FILES = {
+    "x_train": "train-images-idx3-ubyte.gz",
+    "y_train": "train-labels-idx1-ubyte.gz",
+    "x_test": "t10k-images-idx3-ubyte.gz",
+    "y_test": "t10k-labels-idx1-ubyte.gz",
+}
+# Of the bytes of each array: the same whether they came as IDX files or through OpenML.
+MNIST_SHA256 = {
+    "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+    "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+    "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+    "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+}
+
+
+def load_mnist(data_dir: str | os.PathLike | None = None) -> Dataset:
+    """MNIST: 70,000 images of 28x28, divided by 256 into [0, 1), as the original did.
+
+    Args:
+      data_dir: a folder with the four IDX `.gz` files; the environment variable `JAXVAE_DATA`
+        where None. Where that is not set either, the data are downloaded once through
+        scikit-learn's OpenML client, which keeps them in its own cache.
+
+    Returns:
+      60,000 training and 10,000 test examples of 784 pixels, with labels 0 ... 9.
+
+    Raises:
+      FileNotFoundError: if the folder lacks one of the files.
+      ValueError: if a file is damaged or the arrays are not MNIST's, by their SHA-256.
+      OSError: if the download fails.
+    """
+    data_dir = data_dir or os.environ.get("JAXVAE_DATA") or None
+    arrays = _mnist_openml() if data_dir is None else _mnist_folder(Path(data_dir))
+    for name, array in arrays.items():
+        digest = hashlib.sha256(array.tobytes()).hexdigest()
+        if digest != MNIST_SHA256[name]:
+            raise ValueError(
+                f"MNIST's {name} must have the SHA-256 {MNIST_SHA256[name]}, got {digest}: "
+                f"the data from {data_dir or 'OpenML'} were altered or are another data set"
+            )
+    data = from_arrays(
+        arrays["x_train"] / np.float32(256),
+        arrays["y_train"],
+        x_test=arrays["x_test"] / np.float32(256),
+        y_test=arrays["y_test"],
+        name="mnist",
+    )
+    return data._replace(image_shape=(28, 28))
+
+
+def load_file(path: str | os.PathLike) -> Dataset:
+    """A user's own `.npy` or `.npz` file. Pickled objects inside are refused.
+
+    Args:
+      path: an `.npy` with examples, or an `.npz` with `x` and, if wanted, `y`, `x_test`,
+        `y_test`; shapes as in `from_arrays`.
+
+    Returns:
+      The data set, named as the file.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError, TypeError: if it cannot be read, or for what `from_arrays` refuses.
+    """
+    path = Path(path)
+    if path.suffix not in (".npy", ".npz"):
+        raise ValueError(f"path must end in .npy or .npz, got {path}")
+    if not path.is_file():
+        raise FileNotFoundError(f"path must name an existing file, got {path}")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        arrays = dict(loaded) if path.suffix == ".npz" else {"x": loaded}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"path must name a readable {path.suffix} file, {path}: {error}") from None
+    allowed = {"x", "y", "x_test", "y_test"}
+    if "x" not in arrays or set(arrays) - allowed:
+        raise ValueError(
+            f"{path} must hold x and, if wanted, y, x_test, y_test; got {sorted(arrays)}"
+        )
+    return from_arrays(**arrays, name=path.stem)
+
+
+def read_idx(path: str | os.PathLike) -> np.ndarray:
+    """Read a gzipped IDX file of unsigned bytes.
+
+    Args:
+      path: the file. Its header is `0 0 8 rank`, then each dimension as a big-endian uint32.
+
+    Returns:
+      The array, uint8, of rank 1 to 4.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if the header is not IDX's, or the length is not what the header says.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"path must name an existing file, got {path}")
+    try:
+        with gzip.open(path) as file:
+            magic = file.read(4)
+            if len(magic) != 4 or magic[:3] != b"\0\0\x08" or not 1 <= magic[3] <= 4:
+                raise ValueError(f"its header must be 00 00 08 and a rank of 1 to 4, got {magic!r}")
+            rank = magic[3]
+            header = file.read(4 * rank)
+            if len(header) != 4 * rank:
+                raise ValueError(f"its header must have {rank} dimensions, but it ends early")
+            shape = tuple(int(n) for n in np.frombuffer(header, ">u4"))
+            size = math.prod(shape)
+            content = bytearray()
+            # In pieces: memory follows what the file really holds, not what its header claims.
+            while len(content) <= size and (piece := file.read(1 << 20)):
+                content += piece
+    except (gzip.BadGzipFile, EOFError, zlib.error, ValueError) as error:
+        raise ValueError(f"{path} is not a whole gzipped IDX file: {error}") from None
+    if len(content) != size:
+        found = f"more than {size}" if len(content) > size else len(content)
+        raise ValueError(f"{path} must hold {size} bytes for its shape {shape}, got {found}")
+    return np.frombuffer(bytes(content), np.uint8).reshape(shape)
+
+
+def _mnist_folder(folder: Path) -> dict[str, np.ndarray]:
+    missing = [file for file in MNIST_FILES.values() if not (folder / file).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"data_dir must hold MNIST's four files; {folder} lacks {', '.join(missing)}"
+        )
+    return {name: read_idx(folder / file) for name, file in MNIST_FILES.items()}
+
+
+def _mnist_openml() -> dict[str, np.ndarray]:
+    from sklearn.datasets import fetch_openml
+
+    try:
+        x, y = fetch_openml("mnist_784", version=1, return_X_y=True, as_frame=False, parser="liac-arff")
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"MNIST could not be downloaded from OpenML ({error}); give a folder with its four IDX "
+            "files by --data-dir or the environment variable JAXVAE_DATA"
+        ) from error
+    x, y = x.astype(np.uint8), y.astype(np.uint8)
+    return {"x_train": x[:60000], "y_train": y[:60000], "x_test": x[60000:], "y_test": y[60000:]}
+
+
+def _flat_examples(name: str, value: Any) -> tuple[np.ndarray, tuple[int, int] | None]:
+    """Examples as [N, D], and the image shape where they came as images [N, H, W]."""
+    array = np.asarray(value)
+    if array.ndim == 3 and array.size:
+        return _checks.data_array(name, array.reshape(len(array), -1)), array.shape[1:]
+    if array.ndim not in (2, 3):
+        raise ValueError(f"{name} must have the shape [N, D] or [N, H, W], got {array.shape}")
+    return _checks.data_array(name, array), None

@@ -1,0 +1,196 @@
+"""Reparameterised draws and closed-form KL divergences of the Normal and the Dirichlet.
+
+Every draw takes its key first; every divergence is in nats, summed over the last axis.
+"""
+
+import functools
+from types import ModuleType
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import digamma, gammaln
+
+from jaxvae import _checks
+
+TFP_VERSION = "0.26.0.dev20261027"
+
+
+@functools.cache
+def tfp_distributions() -> ModuleType:
+    """TFP-on-JAX's distributions, imported at the first use.
+
+    Raises:
+      ImportError: if the installed TFP does not run on the installed JAX.
+    """
+    try:
+        from tensorflow_probability.substrates.jax import distributions as tfd
+
+        return tfd if tfd.ExpGamma else tfd  # the modules load lazily: touch one
+    except Exception as error:
+        raise ImportError(
+            f"jaxvae needs tfp-nightly=={TFP_VERSION} (the stable tensorflow-probability does not "
+            f"import on JAX {jax.__version__}); importing TFP gave {type(error).__name__}: {error}. "
+            "Run: pip uninstall -y tensorflow-probability tfp-nightly; "
+            f"pip install tfp-nightly=={TFP_VERSION}"
+        ) from error
+
+
+def sample_normal(key: jax.Array, loc: jax.Array, scale: jax.Array) -> jax.Array:
+    """Draw z = loc + scale * eps with eps ~ Normal(0, 1), differentiable in loc and scale.
+
+    Args:
+      key: one typed key.
+      loc: means [..., K].
+      scale: standard deviations [..., K], above zero.
+
+    Returns:
+      z [..., K]. The same bits as TFP's `Normal(loc, scale).sample(seed=key)`.
+
+    Raises:
+      ValueError: if a concrete loc is not finite, or a concrete scale not finite and positive.
+
+    Example:
+      >>> z = sample_normal(jax.random.key(0), jnp.zeros((3, 2)), jnp.ones((3, 2)))
+      >>> z.shape
+      (3, 2)
+
+    Source: Kingma and Welling, 2014, Auto-encoding variational Bayes.
+    """
+    _checks.typed_key("key", key)
+    loc, scale = _checks.floating("loc", loc), _checks.floating("scale", scale)
+    _checks.finite_array("loc", loc)
+    _checks.finite_array("scale", scale, positive=True)
+    shape = jnp.broadcast_shapes(loc.shape, scale.shape)
+    eps = jax.random.normal(key, shape, jnp.result_type(loc, scale))
+    return jnp.broadcast_to(loc, shape) + jnp.broadcast_to(scale, shape) * eps
+
+
+def kl_normal(loc: jax.Array, scale: jax.Array, *, prior_variance: float = 1.0) -> jax.Array:
+    """KL(Normal(loc, scale^2) || Normal(0, prior_variance)), in nats, summed over K.
+
+    With t = log(scale^2 / prior_variance), each component is
+    1/2 (loc^2 / prior_variance + exp(t) - 1 - t).
+
+    Args:
+      loc: means [..., K].
+      scale: standard deviations [..., K].
+      prior_variance: the prior's variance, one number above zero.
+
+    Returns:
+      The divergence [...], at least zero.
+
+    Raises:
+      ValueError: if prior_variance is not finite and positive, or a concrete scale is not.
+
+    Example:
+      >>> float(kl_normal(jnp.zeros(2), jnp.ones(2)))
+      0.0
+    """
+    prior_variance = _checks.positive_float("prior_variance", prior_variance)
+    loc, scale = _checks.floating("loc", loc), _checks.floating("scale", scale)
+    _checks.finite_array("loc", loc)
+    _checks.finite_array("scale", scale, positive=True)
+    t = 2 * jnp.log(scale) - jnp.log(prior_variance).astype(scale.dtype)
+    # expm1 keeps the digits that exp(t) - 1 - t loses near equality.
+    spread = jnp.maximum(jnp.expm1(t) - t, 0)
+    return 0.5 * jnp.sum(loc**2 / prior_variance + spread, axis=-1)
+
+
+def log_gamma_grad(concentration: jax.Array, log_x: jax.Array) -> jax.Array:
+    """The implicit derivative d log x / d concentration of a draw x ~ Gamma(concentration, 1).
+
+    It is the derivative of log x at a fixed quantile. As x -> 0 it tends to
+    (digamma(concentration + 1) - log x) / concentration, which is used where x underflows.
+
+    Args:
+      concentration: alpha [...], above zero.
+      log_x: log of the draw [...].
+
+    Returns:
+      d log x / d alpha [...].
+
+    Source: Figurnov, Mohamed and Mnih, 2018, Implicit reparameterization gradients.
+    """
+    tiny = log_x < jnp.log(jnp.finfo(log_x.dtype).eps) - 1
+    x = jnp.exp(jnp.where(tiny, 0, log_x))
+    regular = jax.lax.random_gamma_grad(concentration, x) / x
+    limit = (digamma(concentration + 1) - log_x) / concentration
+    return jnp.where(tiny, limit, regular)
+
+
+def sample_log_gamma(key: jax.Array, concentration: jax.Array) -> jax.Array:
+    """Draw log x with x ~ Gamma(concentration, 1), differentiable in the concentration.
+
+    Args:
+      key: one typed key.
+      concentration: alpha [...], above zero. Inside compiled code an element that is NaN,
+        infinite or not above zero gives NaN for that element alone.
+
+    Returns:
+      log x [...]. Finite even where x itself underflows.
+
+    Raises:
+      ValueError: if a concrete concentration is not finite and positive.
+
+    Example:
+      >>> bool(jnp.isfinite(sample_log_gamma(jax.random.key(0), jnp.array([1e-6, 1.0]))).all())
+      True
+    """
+    _checks.typed_key("key", key)
+    concentration = _checks.floating("concentration", concentration)
+    _checks.finite_array("concentration", concentration, positive=True)
+    valid = (concentration > 0) & (concentration < jnp.inf)
+    # TFP's rejection loop never ends on an infinite or NaN concentration.
+    draw = _tfp_log_gamma(key, jnp.where(valid, concentration, 1))
+    return jnp.where(valid, draw, jnp.nan)
+
+
+@jax.custom_jvp
+def _tfp_log_gamma(key: jax.Array, concentration: jax.Array) -> jax.Array:
+    # TFP relies on implicit promotion, which a caller may have forbidden.
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        rate = jnp.ones((), concentration.dtype)
+        return tfp_distributions().ExpGamma(concentration, rate).sample(seed=key)
+
+
+@_tfp_log_gamma.defjvp
+def _tfp_log_gamma_jvp(primals, tangents):
+    key, concentration = primals
+    log_x = _tfp_log_gamma(key, concentration)
+    return log_x, log_gamma_grad(concentration, log_x) * tangents[1]
+
+
+def sample_dirichlet(key: jax.Array, concentration: jax.Array) -> jax.Array:
+    """Draw z ~ Dirichlet(concentration), differentiable in the concentration.
+
+    z is the softmax of log-gamma draws: independent gammas divided by their sum, without
+    the underflow that makes z = 0/0 at small concentrations.
+
+    Args:
+      key: one typed key.
+      concentration: alpha [..., K], above zero.
+
+    Returns:
+      z [..., K], each row summing to one.
+
+    Raises:
+      ValueError: if a concrete concentration is not finite and positive, or has no axis.
+
+    Example:
+      >>> z = sample_dirichlet(jax.random.key(0), jnp.ones((4, 10)))
+      >>> bool(jnp.allclose(z.sum(axis=-1), 1))
+      True
+
+    Source: Figurnov, Mohamed and Mnih, 2018, Implicit reparameterization gradients.
+    """
+    if jnp.ndim(concentration) == 0:
+        raise ValueError("concentration must have at least one axis [..., K], got a scalar")
+    return jax.nn.softmax(sample_log_gamma(key, concentration), axis=-1)
+
+
+def kl_dirichlet(concentration: jax.Array, prior_concentration: jax.Array) -> jax.Array:
+    """KL(Dirichlet(concentration) || Dirichlet(prior_concentration)), in nats."""
+    a, b = concentration, prior_concentration
+    a0, b0 = jnp.sum(a, axis=-1, keepdims=True), jnp.sum(b, axis=-1, keepdims=True)
+    terms = gammaln(b) - gammaln(a) + (a - b) * (digamma(a) - digamma(a0))
+    return (gammaln(a0) - gammaln(b0))[..., 0] + jnp.sum(terms, axis=-1)

@@ -1,0 +1,124 @@
+"""Metrics of a trained model."""
+
+import functools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvae import _checks
+from jaxvae.datasets import Batch
+from jaxvae.models import VAE
+from jaxvae.networks import Params
+
+
+class Evaluation(NamedTuple):
+    """Means over a data set.
+
+    Attributes:
+      loss: the model's loss, from one draw of z an example.
+      reconstruction: its reconstruction term.
+      kl: its KL term, before its weight.
+    """
+
+    loss: float
+    reconstruction: float
+    kl: float
+
+
+def evaluate(
+    key: jax.Array, vae: VAE, params: Params, x: Any, y: Any = None, *, batch_size: int = 1024
+) -> Evaluation:
+    """The loss and its terms over a data set.
+
+    Args:
+      key: one typed key; it draws z.
+      vae: the model.
+      params: its parameters.
+      x: examples [N, D].
+      y: integer labels [N] where the model's prior needs them.
+      batch_size: examples a compiled call; the result depends on it by rounding alone.
+
+    Returns:
+      The means over all examples, in the units of the model's objective (nats for the ELBO).
+
+    Raises:
+      ValueError, TypeError: if the data do not fit the model; the argument is named.
+    """
+    _checks.typed_key("key", key)
+    x = _checks.data_array("x", x)
+    y = None if y is None else _checks.label_array("y", y, len(x))
+    vae.check_data(params, x, y)
+    totals = np.zeros(3)
+    for batch in _batches(x, y, batch_size):
+        totals += np.asarray(_loss_totals(vae, params, key, batch), np.float64)
+    return Evaluation(*(totals / len(x)).tolist())
+
+
+def encode_mean(vae: VAE, params: Params, x: Any, *, batch_size: int = 1024) -> np.ndarray:
+    """The posterior mean of z for each example.
+
+    Args:
+      vae: the model.
+      params: its parameters.
+      x: examples [N, D].
+      batch_size: examples a compiled call.
+
+    Returns:
+      [N, K]: loc for a Normal latent, concentration / sum(concentration) for a Dirichlet one.
+
+    Raises:
+      ValueError, TypeError: if x is not an array [N, D] of finite numbers.
+    """
+    x = _checks.data_array("x", x)
+    means = [_posterior_mean(vae, params, batch.x) for batch in _batches(x, None, batch_size)]
+    return np.concatenate([np.asarray(mean) for mean in means])[: len(x)]
+
+
+def accuracy(vae: VAE, params: Params, x: Any, y: Any, *, batch_size: int = 1024) -> float:
+    """The share of examples whose most probable category is their label.
+
+    Args:
+      vae: a model with a Dirichlet latent whose prior is made from labels. With another prior
+        the numbering of the categories is arbitrary.
+      params: its parameters.
+      x: examples [N, D].
+      y: integer labels [N].
+      batch_size: examples a compiled call.
+
+    Returns:
+      A number in [0, 1].
+
+    Raises:
+      ValueError, TypeError: if x or y cannot be used; the argument is named.
+    """
+    z = encode_mean(vae, params, x, batch_size=batch_size)
+    y = _checks.label_array("y", y, len(z), categories=z.shape[1])
+    return float(np.mean(z.argmax(axis=1) == y))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _loss_totals(vae: VAE, params: Params, key: jax.Array, batch: Batch) -> jax.Array:
+    loss, terms = vae.loss(params, key, batch)
+    totals = [loss * jnp.sum(batch.weight), *(jnp.vdot(term, batch.weight) for term in terms)]
+    return jnp.stack(totals)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _posterior_mean(vae: VAE, params: Params, x: jax.Array) -> jax.Array:
+    posterior = vae.encode(params, x)
+    if isinstance(posterior, tuple):
+        return posterior[0]
+    return posterior / jnp.sum(posterior, axis=-1, keepdims=True)
+
+
+def _batches(x: np.ndarray, y: np.ndarray | None, batch_size: int) -> Iterator[Batch]:
+    """All examples in order, the last batch padded to the size of the others by weight 0."""
+    batch_size = min(_checks.positive_int("batch_size", batch_size), len(x))
+    for start in range(0, len(x), batch_size):
+        position = np.arange(start, start + batch_size)
+        index = np.minimum(position, len(x) - 1)
+        weight = (position < len(x)).astype(np.float32)
+        yield Batch(x[index], None if y is None else y[index], weight, position)

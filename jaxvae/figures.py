@@ -1,0 +1,213 @@
+"""The pictures. Each function takes arrays and returns a Matplotlib figure; none touches pyplot."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+ImageShape = tuple[int, int] | None
+
+
+def latent_scatter(z: Any, y: Any = None, *, title: str = "Latent space") -> Figure:
+    """Examples in the latent space, coloured by label.
+
+    Args:
+      z: posterior means [N, K]. K = 2 is drawn as it is. Rows that lie on a simplex are drawn in
+        a regular polygon with a corner for each category; of any other z, the first two axes.
+      y: integer labels [N], or None.
+      title: of the figure.
+
+    Returns:
+      The figure.
+    """
+    z = np.asarray(z, np.float64)
+    simplex = z.shape[1] > 2 and bool(np.allclose(z.sum(axis=1), 1, atol=1e-3) and z.min() >= 0)
+    figure = Figure(figsize=(8, 7), layout="constrained")
+    ax = figure.add_subplot(title=title)
+    if simplex:
+        corners = _polygon(z.shape[1])
+        closed = np.vstack([corners, corners[:1]])
+        ax.plot(*closed.T, color="0.6", linewidth=1, zorder=0)
+        for category, corner in enumerate(corners):
+            ax.annotate(str(category), 1.09 * corner, ha="center", va="center", color="0.3", size=12)
+        z = z @ corners
+        ax.set(xlabel="simplex, projected: each corner is one category", xticks=[], yticks=[])
+        ax.set_aspect("equal")
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+    elif z.shape[1] == 1:
+        z = np.column_stack([z[:, 0], np.zeros(len(z))])
+        ax.set(xlabel="$z_0$", yticks=[])
+    else:
+        ax.set(xlabel="$z_0$", ylabel="$z_1$")
+    size = float(np.clip(4000 / len(z), 2, 16))
+    if y is None:
+        ax.scatter(*z[:, :2].T, s=size, linewidths=0, alpha=0.6)
+        return figure
+    y = np.asarray(y)
+    labels = np.unique(y)
+    colours = mpl.colormaps["tab10" if len(labels) <= 10 else "turbo"]
+    for i, label in enumerate(labels):
+        colour = colours(i if len(labels) <= 10 else i / (len(labels) - 1))
+        points = z[y == label, :2]
+        ax.scatter(*points.T, s=size, color=colour, linewidths=0, alpha=0.6, label=str(label))
+        if not simplex:
+            box = {"boxstyle": "circle,pad=0.2", "fc": "white", "ec": colour, "alpha": 0.85}
+            ax.annotate(str(label), np.median(points, axis=0), ha="center", va="center", bbox=box)
+    figure.legend(title="label", loc="outside right upper", markerscale=16 / size**0.5 / 2)
+    return figure
+
+
+def image_grid(
+    images: Any, image_shape: ImageShape, *, columns: int, title: str, names: Sequence[str] = ()
+) -> Figure:
+    """Images in rows, on one grey scale from 0 to 1. Examples that are no images become curves.
+
+    Args:
+      images: examples [N, D].
+      image_shape: (height, width), or None where an example is no image.
+      columns: images a row.
+      title: of the figure.
+      names: a caption for each image, or none.
+
+    Returns:
+      The figure.
+    """
+    images = np.asarray(images, np.float64)
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    side = float(np.clip(12 / columns, 0.35, 1.6))
+    height = rows * (side + (0.25 if names else 0)) + 0.6
+    figure = Figure(figsize=(max(columns * side, 4), height), layout="constrained")
+    figure.suptitle(title)
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)  # type: ignore[union-attr]
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes:
+        ax.set_axis_off()
+    for i, image in enumerate(images):
+        _draw(axes[i], image, image_shape)
+        if names:
+            axes[i].set_title(names[i], fontsize=9, pad=2)
+    return figure
+
+
+def generated_mosaic(images: Any, image_shape: ImageShape, *, title: str, extent: Any = None) -> Figure:
+    """A square of generated images without gaps, as one picture.
+
+    Args:
+      images: examples [n * n, D], row by row from the top.
+      image_shape: (height, width), or None where an example is no image.
+      title: of the figure.
+      extent: (left, right, bottom, top) of a two-dimensional latent that the square spans, for
+        its axes; None where it has none.
+
+    Returns:
+      The figure.
+    """
+    images = np.asarray(images, np.float64)
+    n = round(len(images) ** 0.5)
+    if image_shape is None:
+        return image_grid(images, None, columns=n, title=title)
+    height, width = image_shape
+    mosaic = images.reshape(n, n, height, width).swapaxes(1, 2).reshape(n * height, n * width)
+    figure = Figure(figsize=(8, 8), layout="constrained")
+    ax = figure.add_subplot(title=title)
+    ax.imshow(mosaic, cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto")
+    ax.set_box_aspect(height / width)
+    if extent is None:
+        ax.set_axis_off()
+    else:
+        ax.set(xlabel="$z_0$", ylabel="$z_1$")
+    return figure
+
+
+def reconstructions(x: Any, x_decoded: Any, image_shape: ImageShape) -> Figure:
+    """Originals above their reconstructions.
+
+    Args:
+      x: examples [N, D].
+      x_decoded: their reconstructions [N, D].
+      image_shape: (height, width), or None where an example is no image.
+
+    Returns:
+      The figure.
+    """
+    x, x_decoded = np.asarray(x), np.asarray(x_decoded)
+    return image_grid(
+        np.concatenate([x, x_decoded]),
+        image_shape,
+        columns=len(x),
+        title="Originals (top) and their reconstructions (bottom)",
+    )
+
+
+def blend(images: Any, weights: Sequence[float], names: tuple[str, str], image_shape: ImageShape) -> Figure:
+    """What decodes from mixtures of two categories.
+
+    Args:
+      images: one decoded image for each weight [N, D].
+      weights: the share of the second category in each.
+      names: the two categories.
+      image_shape: (height, width), or None where an example is no image.
+
+    Returns:
+      The figure.
+    """
+    captions = [f"{1 - w:.0%} {names[0]}\n{w:.0%} {names[1]}" for w in weights]
+    title = f"A blend of categories {names[0]} and {names[1]}"
+    return image_grid(images, image_shape, columns=len(captions), title=title, names=captions)
+
+
+def loss_curves(epochs: Sequence[Any], *, unit: str = "nats") -> Figure:
+    """Loss and its terms against the epoch.
+
+    Args:
+      epochs: records with `epoch`, `loss`, `reconstruction` and `kl`, as `History.epochs`.
+      unit: what the loss is measured in.
+
+    Returns:
+      The figure.
+    """
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    panels = figure.subplots(1, 3)
+    number = [record.epoch + 1 for record in epochs]
+    for ax, term in zip(panels, ("loss", "reconstruction", "kl"), strict=True):
+        ax.plot(number, [getattr(record, term) for record in epochs], marker=".")
+        ax.set(xlabel="epoch", ylabel=unit, title="KL" if term == "kl" else term)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.grid(alpha=0.3)
+    return figure
+
+
+def lattice(z: Any, n: int = 30) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+    """A square lattice over the range of a two-dimensional latent.
+
+    Args:
+      z: points [N, 2].
+      n: points a side.
+
+    Returns:
+      [n * n, 2], row by row from the top left, and the extent (left, right, bottom, top) of the
+      cells around them.
+    """
+    (left, bottom), (right, top) = np.min(z, axis=0), np.max(z, axis=0)
+    across, down = np.meshgrid(np.linspace(left, right, n), np.linspace(top, bottom, n))
+    half = (right - left) / (n - 1) / 2, (top - bottom) / (n - 1) / 2
+    extent = (left - half[0], right + half[0], bottom - half[1], top + half[1])
+    return np.stack([across, down], axis=-1).reshape(-1, 2).astype(np.float32), extent
+
+
+def _polygon(corners: int) -> np.ndarray:
+    """The corners of a regular polygon, the first at the top, clockwise."""
+    angle = 2 * np.pi * np.arange(corners) / corners
+    return np.column_stack([np.sin(angle), np.cos(angle)])
+
+
+def _draw(ax: Axes, example: np.ndarray, image_shape: ImageShape) -> None:
+    if image_shape is None:
+        ax.plot(example, linewidth=1)
+    else:
+        ax.imshow(example.reshape(image_shape), cmap="gray", vmin=0, vmax=1)

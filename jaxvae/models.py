@@ -1,0 +1,293 @@
+"""A network, a latent and an objective bound into `VAE`, a tuple of pure functions."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvae import _checks, objectives
+from jaxvae.datasets import Batch
+from jaxvae.distributions import kl_dirichlet, kl_normal, sample_dirichlet, sample_normal
+from jaxvae.networks import Network, Params
+from jaxvae.objectives import LossTerms
+
+LIKELIHOODS = ("normal", "bernoulli")
+OBJECTIVES = ("elbo", "original")
+
+
+def accept_any_data(params: Params, x: np.ndarray, y: np.ndarray | None) -> None:
+    """The check of a VAE that has none."""
+
+
+class VAE(NamedTuple):
+    """A variational autoencoder as pure functions. No field holds parameters.
+
+    Attributes:
+      init: `init(key, x [B, D]) -> params`.
+      encode: `encode(params, x [B, D])` -> the posterior: `(loc, scale)`, each [B, K], or the
+        `concentration` [B, K] (not logits).
+      decode: `decode(params, z [..., K]) -> [..., D]`: the mean of x given z, in data space
+        (for a Bernoulli likelihood the probabilities, not the logits).
+      loss: `loss(params, key, batch) -> (scalar, LossTerms)`; the scalar is the weighted mean
+        over the batch of `reconstruction + kl_weight * kl`, from one draw of z an example.
+      sample_prior: `sample_prior(key, shape [..., K]) -> z [..., K]`.
+      check_data: `check_data(params, x, y)` raises, on the host, if the model cannot be trained
+        on these NumPy arrays; `params` may be abstract shapes. `fit` and `evaluate` call it.
+    """
+
+    init: Callable[[jax.Array, jax.Array], Params]
+    encode: Callable[[Params, jax.Array], Any]
+    decode: Callable[[Params, jax.Array], jax.Array]
+    loss: Callable[[Params, jax.Array, Batch], tuple[jax.Array, LossTerms]]
+    sample_prior: Callable[[jax.Array, tuple[int, ...]], jax.Array]
+    check_data: Callable[[Params, np.ndarray, np.ndarray | None], None] = accept_any_data
+
+
+class DirichletPrior(NamedTuple):
+    """A prior over the simplex.
+
+    Attributes:
+      concentration: `concentration(y [B] or None, categories) -> [B, K] or [K]`.
+      uses_labels: whether `concentration` needs y.
+    """
+
+    concentration: Callable[[jax.Array | None, int], jax.Array]
+    uses_labels: bool
+
+
+def label_prior(*, smoothness: float = 0.5, total_concentration: float = 8.0) -> DirichletPrior:
+    """The original's prior: most of the mass on the example's own label.
+
+    concentration = total_concentration * (one_hot(y) + smoothness) / (1 + K smoothness)
+
+    Args:
+      smoothness: what each category gets beside the label's 1, above zero.
+      total_concentration: the sum of the concentrations, above zero (the original calls it
+        `label_smoothing`).
+
+    Returns:
+      The prior. To sample from it without labels, a label is drawn first, each as likely.
+
+    Raises:
+      ValueError: if an argument is not finite and positive.
+
+    Example:
+      >>> label_prior().concentration(jnp.array([1]), 2)
+      Array([[2., 6.]], dtype=float32)
+    """
+    smoothness = _checks.positive_float("smoothness", smoothness)
+    total = _checks.positive_float("total_concentration", total_concentration)
+
+    def concentration(y: jax.Array | None, categories: int) -> jax.Array:
+        p = jax.nn.one_hot(y, categories) + smoothness
+        return total * p / (1 + categories * smoothness)
+
+    return DirichletPrior(concentration, uses_labels=True)
+
+
+def symmetric_prior(concentration: float = 1.0) -> DirichletPrior:
+    """The same concentration for every category, without labels. 1 is uniform on the simplex.
+
+    Args:
+      concentration: of each category, above zero.
+
+    Returns:
+      The prior.
+
+    Raises:
+      ValueError: if the concentration is not finite and positive.
+    """
+    concentration = _checks.positive_float("concentration", concentration)
+    return DirichletPrior(lambda y, categories: jnp.full(categories, concentration), uses_labels=False)
+
+
+def normal_vae(
+    network: Network,
+    *,
+    prior_variance: float = 1.0,
+    likelihood: str = "normal",
+    objective: str = "elbo",
+    kl_weight: float = 1.0,
+) -> VAE:
+    """A VAE with a Normal latent, z ~ Normal(loc, scale^2), prior Normal(0, prior_variance).
+
+    Args:
+      network: its `encode` gives `(loc, scale)`.
+      prior_variance: the prior's variance (the original's C).
+      likelihood: "normal" (unit variance) or "bernoulli" (x in [0, 1]).
+      objective: "elbo", the negative ELBO in nats; or "original", which is none
+        (`objectives.original_normal_kl`).
+      kl_weight: what the KL term is multiplied by; 1 is the ELBO.
+
+    Returns:
+      The model.
+
+    Raises:
+      ValueError, TypeError: if an argument is outside what is allowed; it is named.
+
+    Example:
+      >>> from jaxvae import dense_normal_network
+      >>> vae = normal_vae(dense_normal_network(64, 2), prior_variance=3.0)
+      >>> params = vae.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> loss, terms = vae.loss(params, jax.random.key(1), Batch(jnp.zeros((5, 64))))
+      >>> loss.shape, terms.kl.shape
+      ((), (5,))
+
+    Source: Kingma and Welling, 2014, Auto-encoding variational Bayes.
+    """
+    prior_variance = _checks.positive_float("prior_variance", prior_variance)
+    original = _checks.one_of("objective", objective, OBJECTIVES) == "original"
+
+    def draw(key: jax.Array, posterior: Any) -> jax.Array:
+        return sample_normal(key, *posterior)
+
+    def kl(posterior: Any, z: jax.Array, batch: Batch) -> jax.Array:
+        if original:
+            return objectives.original_normal_kl(z, *posterior, prior_variance=prior_variance)
+        return kl_normal(*posterior, prior_variance=prior_variance)
+
+    def sample_prior(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        return sample_normal(key, jnp.zeros(shape), jnp.full(shape, prior_variance**0.5))
+
+    def check_posterior(posterior: Any, x: np.ndarray, y: np.ndarray | None) -> None:
+        wanted = "a pair (loc, scale) of arrays [B, K]"
+        if not isinstance(posterior, tuple) or len(posterior) != 2:
+            raise ValueError(f"network.encode must return {wanted}, got {_shapes(posterior)}")
+        loc, scale = posterior
+        if loc.ndim != 2 or loc.shape != scale.shape or len(loc) != len(x):
+            raise ValueError(f"network.encode must return {wanted}, got {_shapes(posterior)}")
+
+    nll = objectives.original_normal_reconstruction if original else None
+    return _bind(network, draw, kl, sample_prior, check_posterior, likelihood, nll, kl_weight)
+
+
+def dirichlet_vae(
+    network: Network,
+    *,
+    prior: DirichletPrior | None = None,
+    likelihood: str = "normal",
+    objective: str = "elbo",
+    kl_weight: float = 1.0,
+) -> VAE:
+    """A VAE with a Dirichlet latent: z lies on the simplex of K categories.
+
+    Args:
+      network: its `encode` gives the concentration.
+      prior: `label_prior()` where None, as the original has it; or `symmetric_prior(...)`,
+        which needs no labels.
+      likelihood: "normal" (unit variance) or "bernoulli" (x in [0, 1]).
+      objective: "elbo", the negative ELBO in nats; or "original": the squared error is averaged
+        over the pixels, which is the ELBO with `kl_weight` D/2, scaled by 2/D.
+      kl_weight: what the KL term is multiplied by; 1 is the ELBO.
+
+    Returns:
+      The model.
+
+    Raises:
+      ValueError, TypeError: if an argument is outside what is allowed; it is named.
+
+    Example:
+      >>> from jaxvae import dense_dirichlet_network
+      >>> vae = dirichlet_vae(dense_dirichlet_network(64, 10))
+      >>> params = vae.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> batch = Batch(jnp.zeros((5, 64)), y=jnp.arange(5))
+      >>> loss, terms = vae.loss(params, jax.random.key(1), batch)
+      >>> loss.shape, terms.kl.shape
+      ((), (5,))
+
+    Source: Joo, Lee, Park and Moon, 2020, Dirichlet variational autoencoder; the gradient by
+    Figurnov, Mohamed and Mnih, 2018, Implicit reparameterization gradients.
+    """
+    prior = label_prior() if prior is None else prior
+    if not isinstance(prior, DirichletPrior):
+        raise TypeError(f"prior must be a DirichletPrior, got {prior!r}")
+    original = _checks.one_of("objective", objective, OBJECTIVES) == "original"
+
+    def kl(posterior: Any, z: jax.Array, batch: Batch) -> jax.Array:
+        if prior.uses_labels and batch.y is None:
+            raise ValueError("y must hold the labels that the prior is made from, got None")
+        concentration = prior.concentration(batch.y, posterior.shape[-1])
+        return kl_dirichlet(posterior, jnp.broadcast_to(concentration, posterior.shape))
+
+    def sample_prior(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        label_key, draw_key = jax.random.split(key)
+        y = jax.random.randint(label_key, shape[:-1], 0, shape[-1])
+        concentration = prior.concentration(y, shape[-1])
+        return sample_dirichlet(draw_key, jnp.broadcast_to(concentration, shape))
+
+    def check_posterior(posterior: Any, x: np.ndarray, y: np.ndarray | None) -> None:
+        shape = getattr(posterior, "shape", ())
+        if len(shape) != 2 or shape[0] != len(x):
+            raise ValueError(
+                f"network.encode must return a concentration [B, K], got {_shapes(posterior)}"
+            )
+        if prior.uses_labels:
+            if y is None:
+                raise ValueError("y must hold the labels that the prior is made from, got None")
+            _checks.label_array("y", y, len(x), categories=shape[1])
+
+    mse = objectives.original_dirichlet_reconstruction if original else None
+    return _bind(
+        network, sample_dirichlet, kl, sample_prior, check_posterior, likelihood, mse, kl_weight
+    )
+
+
+def _bind(
+    network: Network,
+    draw: Callable[[jax.Array, Any], jax.Array],
+    kl: Callable[[Any, jax.Array, Batch], jax.Array],
+    sample_prior: Callable[[jax.Array, tuple[int, ...]], jax.Array],
+    check_posterior: Callable[[Any, np.ndarray, np.ndarray | None], None],
+    likelihood: str,
+    original_reconstruction: Callable[[jax.Array, jax.Array], jax.Array] | None,
+    kl_weight: float,
+) -> VAE:
+    """What both models share: draw z for each example, decode it, weigh the two terms."""
+    if not isinstance(network, Network):
+        raise TypeError(f"network must be a jaxvae.Network, got {network!r}")
+    bernoulli = _checks.one_of("likelihood", likelihood, LIKELIHOODS) == "bernoulli"
+    kl_weight = _checks.positive_float("kl_weight", kl_weight, zero=True)
+    if original_reconstruction and bernoulli:
+        raise ValueError('likelihood must be "normal" with objective="original", got "bernoulli"')
+    nll = objectives.bernoulli_nll if bernoulli else objectives.normal_nll
+    reconstruction = original_reconstruction or nll
+
+    def decode(params: Params, z: jax.Array) -> jax.Array:
+        decoded = network.decode(params, z)
+        return jax.nn.sigmoid(decoded) if bernoulli else decoded
+
+    def loss(params: Params, key: jax.Array, batch: Batch) -> tuple[jax.Array, LossTerms]:
+        posterior = network.encode(params, batch.x)
+        z = jax.vmap(draw)(_example_keys(key, batch), posterior)
+        decoded = network.decode(params, z)
+        terms = LossTerms(reconstruction(batch.x, decoded), kl(posterior, z, batch))
+        total = terms.reconstruction + kl_weight * terms.kl
+        return objectives.weighted_mean(total, batch.weight), terms
+
+    def check_data(params: Params, x: np.ndarray, y: np.ndarray | None) -> None:
+        if bernoulli and (x.min() < 0 or x.max() > 1):
+            bad = x.min() if x.min() < 0 else x.max()
+            raise ValueError(f"x must lie in [0, 1] for a Bernoulli likelihood, got {bad}")
+        examples = jax.ShapeDtypeStruct(x.shape, jnp.float32)
+        posterior = jax.eval_shape(network.encode, params, examples)
+        check_posterior(posterior, x, y)
+        z = jax.tree.leaves(posterior)[0]
+        decoded = jax.eval_shape(network.decode, params, z)
+        if decoded.shape != x.shape:
+            raise ValueError(
+                f"network.decode must return the shape of x, {x.shape}, got {_shapes(decoded)}"
+            )
+
+    return VAE(network.init, network.encode, decode, loss, sample_prior, check_data)
+
+
+def _example_keys(key: jax.Array, batch: Batch) -> jax.Array:
+    """A key for each example, by its place in the global batch."""
+    position = jnp.arange(len(batch.x)) if batch.position is None else batch.position
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, position)
+
+
+def _shapes(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: getattr(leaf, "shape", leaf), tree)

@@ -1,0 +1,240 @@
+"""The Flax modules, and `Network`: an encoder and a decoder as pure functions of parameters."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxvae import _checks
+
+Params = dict[str, Any]
+Activation = Callable[[jax.Array], jax.Array]
+
+
+class Network(NamedTuple):
+    """An encoder and a decoder as pure functions. No field holds parameters.
+
+    Attributes:
+      init: `init(key, x [B, D]) -> params`, a plain dict of arrays.
+      encode: `encode(params, x [B, D])` -> the posterior's parameters: `(loc, scale)`, each
+        [B, K], for a Normal latent; `concentration` [B, K] for a Dirichlet one.
+      decode: `decode(params, z [B, K]) -> [B, D]`: the mean of a Normal likelihood, or the
+        logits of a Bernoulli one.
+    """
+
+    init: Callable[[jax.Array, jax.Array], Params]
+    encode: Callable[[Params, jax.Array], Any]
+    decode: Callable[[Params, jax.Array], jax.Array]
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "elu": nn.elu,
+    "gelu": nn.gelu,
+    "leaky_relu": nn.leaky_relu,
+    "relu": nn.relu,
+    "selu": nn.selu,
+    "sigmoid": nn.sigmoid,
+    "silu": nn.silu,
+    "softplus": nn.softplus,
+    "tanh": nn.tanh,
+}
+
+# What makes a concentration of an unbounded number. A ReLU's slope is exactly zero below zero:
+# a category that starts there never comes back. Softplus has a slope everywhere.
+CONCENTRATION_HEADS: dict[str, Activation] = {"softplus": nn.softplus, "relu": nn.relu}
+
+
+class MLP(nn.Module):
+    """`layers` dense layers of `hidden_units`, each followed by the activation."""
+
+    layers: int
+    hidden_units: int
+    activation: Activation
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for i in range(self.layers):
+            x = self.activation(_dense(self.hidden_units, f"hidden_{i}")(x))
+        return x
+
+
+class NormalEncoder(nn.Module):
+    """x [B, D] -> (loc, scale), each [B, K]; scale = exp of a linear head."""
+
+    latent_dim: int
+    trunk: nn.Module
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        h = self.trunk(x)
+        return _dense(self.latent_dim, "loc")(h), jnp.exp(_dense(self.latent_dim, "log_scale")(h))
+
+
+class DirichletEncoder(nn.Module):
+    """x [B, D] -> concentration [B, K] = head(linear) + floor."""
+
+    latent_dim: int
+    trunk: nn.Module
+    head: Activation
+    floor: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.head(_dense(self.latent_dim, "concentration")(self.trunk(x))) + self.floor
+
+
+class Decoder(nn.Module):
+    """z [B, K] -> [B, D], the last layer linear."""
+
+    data_dim: int
+    trunk: nn.Module
+
+    @nn.compact
+    def __call__(self, z: jax.Array) -> jax.Array:
+        return _dense(self.data_dim, "decoded")(self.trunk(z))
+
+
+def flax_network(encoder: nn.Module, decoder: nn.Module) -> Network:
+    """Make a `Network` of any two Flax modules.
+
+    Args:
+      encoder: a module from x [B, D] to `(loc, scale)` or to `concentration`, each [B, K].
+      decoder: a module from z [B, K] to [B, D].
+
+    Returns:
+      The network; its parameters are `{"encoder": ..., "decoder": ...}`.
+
+    Raises:
+      TypeError: if one of them is no Flax linen module.
+      ValueError: from `init`, if a module keeps state besides its parameters (batch norm).
+    """
+    for name, module in (("encoder", encoder), ("decoder", decoder)):
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"{name} must be a flax.linen.Module instance, got {module!r}")
+
+    def init(key: jax.Array, x: jax.Array) -> Params:
+        encoder_key, decoder_key = jax.random.split(key)
+        posterior, encoder_variables = encoder.init_with_output(encoder_key, x)
+        z = jax.tree.leaves(posterior)[0]
+        return {
+            "encoder": _only_params("encoder", encoder_variables),
+            "decoder": _only_params("decoder", decoder.init(decoder_key, z)),
+        }
+
+    def encode(params: Params, x: jax.Array) -> Any:
+        return encoder.apply({"params": params["encoder"]}, x)
+
+    def decode(params: Params, z: jax.Array) -> Any:
+        return decoder.apply({"params": params["decoder"]}, z)
+
+    return Network(init, encode, decode)
+
+
+def dense_normal_network(
+    data_dim: int,
+    latent_dim: int,
+    *,
+    layers: int = 4,
+    hidden_units: int = 128,
+    activation: str | Activation = "relu",
+) -> Network:
+    """The dense network of a VAE with a Normal latent.
+
+    Encoder and decoder have `layers` dense layers each (Glorot-uniform kernels, zero biases)
+    and linear heads; the posterior's scale is exp of its head.
+
+    Args:
+      data_dim: D, at least 1.
+      latent_dim: K, at least 1.
+      layers: hidden layers of the encoder, and of the decoder, at least 1.
+      hidden_units: width of a hidden layer, at least 1.
+      activation: a name from `ACTIVATIONS`, or a function of an array.
+
+    Returns:
+      A network whose `encode` gives `(loc, scale)`.
+
+    Raises:
+      ValueError, TypeError: if an argument is outside what is allowed; it is named.
+
+    Example:
+      >>> network = dense_normal_network(64, 2, layers=2, hidden_units=16)
+      >>> params = network.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> loc, scale = network.encode(params, jnp.zeros((5, 64)))
+      >>> loc.shape, network.decode(params, loc).shape
+      ((5, 2), (5, 64))
+    """
+    trunk = _trunk(layers, hidden_units, activation)
+    return flax_network(
+        NormalEncoder(_checks.positive_int("latent_dim", latent_dim), trunk()),
+        Decoder(_checks.positive_int("data_dim", data_dim), trunk()),
+    )
+
+
+def dense_dirichlet_network(
+    data_dim: int,
+    latent_dim: int,
+    *,
+    layers: int = 4,
+    hidden_units: int = 128,
+    activation: str | Activation = "relu",
+    head: str = "softplus",
+    concentration_floor: float = 0.1,
+) -> Network:
+    """The dense network of a VAE with a Dirichlet latent.
+
+    As `dense_normal_network`, with one head: concentration = head(linear) + floor.
+
+    Args:
+      data_dim: D, at least 1.
+      latent_dim: K, the number of categories, at least 2.
+      layers: hidden layers of the encoder, and of the decoder, at least 1.
+      hidden_units: width of a hidden layer, at least 1.
+      activation: a name from `ACTIVATIONS`, or a function of an array.
+      head: "softplus", or "relu" as the original has it (on half of all seeds one of its
+        categories starts dead and the run is lost).
+      concentration_floor: what is added to the head, above zero.
+
+    Returns:
+      A network whose `encode` gives the concentration itself (not its logits).
+
+    Raises:
+      ValueError, TypeError: if an argument is outside what is allowed; it is named.
+
+    Example:
+      >>> network = dense_dirichlet_network(64, 10, layers=2, hidden_units=16)
+      >>> params = network.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> network.encode(params, jnp.zeros((5, 64))).shape
+      (5, 10)
+    """
+    trunk = _trunk(layers, hidden_units, activation)
+    encoder = DirichletEncoder(
+        _checks.positive_int("latent_dim", latent_dim, minimum=2),
+        trunk(),
+        CONCENTRATION_HEADS[_checks.one_of("head", head, CONCENTRATION_HEADS)],
+        _checks.positive_float("concentration_floor", concentration_floor),
+    )
+    return flax_network(encoder, Decoder(_checks.positive_int("data_dim", data_dim), trunk()))
+
+
+def _dense(features: int, name: str) -> nn.Dense:
+    return nn.Dense(features, kernel_init=nn.initializers.glorot_uniform(), name=name)
+
+
+def _trunk(layers: int, hidden_units: int, activation: str | Activation) -> Callable[[], MLP]:
+    layers = _checks.positive_int("layers", layers)
+    hidden_units = _checks.positive_int("hidden_units", hidden_units)
+    if isinstance(activation, str):
+        activation = ACTIVATIONS[_checks.one_of("activation", activation, ACTIVATIONS)]
+    _checks.function("activation", activation)
+    return lambda: MLP(layers, hidden_units, activation)
+
+
+def _only_params(name: str, variables: Any) -> Params:
+    extra = sorted(set(variables) - {"params"})
+    if extra:
+        raise ValueError(
+            f"{name} must be a module whose only variables are its params, got {', '.join(extra)}"
+        )
+    return variables.get("params", {})

@@ -1,0 +1,221 @@
+"""One training step, and the epoch as one `lax.scan` over it. Both are pure and compiled."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxvae import _checks
+from jaxvae.datasets import Batch
+from jaxvae.models import VAE
+from jaxvae.networks import Params
+from jaxvae.objectives import weighted_mean
+
+# What is folded into the base key to key the order of the examples; no step number reaches it.
+ORDER = 0xFFFFFFFF
+
+
+class TrainState(NamedTuple):
+    """All that training changes. Arrays only: the key and the optimizer are not in it.
+
+    Attributes:
+      step: how many updates have been made, an int32 scalar.
+      params: the network's parameters.
+      opt_state: the optimizer's state.
+    """
+
+    step: jax.Array
+    params: Params
+    opt_state: Any
+
+
+class Metrics(NamedTuple):
+    """What a step reports, before its update; an epoch stacks them, [steps].
+
+    Attributes:
+      loss: the weighted mean over the batch.
+      reconstruction: the same of the reconstruction term.
+      kl: the same of the KL term, before its weight.
+      weight: the sum of the examples' weights.
+      finite: whether loss and gradient were finite. Where not, the update was not made.
+    """
+
+    loss: jax.Array
+    reconstruction: jax.Array
+    kl: jax.Array
+    weight: jax.Array
+    finite: jax.Array
+
+
+TrainStep = Callable[[jax.Array, TrainState, Batch], tuple[TrainState, Metrics]]
+TrainEpoch = Callable[
+    [jax.Array, TrainState, jax.Array, jax.Array | None], tuple[TrainState, Metrics]
+]
+
+
+def init_state(
+    key: jax.Array, vae: VAE, optimizer: optax.GradientTransformation, x: jax.Array
+) -> TrainState:
+    """The state before the first step.
+
+    Args:
+      key: one typed key; other parameters for another key.
+      vae: the model.
+      optimizer: any Optax transformation.
+      x: examples [B, D]; only their shape matters.
+
+    Returns:
+      Step 0, fresh parameters, and the optimizer's state for them.
+
+    Raises:
+      TypeError: if the key is not a typed one.
+
+    Example:
+      >>> from jaxvae import dense_normal_network, normal_vae
+      >>> vae = normal_vae(dense_normal_network(64, 2))
+      >>> state = init_state(jax.random.key(0), vae, optax.adam(1e-3), jnp.zeros((1, 64)))
+      >>> int(state.step)
+      0
+    """
+    _checks.typed_key("key", key)
+    params = vae.init(key, jnp.zeros((1, *x.shape[1:]), jnp.float32))
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+
+
+def make_train_step(
+    vae: VAE, optimizer: optax.GradientTransformation, *, axis_name: str | None = None
+) -> TrainStep:
+    """Make the compiled training step of a model.
+
+    Args:
+      vae: the model.
+      optimizer: any Optax transformation; it is always given the parameters too.
+      axis_name: the mapped axis over which the batch is split, under `pmap` or `vmap`. Gradients
+        and metrics are then the mean over the whole batch, each example by its weight.
+
+    Returns:
+      `train_step(key, state, batch) -> (state, metrics)`, jitted. `key` is the base key of the
+      run; the step's own is `fold_in(key, state.step)`. The state that goes in is donated: use
+      the one that comes out. A step whose loss or gradient is not finite returns the state
+      unchanged and says so in `metrics.finite`.
+
+    Example:
+      >>> from jaxvae import dense_normal_network, normal_vae
+      >>> vae, optimizer = normal_vae(dense_normal_network(64, 2)), optax.adam(1e-3)
+      >>> key, x = jax.random.key(0), jnp.zeros((8, 64))
+      >>> train_step = make_train_step(vae, optimizer)
+      >>> state, metrics = train_step(key, init_state(key, vae, optimizer, x), Batch(x))
+      >>> int(state.step), bool(metrics.finite)
+      (1, True)
+    """
+    step = _step(vae, optimizer, axis_name)
+    return jax.jit(step, donate_argnums=1)
+
+
+def make_train_epoch(
+    vae: VAE, optimizer: optax.GradientTransformation, *, batch_size: int
+) -> TrainEpoch:
+    """Make the compiled training epoch of a model: every example once, in one `lax.scan`.
+
+    Args:
+      vae: the model.
+      optimizer: any Optax transformation.
+      batch_size: examples a step. The last, partial batch is padded with weight 0, so that it
+        counts with its true weight and needs no second compilation.
+
+    Returns:
+      `train_epoch(key, state, x, y) -> (state, metrics)`, jitted, the state donated. `key` is the
+      base key; the order of the examples follows from it and from the number of epochs that
+      `state.step` amounts to. The metrics are stacked, [steps]. From the first step on that is
+      not finite the state stays as it was before it.
+
+    Raises:
+      ValueError, TypeError: if batch_size is no integer of at least 1.
+    """
+    batch_size = _checks.positive_int("batch_size", batch_size)
+    step = _step(vae, optimizer, axis_name=None)
+
+    def train_epoch(
+        key: jax.Array, state: TrainState, x: jax.Array, y: jax.Array | None
+    ) -> tuple[TrainState, Metrics]:
+        steps = steps_per_epoch(len(x), batch_size)
+        index, weight = epoch_order(key, state.step // steps, len(x), batch_size)
+
+        def body(carry, batch_slice):
+            state, alive = carry
+            index, weight = batch_slice
+            batch = Batch(x[index], None if y is None else y[index], weight)
+            state, metrics = step(key, state, batch, alive)
+            return (state, metrics.finite), metrics
+
+        (state, _), metrics = jax.lax.scan(body, (state, jnp.bool_(True)), (index, weight))
+        return state, metrics
+
+    return jax.jit(train_epoch, donate_argnums=1)
+
+
+def steps_per_epoch(examples: int, batch_size: int) -> int:
+    """The number of batches that hold every example once, the partial last one included."""
+    return -(-examples // batch_size)
+
+
+def epoch_order(
+    key: jax.Array, epoch: jax.Array, examples: int, batch_size: int
+) -> tuple[jax.Array, jax.Array]:
+    """The order of the examples in an epoch.
+
+    Args:
+      key: the base key of the run.
+      epoch: which epoch, an integer scalar.
+      examples: N.
+      batch_size: B.
+
+    Returns:
+      index, int32 [steps, B], a permutation of 0 ... N-1 followed by padding; and weight,
+      float32 [steps, B], 1 for an example and 0 for padding.
+    """
+    steps = steps_per_epoch(examples, batch_size)
+    order_key = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
+    order = jax.random.permutation(order_key, examples)
+    padding = steps * batch_size - examples
+    index = jnp.pad(order, (0, padding)).reshape(steps, batch_size)
+    weight = (jnp.arange(steps * batch_size) < examples).astype(jnp.float32)
+    return index, weight.reshape(steps, batch_size)
+
+
+def _step(
+    vae: VAE, optimizer: optax.GradientTransformation, axis_name: str | None
+) -> Callable[..., tuple[TrainState, Metrics]]:
+    def step(
+        key: jax.Array, state: TrainState, batch: Batch, alive: jax.Array | bool = True
+    ) -> tuple[TrainState, Metrics]:
+        step_key = jax.random.fold_in(key, state.step)
+        (loss, terms), grads = jax.value_and_grad(vae.loss, has_aux=True)(
+            state.params, step_key, batch
+        )
+        weight = jnp.float32(len(batch.x)) if batch.weight is None else jnp.sum(batch.weight)
+        means = (
+            loss,
+            weighted_mean(terms.reconstruction, batch.weight),
+            weighted_mean(terms.kl, batch.weight),
+            grads,
+        )
+        if axis_name is not None:
+            # Each device's means count by its share of the examples: padding may be uneven.
+            total = jax.lax.psum(weight, axis_name)
+            share = weight / total
+            means = jax.lax.psum(jax.tree.map(lambda mean: mean * share, means), axis_name)
+            weight = total
+        loss, reconstruction, kl, grads = means
+
+        finite = jnp.isfinite(loss) & alive
+        for leaf in jax.tree.leaves(grads):
+            finite &= jnp.all(jnp.isfinite(leaf))
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        new = TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
+        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, state)
+        return kept, Metrics(loss, reconstruction, kl, weight, finite)
+
+    return step
