@@ -116,7 +116,9 @@ def label_array(name: str, value: Any, examples: int, categories: int | None = N
     if array.ndim != 1:
         raise ValueError(f"{name} must have the shape [N] (rank 1), got {array.shape}")
     if len(array) != examples:
-        raise ValueError(f"{name} must have one label for each of {examples} examples, got {len(array)}")
+        raise ValueError(
+            f"{name} must have one label for each of {examples} examples, got {len(array)}"
+        )
     top = np.iinfo(np.int32).max if categories is None else categories - 1
     bad = (array < 0) | (array > top)
     if bad.any():

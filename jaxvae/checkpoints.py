@@ -64,7 +64,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def save_params(path: Path, params: Params) -> None:
     """Save parameters as an `.npz`, whole or not at all; each array by its path in the tree."""
     arrays = {_name(keys): np.asarray(leaf) for keys, leaf in jax.tree.leaves_with_path(params)}
-    _write(path, lambda file: np.savez(file, **arrays))
+    _write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
 
 
 def load_params(path: Path, like: Params) -> Params:

@@ -14,6 +14,8 @@ import numpy as np
 
 from jaxvae import _checks
 
+Array = jax.Array | np.ndarray
+
 
 class Batch(NamedTuple):
     """One batch of examples, as a loss takes it.
@@ -26,10 +28,10 @@ class Batch(NamedTuple):
         batch split over devices gets the noise it gets on one. None means 0 ... B-1.
     """
 
-    x: jax.Array
-    y: jax.Array | None = None
-    weight: jax.Array | None = None
-    position: jax.Array | None = None
+    x: Array
+    y: Array | None = None
+    weight: Array | None = None
+    position: Array | None = None
 
 
 class Dataset(NamedTuple):
@@ -264,7 +266,9 @@ def _mnist_openml() -> dict[str, np.ndarray]:
     from sklearn.datasets import fetch_openml
 
     try:
-        x, y = fetch_openml("mnist_784", version=1, return_X_y=True, as_frame=False, parser="liac-arff")
+        x, y = fetch_openml(
+            "mnist_784", version=1, return_X_y=True, as_frame=False, parser="liac-arff"
+        )
     except (OSError, ValueError) as error:
         raise OSError(
             f"MNIST could not be downloaded from OpenML ({error}); give a folder with its four IDX "

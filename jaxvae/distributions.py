@@ -5,6 +5,7 @@ Every draw takes its key first; every divergence is in nats, summed over the las
 
 import functools
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,13 +26,14 @@ def tfp_distributions() -> ModuleType:
     try:
         from tensorflow_probability.substrates.jax import distributions as tfd
 
-        return tfd if tfd.ExpGamma else tfd  # the modules load lazily: touch one
+        tfd.ExpGamma  # noqa: B018  TFP imports itself at the first use of an attribute
+        return tfd
     except Exception as error:
         raise ImportError(
-            f"jaxvae needs tfp-nightly=={TFP_VERSION} (the stable tensorflow-probability does not "
-            f"import on JAX {jax.__version__}); importing TFP gave {type(error).__name__}: {error}. "
-            "Run: pip uninstall -y tensorflow-probability tfp-nightly; "
-            f"pip install tfp-nightly=={TFP_VERSION}"
+            f"jaxvae needs tfp-nightly=={TFP_VERSION} (no stable tensorflow-probability imports on "
+            f"JAX {jax.__version__}). Run: pip uninstall -y tensorflow-probability tfp-nightly; "
+            f"pip install tfp-nightly=={TFP_VERSION}. TFP's own error: "
+            f"{type(error).__name__}: {error}"
         ) from error
 
 
@@ -154,7 +156,7 @@ def _tfp_log_gamma(key: jax.Array, concentration: jax.Array) -> jax.Array:
 
 
 @_tfp_log_gamma.defjvp
-def _tfp_log_gamma_jvp(primals, tangents):
+def _tfp_log_gamma_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     key, concentration = primals
     log_x = _tfp_log_gamma(key, concentration)
     return log_x, log_gamma_grad(concentration, log_x) * tangents[1]

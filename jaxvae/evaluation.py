@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import _checks
-from jaxvae.datasets import Batch
+from jaxvae.datasets import Array, Batch
 from jaxvae.models import VAE
 from jaxvae.networks import Params
 
@@ -102,12 +102,13 @@ def accuracy(vae: VAE, params: Params, x: Any, y: Any, *, batch_size: int = 1024
 @functools.partial(jax.jit, static_argnums=0)
 def _loss_totals(vae: VAE, params: Params, key: jax.Array, batch: Batch) -> jax.Array:
     loss, terms = vae.loss(params, key, batch)
-    totals = [loss * jnp.sum(batch.weight), *(jnp.vdot(term, batch.weight) for term in terms)]
+    weight = jnp.asarray(batch.weight)
+    totals = [loss * jnp.sum(weight), *(jnp.vdot(term, weight) for term in terms)]
     return jnp.stack(totals)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _posterior_mean(vae: VAE, params: Params, x: jax.Array) -> jax.Array:
+def _posterior_mean(vae: VAE, params: Params, x: Array) -> jax.Array:
     posterior = vae.encode(params, x)
     if isinstance(posterior, tuple):
         return posterior[0]
@@ -118,7 +119,7 @@ def _batches(x: np.ndarray, y: np.ndarray | None, batch_size: int) -> Iterator[B
     """All examples in order, the last batch padded to the size of the others by weight 0."""
     batch_size = min(_checks.positive_int("batch_size", batch_size), len(x))
     for start in range(0, len(x), batch_size):
-        position = np.arange(start, start + batch_size)
+        position = np.arange(start, start + batch_size, dtype=np.int32)
         index = np.minimum(position, len(x) - 1)
         weight = (position < len(x)).astype(np.float32)
         yield Batch(x[index], None if y is None else y[index], weight, position)

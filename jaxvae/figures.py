@@ -7,6 +7,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 ImageShape = tuple[int, int] | None
 
@@ -24,28 +25,25 @@ def latent_scatter(z: Any, y: Any = None, *, title: str = "Latent space") -> Fig
       The figure.
     """
     z = np.asarray(z, np.float64)
-    simplex = z.shape[1] > 2 and bool(np.allclose(z.sum(axis=1), 1, atol=1e-3) and z.min() >= 0)
+    categories = z.shape[1]
+    simplex = categories > 2 and bool(np.allclose(z.sum(axis=1), 1, atol=1e-3) and z.min() >= 0)
     figure = Figure(figsize=(8, 7), layout="constrained")
     ax = figure.add_subplot(title=title)
     if simplex:
-        corners = _polygon(z.shape[1])
-        closed = np.vstack([corners, corners[:1]])
-        ax.plot(*closed.T, color="0.6", linewidth=1, zorder=0)
-        for category, corner in enumerate(corners):
-            ax.annotate(str(category), 1.09 * corner, ha="center", va="center", color="0.3", size=12)
-        z = z @ corners
-        ax.set(xlabel="simplex, projected: each corner is one category", xticks=[], yticks=[])
-        ax.set_aspect("equal")
-        for spine in ax.spines.values():
-            spine.set_visible(False)
-    elif z.shape[1] == 1:
+        z = z @ _polygon(categories)
+        _draw_simplex_axes(
+            ax,
+            radius=min(1.0, 1.15 * float(np.linalg.norm(z, axis=1).max())),
+            categories=categories,
+        )
+    elif categories == 1:
         z = np.column_stack([z[:, 0], np.zeros(len(z))])
         ax.set(xlabel="$z_0$", yticks=[])
     else:
         ax.set(xlabel="$z_0$", ylabel="$z_1$")
     size = float(np.clip(4000 / len(z), 2, 16))
     if y is None:
-        ax.scatter(*z[:, :2].T, s=size, linewidths=0, alpha=0.6)
+        ax.scatter(z[:, 0], z[:, 1], s=size, linewidths=0, alpha=0.6)
         return figure
     y = np.asarray(y)
     labels = np.unique(y)
@@ -53,7 +51,15 @@ def latent_scatter(z: Any, y: Any = None, *, title: str = "Latent space") -> Fig
     for i, label in enumerate(labels):
         colour = colours(i if len(labels) <= 10 else i / (len(labels) - 1))
         points = z[y == label, :2]
-        ax.scatter(*points.T, s=size, color=colour, linewidths=0, alpha=0.6, label=str(label))
+        ax.scatter(
+            points[:, 0],
+            points[:, 1],
+            s=size,
+            color=colour,
+            linewidths=0,
+            alpha=0.6,
+            label=str(label),
+        )
         if not simplex:
             box = {"boxstyle": "circle,pad=0.2", "fc": "white", "ec": colour, "alpha": 0.85}
             ax.annotate(str(label), np.median(points, axis=0), ha="center", va="center", bbox=box)
@@ -81,9 +87,9 @@ def image_grid(
     rows = -(-len(images) // columns)
     side = float(np.clip(12 / columns, 0.35, 1.6))
     height = rows * (side + (0.25 if names else 0)) + 0.6
-    figure = Figure(figsize=(max(columns * side, 4), height), layout="constrained")
+    tight = ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
+    figure = Figure(figsize=(max(columns * side, 4), height), layout=tight)
     figure.suptitle(title)
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)  # type: ignore[union-attr]
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes:
         ax.set_axis_off()
@@ -94,7 +100,7 @@ def image_grid(
     return figure
 
 
-def generated_mosaic(images: Any, image_shape: ImageShape, *, title: str, extent: Any = None) -> Figure:
+def mosaic(images: Any, image_shape: ImageShape, *, title: str, extent: Any = None) -> Figure:
     """A square of generated images without gaps, as one picture.
 
     Args:
@@ -112,10 +118,10 @@ def generated_mosaic(images: Any, image_shape: ImageShape, *, title: str, extent
     if image_shape is None:
         return image_grid(images, None, columns=n, title=title)
     height, width = image_shape
-    mosaic = images.reshape(n, n, height, width).swapaxes(1, 2).reshape(n * height, n * width)
+    square = images.reshape(n, n, height, width).swapaxes(1, 2).reshape(n * height, n * width)
     figure = Figure(figsize=(8, 8), layout="constrained")
     ax = figure.add_subplot(title=title)
-    ax.imshow(mosaic, cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto")
+    ax.imshow(square, cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto")
     ax.set_box_aspect(height / width)
     if extent is None:
         ax.set_axis_off()
@@ -144,7 +150,24 @@ def reconstructions(x: Any, x_decoded: Any, image_shape: ImageShape) -> Figure:
     )
 
 
-def blend(images: Any, weights: Sequence[float], names: tuple[str, str], image_shape: ImageShape) -> Figure:
+def corners(images: Any, image_shape: ImageShape) -> Figure:
+    """What each corner of the simplex decodes to: the categories' ideal examples.
+
+    Args:
+      images: one decoded image for each category [K, D].
+      image_shape: (height, width), or None where an example is no image.
+
+    Returns:
+      The figure.
+    """
+    names = [f"category {k}" for k in range(len(images))]
+    title = "The corners of the simplex, decoded"
+    return image_grid(images, image_shape, columns=5, title=title, names=names)
+
+
+def blend(
+    images: Any, weights: Sequence[float], names: tuple[str, str], image_shape: ImageShape
+) -> Figure:
     """What decodes from mixtures of two categories.
 
     Args:
@@ -198,6 +221,24 @@ def lattice(z: Any, n: int = 30) -> tuple[np.ndarray, tuple[float, float, float,
     half = (right - left) / (n - 1) / 2, (top - bottom) / (n - 1) / 2
     extent = (left - half[0], right + half[0], bottom - half[1], top + half[1])
     return np.stack([across, down], axis=-1).reshape(-1, 2).astype(np.float32), extent
+
+
+def _draw_simplex_axes(ax: Axes, *, radius: float, categories: int) -> None:
+    """A ray towards each corner of the projected simplex, as far as the points reach."""
+    for category, corner in enumerate(_polygon(categories)):
+        ax.plot(*np.outer(corner, [0, radius]), color="0.85", linewidth=1, zorder=0)
+        ax.annotate(str(category), 1.07 * radius * corner, ha="center", va="center", size=13)
+    limit = 1.15 * radius
+    ax.set(
+        xlabel=f"simplex, projected: ray $k$ leads to category $k$; radius {radius:.2f} of 1 shown",
+        xticks=[],
+        yticks=[],
+        xlim=(-limit, limit),
+        ylim=(-limit, limit),
+    )
+    ax.set_aspect("equal")
+    for spine in ax.spines.values():
+        spine.set_visible(False)
 
 
 def _polygon(corners: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import _checks, objectives
-from jaxvae.datasets import Batch
+from jaxvae.datasets import Array, Batch
 from jaxvae.distributions import kl_dirichlet, kl_normal, sample_dirichlet, sample_normal
 from jaxvae.networks import Network, Params
 from jaxvae.objectives import LossTerms
@@ -38,7 +38,7 @@ class VAE(NamedTuple):
     """
 
     init: Callable[[jax.Array, jax.Array], Params]
-    encode: Callable[[Params, jax.Array], Any]
+    encode: Callable[[Params, Array], Any]
     decode: Callable[[Params, jax.Array], jax.Array]
     loss: Callable[[Params, jax.Array, Batch], tuple[jax.Array, LossTerms]]
     sample_prior: Callable[[jax.Array, tuple[int, ...]], jax.Array]
@@ -53,7 +53,7 @@ class DirichletPrior(NamedTuple):
       uses_labels: whether `concentration` needs y.
     """
 
-    concentration: Callable[[jax.Array | None, int], jax.Array]
+    concentration: Callable[[Array | None, int], jax.Array]
     uses_labels: bool
 
 
@@ -80,7 +80,7 @@ def label_prior(*, smoothness: float = 0.5, total_concentration: float = 8.0) ->
     smoothness = _checks.positive_float("smoothness", smoothness)
     total = _checks.positive_float("total_concentration", total_concentration)
 
-    def concentration(y: jax.Array | None, categories: int) -> jax.Array:
+    def concentration(y: Array | None, categories: int) -> jax.Array:
         p = jax.nn.one_hot(y, categories) + smoothness
         return total * p / (1 + categories * smoothness)
 
@@ -100,7 +100,9 @@ def symmetric_prior(concentration: float = 1.0) -> DirichletPrior:
       ValueError: if the concentration is not finite and positive.
     """
     concentration = _checks.positive_float("concentration", concentration)
-    return DirichletPrior(lambda y, categories: jnp.full(categories, concentration), uses_labels=False)
+    return DirichletPrior(
+        lambda y, categories: jnp.full(categories, concentration), uses_labels=False
+    )
 
 
 def normal_vae(
@@ -151,16 +153,21 @@ def normal_vae(
     def sample_prior(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         return sample_normal(key, jnp.zeros(shape), jnp.full(shape, prior_variance**0.5))
 
-    def check_posterior(posterior: Any, x: np.ndarray, y: np.ndarray | None) -> None:
+    def check(posterior: Any, examples: int, y: np.ndarray | None) -> None:
         wanted = "a pair (loc, scale) of arrays [B, K]"
         if not isinstance(posterior, tuple) or len(posterior) != 2:
             raise ValueError(f"network.encode must return {wanted}, got {_shapes(posterior)}")
         loc, scale = posterior
-        if loc.ndim != 2 or loc.shape != scale.shape or len(loc) != len(x):
+        if loc.ndim != 2 or loc.shape != scale.shape or len(loc) != examples:
             raise ValueError(f"network.encode must return {wanted}, got {_shapes(posterior)}")
 
-    nll = objectives.original_normal_reconstruction if original else None
-    return _bind(network, draw, kl, sample_prior, check_posterior, likelihood, nll, kl_weight)
+    return _bind(
+        network,
+        _Latent(draw, kl, sample_prior, check),
+        likelihood=likelihood,
+        original=objectives.original_normal_reconstruction if original else None,
+        kl_weight=kl_weight,
+    )
 
 
 def dirichlet_vae(
@@ -205,6 +212,9 @@ def dirichlet_vae(
         raise TypeError(f"prior must be a DirichletPrior, got {prior!r}")
     original = _checks.one_of("objective", objective, OBJECTIVES) == "original"
 
+    def draw(key: jax.Array, posterior: Any) -> jax.Array:
+        return sample_dirichlet(key, posterior)
+
     def kl(posterior: Any, z: jax.Array, batch: Batch) -> jax.Array:
         if prior.uses_labels and batch.y is None:
             raise ValueError("y must hold the labels that the prior is made from, got None")
@@ -217,42 +227,63 @@ def dirichlet_vae(
         concentration = prior.concentration(y, shape[-1])
         return sample_dirichlet(draw_key, jnp.broadcast_to(concentration, shape))
 
-    def check_posterior(posterior: Any, x: np.ndarray, y: np.ndarray | None) -> None:
-        shape = getattr(posterior, "shape", ())
-        if len(shape) != 2 or shape[0] != len(x):
+    def check(posterior: Any, examples: int, y: np.ndarray | None) -> None:
+        shape: tuple[int, ...] = getattr(posterior, "shape", ())
+        if len(shape) != 2 or shape[0] != examples:
             raise ValueError(
                 f"network.encode must return a concentration [B, K], got {_shapes(posterior)}"
             )
         if prior.uses_labels:
             if y is None:
                 raise ValueError("y must hold the labels that the prior is made from, got None")
-            _checks.label_array("y", y, len(x), categories=shape[1])
+            _checks.label_array("y", y, examples, categories=shape[1])
 
-    mse = objectives.original_dirichlet_reconstruction if original else None
     return _bind(
-        network, sample_dirichlet, kl, sample_prior, check_posterior, likelihood, mse, kl_weight
+        network,
+        _Latent(draw, kl, sample_prior, check),
+        likelihood=likelihood,
+        original=objectives.original_dirichlet_reconstruction if original else None,
+        kl_weight=kl_weight,
     )
+
+
+class _Latent(NamedTuple):
+    """What tells one latent from another.
+
+    Attributes:
+      draw: `draw(key, posterior) -> z [K]`, for one example.
+      kl: `kl(posterior, z, batch) -> [B]`.
+      sample_prior: as in `VAE`.
+      check: `check(posterior, examples, y)` raises if the abstract posterior or the labels are
+        not what the latent needs.
+    """
+
+    draw: Callable[[jax.Array, Any], jax.Array]
+    kl: Callable[[Any, jax.Array, Batch], jax.Array]
+    sample_prior: Callable[[jax.Array, tuple[int, ...]], jax.Array]
+    check: Callable[[Any, int, np.ndarray | None], None]
 
 
 def _bind(
     network: Network,
-    draw: Callable[[jax.Array, Any], jax.Array],
-    kl: Callable[[Any, jax.Array, Batch], jax.Array],
-    sample_prior: Callable[[jax.Array, tuple[int, ...]], jax.Array],
-    check_posterior: Callable[[Any, np.ndarray, np.ndarray | None], None],
+    latent: _Latent,
+    *,
     likelihood: str,
-    original_reconstruction: Callable[[jax.Array, jax.Array], jax.Array] | None,
+    original: Callable[[Array, jax.Array], jax.Array] | None,
     kl_weight: float,
 ) -> VAE:
-    """What both models share: draw z for each example, decode it, weigh the two terms."""
+    """What both models share: draw z for each example, decode it, weigh the two terms.
+
+    `original` is the original objective's reconstruction term, or None for the ELBO's.
+    """
     if not isinstance(network, Network):
         raise TypeError(f"network must be a jaxvae.Network, got {network!r}")
     bernoulli = _checks.one_of("likelihood", likelihood, LIKELIHOODS) == "bernoulli"
     kl_weight = _checks.positive_float("kl_weight", kl_weight, zero=True)
-    if original_reconstruction and bernoulli:
+    if original and bernoulli:
         raise ValueError('likelihood must be "normal" with objective="original", got "bernoulli"')
     nll = objectives.bernoulli_nll if bernoulli else objectives.normal_nll
-    reconstruction = original_reconstruction or nll
+    reconstruction = original or nll
 
     def decode(params: Params, z: jax.Array) -> jax.Array:
         decoded = network.decode(params, z)
@@ -260,9 +291,9 @@ def _bind(
 
     def loss(params: Params, key: jax.Array, batch: Batch) -> tuple[jax.Array, LossTerms]:
         posterior = network.encode(params, batch.x)
-        z = jax.vmap(draw)(_example_keys(key, batch), posterior)
+        z = jax.vmap(latent.draw)(_example_keys(key, batch), posterior)
         decoded = network.decode(params, z)
-        terms = LossTerms(reconstruction(batch.x, decoded), kl(posterior, z, batch))
+        terms = LossTerms(reconstruction(batch.x, decoded), latent.kl(posterior, z, batch))
         total = terms.reconstruction + kl_weight * terms.kl
         return objectives.weighted_mean(total, batch.weight), terms
 
@@ -272,7 +303,7 @@ def _bind(
             raise ValueError(f"x must lie in [0, 1] for a Bernoulli likelihood, got {bad}")
         examples = jax.ShapeDtypeStruct(x.shape, jnp.float32)
         posterior = jax.eval_shape(network.encode, params, examples)
-        check_posterior(posterior, x, y)
+        latent.check(posterior, len(x), y)
         z = jax.tree.leaves(posterior)[0]
         decoded = jax.eval_shape(network.decode, params, z)
         if decoded.shape != x.shape:
@@ -280,7 +311,7 @@ def _bind(
                 f"network.decode must return the shape of x, {x.shape}, got {_shapes(decoded)}"
             )
 
-    return VAE(network.init, network.encode, decode, loss, sample_prior, check_data)
+    return VAE(network.init, network.encode, decode, loss, latent.sample_prior, check_data)
 
 
 def _example_keys(key: jax.Array, batch: Batch) -> jax.Array:

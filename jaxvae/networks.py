@@ -24,9 +24,9 @@ class Network(NamedTuple):
         logits of a Bernoulli one.
     """
 
-    init: Callable[[jax.Array, jax.Array], Params]
-    encode: Callable[[Params, jax.Array], Any]
-    decode: Callable[[Params, jax.Array], jax.Array]
+    init: Callable[[jax.Array, Any], Params]
+    encode: Callable[[Params, Any], Any]
+    decode: Callable[[Params, Any], jax.Array]
 
 
 ACTIVATIONS: dict[str, Activation] = {

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxvae.datasets import Array
+
 
 class LossTerms(NamedTuple):
     """The terms of a loss, for each example; `kl` before its weight is applied.
@@ -24,7 +26,7 @@ class LossTerms(NamedTuple):
     kl: jax.Array
 
 
-def normal_nll(x: jax.Array, mean: jax.Array) -> jax.Array:
+def normal_nll(x: Array, mean: jax.Array) -> jax.Array:
     """-log Normal(x | mean, 1) = sum_d 1/2 (x - mean)^2 + D/2 log(2 pi), in nats.
 
     Args:
@@ -42,7 +44,7 @@ def normal_nll(x: jax.Array, mean: jax.Array) -> jax.Array:
     return 0.5 * jnp.sum((x - mean) ** 2, axis=-1) + constant
 
 
-def bernoulli_nll(x: jax.Array, logits: jax.Array) -> jax.Array:
+def bernoulli_nll(x: Array, logits: jax.Array) -> jax.Array:
     """-log Bernoulli(x | sigmoid(logits)) = sum_d softplus(l) - x l, in nats.
 
     Args:
@@ -59,7 +61,7 @@ def bernoulli_nll(x: jax.Array, logits: jax.Array) -> jax.Array:
     return jnp.sum(jax.nn.softplus(logits) - x * logits, axis=-1)
 
 
-def original_normal_reconstruction(x: jax.Array, mean: jax.Array) -> jax.Array:
+def original_normal_reconstruction(x: Array, mean: jax.Array) -> jax.Array:
     """The original Normal model's first term, sum_d 1/2 (x - mean)^2: no log(2 pi).
 
     Args:
@@ -96,7 +98,7 @@ def original_normal_kl(
     return 0.5 * (prior - posterior)
 
 
-def original_dirichlet_reconstruction(x: jax.Array, mean: jax.Array) -> jax.Array:
+def original_dirichlet_reconstruction(x: Array, mean: jax.Array) -> jax.Array:
     """The original Dirichlet model's first term: the mean over pixels of (x - mean)^2.
 
     With D pixels it is 2/D times a unit-variance Normal's, so that the KL beside it weighs D/2
@@ -112,7 +114,7 @@ def original_dirichlet_reconstruction(x: jax.Array, mean: jax.Array) -> jax.Arra
     return jnp.mean((x - mean) ** 2, axis=-1)
 
 
-def weighted_mean(values: jax.Array, weight: jax.Array | None) -> jax.Array:
+def weighted_mean(values: jax.Array, weight: Array | None) -> jax.Array:
     """sum(weight * values) / sum(weight) over the batch; the plain mean where weight is None.
 
     Args:

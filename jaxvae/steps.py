@@ -49,12 +49,6 @@ class Metrics(NamedTuple):
     finite: jax.Array
 
 
-TrainStep = Callable[[jax.Array, TrainState, Batch], tuple[TrainState, Metrics]]
-TrainEpoch = Callable[
-    [jax.Array, TrainState, jax.Array, jax.Array | None], tuple[TrainState, Metrics]
-]
-
-
 def init_state(
     key: jax.Array, vae: VAE, optimizer: optax.GradientTransformation, x: jax.Array
 ) -> TrainState:
@@ -86,7 +80,7 @@ def init_state(
 
 def make_train_step(
     vae: VAE, optimizer: optax.GradientTransformation, *, axis_name: str | None = None
-) -> TrainStep:
+) -> jax.stages.Wrapped:
     """Make the compiled training step of a model.
 
     Args:
@@ -116,7 +110,7 @@ def make_train_step(
 
 def make_train_epoch(
     vae: VAE, optimizer: optax.GradientTransformation, *, batch_size: int
-) -> TrainEpoch:
+) -> jax.stages.Wrapped:
     """Make the compiled training epoch of a model: every example once, in one `lax.scan`.
 
     Args:
@@ -143,7 +137,7 @@ def make_train_epoch(
         steps = steps_per_epoch(len(x), batch_size)
         index, weight = epoch_order(key, state.step // steps, len(x), batch_size)
 
-        def body(carry, batch_slice):
+        def body(carry: Any, batch_slice: Any) -> Any:
             state, alive = carry
             index, weight = batch_slice
             batch = Batch(x[index], None if y is None else y[index], weight)
@@ -213,7 +207,8 @@ def _step(
         finite = jnp.isfinite(loss) & alive
         for leaf in jax.tree.leaves(grads):
             finite &= jnp.all(jnp.isfinite(leaf))
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        with jax.numpy_dtype_promotion("standard"):  # Optax relies on it, a caller may forbid it
+            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         new = TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, state)
         return kept, Metrics(loss, reconstruction, kl, weight, finite)

@@ -145,8 +145,9 @@ def fit(
             if not metrics.finite.all():
                 history = History(tuple(records), compile_seconds)
                 raise _non_finite(metrics, first_step, epoch, state, history)
-            means = _epoch_means(metrics)
-            records.append(EpochRecord(epoch, *means, seconds, len(x) / seconds))
+            loss, reconstruction, kl = _epoch_means(metrics)
+            rate = len(x) / seconds
+            records.append(EpochRecord(epoch, loss, reconstruction, kl, seconds, rate))
             show.epoch(records[-1])
             if on_epoch is not None and on_epoch(records[-1], state):
                 break
@@ -166,10 +167,10 @@ def _non_finite(
     i = int(np.argmin(metrics.finite))
     values = {"reconstruction": metrics.reconstruction[i], "kl": metrics.kl[i]}
     bad = [f"{name} is {value}" for name, value in values.items() if not np.isfinite(value)]
+    what = " and ".join(bad) or "the gradient is not finite"
     return NonFiniteStepError(
-        f"step {first_step + i} (epoch {epoch}): {' and '.join(bad) or 'the gradient is not finite'}; "
-        "the parameters are those before it. A smaller learning rate or a likelihood that fits "
-        "the data's range may help.",
+        f"step {first_step + i} (epoch {epoch}): {what}; the parameters are those before it. "
+        "A smaller learning rate, or a likelihood that fits the data's range, may help.",
         first_step + i,
         state,
         history,
