@@ -3,8 +3,6 @@
 import json
 import os
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxvae.datasets import read_arrays
 from jaxvae.networks import Params
 
 CONFIG, METRICS, SUMMARY, PARAMS = "config.json", "metrics.jsonl", "summary.json", "params.npz"
@@ -38,13 +37,27 @@ def new_run(folder: str | os.PathLike) -> Path:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object whole or not at all. A number that is not finite is refused."""
+    """Write a JSON object, whole or not at all.
+
+    Args:
+      path: the file.
+      value: what it shall hold; finite numbers only.
+
+    Raises:
+      ValueError: if a number is not finite.
+    """
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     _write(path, text.encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
+
+    Args:
+      path: the file.
+
+    Returns:
+      The object.
 
     Raises:
       FileNotFoundError: if there is no such file.
@@ -62,7 +75,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def save_params(path: Path, params: Params) -> None:
-    """Save parameters as an `.npz`, whole or not at all; each array by its path in the tree."""
+    """Save parameters, whole or not at all.
+
+    Args:
+      path: the `.npz` file.
+      params: the parameters; each array is named by its path in the tree.
+    """
     arrays = {_name(keys): np.asarray(leaf) for keys, leaf in jax.tree.leaves_with_path(params)}
     _write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
 
@@ -81,13 +99,7 @@ def load_params(path: Path, like: Params) -> Params:
       FileNotFoundError: if there is no such file.
       ValueError: if it cannot be read, or its arrays are not those of `like`, or not finite.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"a run must hold {path.name}; there is no {path}")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
+    arrays = read_arrays(path)
     wanted = {_name(keys): leaf for keys, leaf in jax.tree.leaves_with_path(like)}
     if set(arrays) != set(wanted):
         raise ValueError(

@@ -199,19 +199,37 @@ def load_file(path: str | os.PathLike) -> Dataset:
     path = Path(path)
     if path.suffix not in (".npy", ".npz"):
         raise ValueError(f"path must end in .npy or .npz, got {path}")
-    if not path.is_file():
-        raise FileNotFoundError(f"path must name an existing file, got {path}")
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = dict(loaded) if path.suffix == ".npz" else {"x": loaded}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"path must name a readable {path.suffix} file, {path}: {error}") from None
+    arrays = read_arrays(path)
     allowed = {"x", "y", "x_test", "y_test"}
     if "x" not in arrays or set(arrays) - allowed:
         raise ValueError(
             f"{path} must hold x and, if wanted, y, x_test, y_test; got {sorted(arrays)}"
         )
     return from_arrays(**arrays, name=path.stem)
+
+
+def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Read a NumPy file. Pickled objects inside are refused.
+
+    Args:
+      path: an `.npz`, or an `.npy`, whose one array is called `x`.
+
+    Returns:
+      Its arrays by name.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if it is damaged, or holds anything but arrays of plain numbers.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"path must name an existing file, got {path}")
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            return {"x": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"path must name a whole NumPy file of numbers, {path}: {error}") from None
 
 
 def read_idx(path: str | os.PathLike) -> np.ndarray:

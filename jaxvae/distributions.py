@@ -20,6 +20,9 @@ TFP_VERSION = "0.26.0.dev20261027"
 def tfp_distributions() -> ModuleType:
     """TFP-on-JAX's distributions, imported at the first use.
 
+    Returns:
+      The module.
+
     Raises:
       ImportError: if the installed TFP does not run on the installed JAX.
     """

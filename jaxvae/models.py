@@ -18,7 +18,7 @@ OBJECTIVES = ("elbo", "original")
 
 
 def accept_any_data(params: Params, x: np.ndarray, y: np.ndarray | None) -> None:
-    """The check of a VAE that has none."""
+    """The check of a VAE that has none: it accepts any params, x and y."""
 
 
 class VAE(NamedTuple):

@@ -151,7 +151,15 @@ def make_train_epoch(
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
-    """The number of batches that hold every example once, the partial last one included."""
+    """The number of batches that hold every example once, the partial last one included.
+
+    Args:
+      examples: N.
+      batch_size: B.
+
+    Returns:
+      N / B, rounded up.
+    """
     return -(-examples // batch_size)
 
 

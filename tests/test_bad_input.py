@@ -77,7 +77,7 @@ BAD_CALLS = [
     (lambda: fit(key=jax.random.split(KEY, 3)), ValueError, r"key must be one key.*\(3,\)"),
     (lambda: fit(vae=network()), TypeError, "vae must be a jaxvae.VAE, got Network"),
     (lambda: fit(optimizer="adam"), TypeError, "optimizer must be an optax.*got 'adam'"),
-    (lambda: fit(state=fit(model="normal", optimizer=optax.sgd(1.0))[0]), ValueError, "state must be of this model"),
+    (lambda: fit(state=fit(model="normal")[0]), ValueError, "state must be of this model"),
     # networks
     (lambda: network(layers=0), ValueError, "layers must be at least 1, got 0"),
     (lambda: network(hidden_units=-1), ValueError, "hidden_units must be at least 1, got -1"),

@@ -1,0 +1,230 @@
+"""The command line, run as a user runs it."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+
+import numpy as np
+import pytest
+
+from jaxvae import cli
+
+SMALL = ["--layers", "1", "--hidden-units", "16", "--batch-size", "256"]
+
+
+def train(out, *options):
+    return cli.main(["train", "--out", str(out), "--epochs", "2", *SMALL, *options])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "dirichlet"
+    assert train(folder) == 0
+    return folder
+
+
+def test_train_writes_its_files(run):
+    files = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    pictures = ("latent", "reconstructions", "generated", "corners", "blend", "loss")
+    assert files == {
+        "config.json",
+        "metrics.jsonl",
+        "summary.json",
+        "params.npz",
+        *(f"figures/{name}.png" for name in pictures),
+    }
+    config = json.loads((run / "config.json").read_text())
+    assert (config["latent_dim"], config["prior"], config["seed"]) == (10, "labels", 0)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    names = {"epoch", "loss", "reconstruction", "kl", "seconds", "images_per_second"}
+    assert [line["epoch"] for line in lines] == [0, 1]
+    assert all(set(line) == names for line in lines)
+    summary = json.loads((run / "summary.json").read_text())
+    assert {
+        "model", "dataset", "objective", "epochs", "final_loss", "test_loss", "test_accuracy",
+        "seconds_per_epoch", "images_per_second", "compile_seconds", "version", "jax", "python",
+    } <= set(summary)  # fmt: skip
+    assert summary["final_loss"] == lines[-1]["loss"]
+    assert summary["epochs"] == 2
+    assert all(not isinstance(value, dict | list) for value in summary.values())
+
+
+def test_evaluate_repeats_the_summary(run, capsys):
+    assert cli.main(["evaluate", str(run)]) == 0
+    shown = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    summary = json.loads((run / "summary.json").read_text())
+    for name in ("test_loss", "test_kl", "test_accuracy"):
+        assert float(shown[name]) == pytest.approx(summary[name], abs=1e-4)
+
+
+def test_figures_draws_again(run):
+    for path in (run / "figures").iterdir():
+        path.unlink()
+    assert cli.main(["figures", str(run)]) == 0
+    assert len(list((run / "figures").glob("*.png"))) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--model", "normal"],
+        ["--model", "normal", "--latent-dim", "3", "--likelihood", "bernoulli"],
+        ["--model", "normal", "--objective", "original", "--prior-variance", "3"],
+        ["--objective", "original", "--head", "relu"],
+        ["--prior", "symmetric", "--latent-dim", "6", "--kl-weight", "0.5"],
+        ["--likelihood", "bernoulli", "--activation", "tanh"],
+    ],
+    ids=" ".join,
+)
+def test_each_kind_of_model(tmp_path, options):
+    assert train(tmp_path / "run", *options) == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert np.isfinite(summary["test_loss"])
+    labelled = "normal" not in options[:2] and "symmetric" not in options
+    assert (summary["test_accuracy"] is not None) == labelled
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("labels", [True, False])
+def test_a_users_file(tmp_path, labels):
+    x, y = np.random.default_rng(0).random((120, 5, 6)), np.arange(120) % 4
+    np.savez(tmp_path / "mine.npz", **({"x": x, "y": y} if labels else {"x": x}))
+    assert train(tmp_path / "run", "--data", str(tmp_path / "mine.npz")) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["prior"], config["latent_dim"]) == (
+        ("labels", 4) if labels else ("symmetric", 10)
+    )
+    assert cli.main(["evaluate", str(tmp_path / "run")]) == 0
+
+
+def test_same_seed_same_parameters(tmp_path, run):
+    assert train(tmp_path / "again") == 0
+    with np.load(run / "params.npz") as a, np.load(tmp_path / "again" / "params.npz") as b:
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", "0"], "epochs must be at least 1, got 0"),
+        (["--batch-size", "-1"], "batch_size must be at least 1, got -1"),
+        (["--layers", "0"], "layers must be at least 1, got 0"),
+        (["--latent-dim", "0"], "latent_dim must be at least 2, got 0"),
+        (["--latent-dim", "5"], "y must be from 0 to 4, got"),
+        (["--learning-rate", "nan"], "learning_rate must be finite and above 0, got nan"),
+        (["--seed", "-1"], "seed must be at least 0, got -1"),
+        (["--kl-weight", "-0.5"], "kl_weight must be finite and at least 0, got -0.5"),
+        (["--data", "missing.npz"], "existing file, got missing.npz"),
+        (["--dataset", "mnist", "--data-dir", "nowhere"], "nowhere lacks train-images"),
+        (["--objective", "original", "--likelihood", "bernoulli"], "likelihood must be"),
+    ],
+)
+def test_errors_are_one_line_and_leave_nothing(tmp_path, capsys, options, message):
+    out = tmp_path / "run"
+    assert cli.main(["train", "--out", str(out), *options]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("jaxvae: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("options", [["--model", "gauss"], ["--epochs", "ten"], ["--nonsense"]])
+def test_wrong_usage_is_status_two(tmp_path, capsys, options):
+    assert cli.main(["train", "--out", str(tmp_path / "run"), *options]) == 2
+    assert options[0] in capsys.readouterr().err
+
+
+def test_help_and_version(capsys):
+    assert cli.main(["--help"]) == 0
+    assert "train" in capsys.readouterr().out
+    assert cli.main(["train", "--help"]) == 0
+    assert "--kl-weight" in capsys.readouterr().out
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("jaxvae 0.")
+
+
+def test_a_folder_with_content_is_refused(run, capsys):
+    before = (run / "params.npz").read_bytes()
+    assert train(run) == 1
+    assert "out must be a new or empty folder" in capsys.readouterr().err
+    assert (run / "params.npz").read_bytes() == before
+
+
+def test_a_run_that_is_damaged(run, tmp_path, capsys):
+    assert cli.main(["evaluate", str(tmp_path)]) == 1
+    assert "config.json" in capsys.readouterr().err
+    config = json.loads((run / "config.json").read_text())
+    for text, message in (
+        ("{", "must hold a JSON object"),
+        ("[]", "must hold a JSON object"),
+        (json.dumps(config | {"depth": 3}), "got depth"),
+        (json.dumps(config | {"model": "gauss"}), "options that `jaxvae train` takes"),
+        (json.dumps(config), "params.npz"),
+    ):
+        (tmp_path / "config.json").write_text(text)
+        assert cli.main(["evaluate", str(tmp_path)]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_blown_up_run_keeps_its_last_good_parameters(tmp_path, capsys):
+    assert train(tmp_path / "run", "--learning-rate", "1e30", "--model", "normal") == 1
+    assert "step " in capsys.readouterr().err
+    with np.load(tmp_path / "run" / "params.npz") as params:
+        assert all(np.isfinite(params[name]).all() for name in params)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_what_was_learnt(tmp_path):
+    out = tmp_path / "run"
+    command = [
+        sys.executable,
+        "-m",
+        "jaxvae",
+        "train",
+        "--out",
+        str(out),
+        "--epochs",
+        "1000000",
+        *SMALL,
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("epoch"):
+            break
+    process.send_signal(signal.SIGINT)
+    rest, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "stopping after this epoch" in error
+    assert "interrupted" in rest
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["interrupted"] is True
+    assert summary["epochs"] == len((out / "metrics.jsonl").read_text().splitlines())
+    assert cli.main(["figures", str(out)]) == 0
+
+
+@pytest.mark.slow
+def test_progress_bar_on_a_terminal(tmp_path):
+    """On a terminal there is a bar; in a pipe there are lines alone."""
+    command = [sys.executable, "-m", "jaxvae", "train", "--epochs", "3", *SMALL, "--out"]
+    terminal, inner = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))  # a bar needs some width
+    subprocess.run(
+        [*command, str(tmp_path / "a")], stdout=subprocess.DEVNULL, stderr=inner, check=True
+    )
+    os.set_blocking(terminal, False)
+    shown = os.read(terminal, 100_000)
+    os.close(inner)
+    os.close(terminal)
+    assert b"epoch/s" in shown
+    piped = subprocess.run(
+        [*command, str(tmp_path / "b")], capture_output=True, text=True, check=True
+    )
+    assert piped.stderr == ""
+    assert "epoch 3/3" in piped.stdout
