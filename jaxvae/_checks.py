@@ -63,10 +63,10 @@ def typed_key(name: str, key: Any) -> None:
 
 
 def floating(name: str, value: Any) -> jax.Array:
-    """Return `value` as a floating array; Python numbers and integer arrays become float."""
+    """Return `value` as a float32 or float64 array: integers and half precision are widened."""
     array = jnp.asarray(value)
     if jnp.issubdtype(array.dtype, jnp.floating):
-        return array
+        return array if array.dtype.itemsize >= 4 else array.astype(jnp.float32)
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
     return array.astype(float)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import digamma, gammaln
 
-from jaxvae import _checks
+from jaxvae import _checks, _gamma
 
 TFP_VERSION = "0.26.0.dev20261027"
 
@@ -104,68 +104,95 @@ def kl_normal(loc: jax.Array, scale: jax.Array, *, prior_variance: float = 1.0) 
 def log_gamma_grad(concentration: jax.Array, log_x: jax.Array) -> jax.Array:
     """The implicit derivative d log x / d concentration of a draw x ~ Gamma(concentration, 1).
 
-    It is the derivative of log x at a fixed quantile. As x -> 0 it tends to
-    (digamma(concentration + 1) - log x) / concentration, which is used where x underflows.
+    With F the gamma distribution function and f its density, it is -(dF / d alpha) / (x f(x)), the
+    derivative of log x at a fixed quantile. As x -> 0 it tends to
+    (digamma(alpha + 1) - log x) / alpha.
 
     Args:
       concentration: alpha [...], above zero.
       log_x: log of the draw [...].
 
     Returns:
-      d log x / d alpha [...].
+      d log x / d alpha [...]: for alpha from 1e-6 to 1e6 within a relative 4e-6 in float32, and
+      6e-12 in float64. It has no derivative of its own: asking for one raises.
 
-    Source: Figurnov, Mohamed and Mnih, 2018, Implicit reparameterization gradients.
+    Raises:
+      ValueError: if a concrete concentration is not finite and positive.
+
+    Example:
+      >>> round(float(log_gamma_grad(1.0, 0.0)), 4)
+      1.1736
+
+    Source: Figurnov, Mohamed and Mnih, 2018, Implicit reparameterization gradients. How it is
+    computed: docs/sampler.md.
     """
-    tiny = log_x < jnp.log(jnp.finfo(log_x.dtype).eps) - 1
-    x = jnp.exp(jnp.where(tiny, 0, log_x))
-    regular = jax.lax.random_gamma_grad(concentration, x) / x
-    limit = (digamma(concentration + 1) - log_x) / concentration
-    return jnp.where(tiny, limit, regular)
+    concentration = _checks.floating("concentration", concentration)
+    log_x = _checks.floating("log_x", log_x)
+    _checks.finite_array("concentration", concentration, positive=True)
+    shape = jnp.broadcast_shapes(concentration.shape, log_x.shape)
+    dtype = jnp.result_type(concentration, log_x)
+    a, y = (jnp.broadcast_to(v, shape).astype(dtype) for v in (concentration, log_x))
+    return _gamma.log_gamma_grad(a, y)
 
 
-def sample_log_gamma(key: jax.Array, concentration: jax.Array) -> jax.Array:
+def sample_log_gamma(
+    key: jax.Array, concentration: jax.Array, *, method: str = "fast"
+) -> jax.Array:
     """Draw log x with x ~ Gamma(concentration, 1), differentiable in the concentration.
 
     Args:
       key: one typed key.
       concentration: alpha [...], above zero. Inside compiled code an element that is NaN,
         infinite or not above zero gives NaN for that element alone.
+      method: "fast", or "tfp" for TFP's draws, the reference. Both have the derivative
+        `log_gamma_grad`.
 
     Returns:
-      log x [...]. Finite even where x itself underflows.
+      log x [...], float32 or float64. Finite even where x itself underflows.
 
     Raises:
-      ValueError: if a concrete concentration is not finite and positive.
+      ValueError: if a concrete concentration is not finite and positive, or for an unknown method.
+      NotImplementedError: if a second derivative is asked for.
 
     Example:
       >>> bool(jnp.isfinite(sample_log_gamma(jax.random.key(0), jnp.array([1e-6, 1.0]))).all())
       True
+
+    Source: Marsaglia and Tsang, 2000, A simple method for generating gamma variables;
+    docs/sampler.md.
     """
     _checks.typed_key("key", key)
     concentration = _checks.floating("concentration", concentration)
     _checks.finite_array("concentration", concentration, positive=True)
-    valid = (concentration > 0) & (concentration < jnp.inf)
-    # TFP's rejection loop never ends on an infinite or NaN concentration.
-    draw = _tfp_log_gamma(key, jnp.where(valid, concentration, 1))
-    return jnp.where(valid, draw, jnp.nan)
+    draw = LOG_GAMMA_METHODS[_checks.one_of("method", method, LOG_GAMMA_METHODS)]
+    return draw(key, concentration)
 
 
 @jax.custom_jvp
 def _tfp_log_gamma(key: jax.Array, concentration: jax.Array) -> jax.Array:
+    # TFP's rejection loop never ends on an infinite or NaN concentration.
+    valid = (concentration > 0) & (concentration < jnp.inf)
+    safe = jnp.where(valid, concentration, 1)
     # TFP relies on implicit promotion, which a caller may have forbidden.
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         rate = jnp.ones((), concentration.dtype)
-        return tfp_distributions().ExpGamma(concentration, rate).sample(seed=key)
+        draw = tfp_distributions().ExpGamma(safe, rate).sample(seed=key)
+    return jnp.where(valid, draw, jnp.nan)
 
 
 @_tfp_log_gamma.defjvp
 def _tfp_log_gamma_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     key, concentration = primals
     log_x = _tfp_log_gamma(key, concentration)
-    return log_x, log_gamma_grad(concentration, log_x) * tangents[1]
+    return log_x, _gamma.log_gamma_grad(concentration, log_x) * tangents[1]
 
 
-def sample_dirichlet(key: jax.Array, concentration: jax.Array) -> jax.Array:
+LOG_GAMMA_METHODS = {"fast": _gamma.log_gamma, "tfp": _tfp_log_gamma}
+
+
+def sample_dirichlet(
+    key: jax.Array, concentration: jax.Array, *, method: str = "fast"
+) -> jax.Array:
     """Draw z ~ Dirichlet(concentration), differentiable in the concentration.
 
     z is the softmax of log-gamma draws: independent gammas divided by their sum, without
@@ -173,13 +200,17 @@ def sample_dirichlet(key: jax.Array, concentration: jax.Array) -> jax.Array:
 
     Args:
       key: one typed key.
-      concentration: alpha [..., K], above zero.
+      concentration: alpha [..., K], above zero. Inside compiled code a row with an element that
+        is NaN, infinite or not above zero becomes NaN, that row alone.
+      method: of `sample_log_gamma`.
 
     Returns:
       z [..., K], each row summing to one.
 
     Raises:
-      ValueError: if a concrete concentration is not finite and positive, or has no axis.
+      ValueError: if a concrete concentration is not finite and positive, or has no axis, or for
+        an unknown method.
+      NotImplementedError: if a second derivative is asked for.
 
     Example:
       >>> z = sample_dirichlet(jax.random.key(0), jnp.ones((4, 10)))
@@ -190,7 +221,7 @@ def sample_dirichlet(key: jax.Array, concentration: jax.Array) -> jax.Array:
     """
     if jnp.ndim(concentration) == 0:
         raise ValueError("concentration must have at least one axis [..., K], got a scalar")
-    return jax.nn.softmax(sample_log_gamma(key, concentration), axis=-1)
+    return jax.nn.softmax(sample_log_gamma(key, concentration, method=method), axis=-1)
 
 
 def kl_dirichlet(concentration: jax.Array, prior_concentration: jax.Array) -> jax.Array:

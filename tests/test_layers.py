@@ -11,6 +11,7 @@ PACKAGE = Path(jaxvae.__file__).parent
 ROWS = [
     "_version",
     "_checks",
+    "_gamma",
     "distributions",
     "networks",
     "datasets",

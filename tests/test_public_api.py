@@ -23,9 +23,9 @@ from jaxvae import (
 
 PROMISED = {
     "sample_normal": "(key, loc, scale)",
-    "sample_log_gamma": "(key, concentration)",
+    "sample_log_gamma": "(key, concentration, *, method)",
     "log_gamma_grad": "(concentration, log_x)",
-    "sample_dirichlet": "(key, concentration)",
+    "sample_dirichlet": "(key, concentration, *, method)",
     "kl_normal": "(loc, scale, *, prior_variance)",
     "kl_dirichlet": "(concentration, prior_concentration)",
     "normal_vae": "(network, *, prior_variance, likelihood, objective, kl_weight)",
