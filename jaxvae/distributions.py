@@ -9,9 +9,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import digamma, gammaln
+from jax.scipy.special import gammaln
 
-from jaxvae import _checks, _gamma
+from jaxvae import _checks, _dirichlet_kl, _gamma
 
 TFP_VERSION = "0.26.0.dev20261027"
 
@@ -224,9 +224,67 @@ def sample_dirichlet(
     return jax.nn.softmax(sample_log_gamma(key, concentration, method=method), axis=-1)
 
 
+def log_prob_dirichlet(concentration: jax.Array, log_z: jax.Array) -> jax.Array:
+    """The log-density of Dirichlet(concentration) at z, in nats.
+
+    log Gamma(sum alpha) - sum log Gamma(alpha) + sum (alpha - 1) log z. It takes log z, as
+    `jax.nn.log_softmax(sample_log_gamma(key, concentration))` gives it: at small concentrations
+    most of z is zero in floating point, and log(z) would be minus infinity.
+
+    Args:
+      concentration: alpha [..., K], above zero.
+      log_z: log of a point on the simplex [..., K].
+
+    Returns:
+      The log-density [...], with respect to Lebesgue measure on the first K - 1 components.
+
+    Raises:
+      ValueError: if a concrete concentration is not finite and positive.
+
+    Example:
+      >>> float(log_prob_dirichlet(jnp.ones(2), jnp.log(jnp.array([0.3, 0.7]))))
+      0.0
+    """
+    concentration = _checks.floating("concentration", concentration)
+    log_z = _checks.floating("log_z", log_z)
+    _checks.finite_array("concentration", concentration, positive=True)
+    normaliser = gammaln(jnp.sum(concentration, axis=-1)) - jnp.sum(gammaln(concentration), axis=-1)
+    return normaliser + jnp.sum((concentration - 1) * log_z, axis=-1)
+
+
 def kl_dirichlet(concentration: jax.Array, prior_concentration: jax.Array) -> jax.Array:
-    """KL(Dirichlet(concentration) || Dirichlet(prior_concentration)), in nats."""
-    a, b = concentration, prior_concentration
-    a0, b0 = jnp.sum(a, axis=-1, keepdims=True), jnp.sum(b, axis=-1, keepdims=True)
-    terms = gammaln(b) - gammaln(a) + (a - b) * (digamma(a) - digamma(a0))
-    return (gammaln(a0) - gammaln(b0))[..., 0] + jnp.sum(terms, axis=-1)
+    """KL(Dirichlet(concentration) || Dirichlet(prior_concentration)), in nats.
+
+    With a, b the concentrations and A, B their sums it is
+    lgamma(A) - lgamma(B) + sum(lgamma(b) - lgamma(a) + (a - b) (digamma(a) - digamma(A))),
+    computed without that formula's cancellation.
+
+    Args:
+      concentration: a [..., K], above zero.
+      prior_concentration: b [..., K], above zero; the two broadcast together. Inside compiled
+        code a row with an element that is NaN, infinite or not above zero becomes NaN.
+
+    Returns:
+      The divergence [...], at least zero and exactly zero for equal arguments. In float32, from
+      1e-6 to 1e6, within a relative 1e-5 or an absolute 1e-6; its gradient within 1e-4, or 1e-6
+      of the largest in its row.
+
+    Raises:
+      ValueError: if a concrete concentration is not finite and positive, or has no axis.
+
+    Example:
+      >>> round(float(kl_dirichlet(jnp.array([1.0, 2.0]), jnp.ones(2))), 4)
+      0.1931
+
+    Source: the closed form is Penny, 2001, KL-divergences of Normal, Gamma, Dirichlet and Wishart
+    densities; how it is computed, docs/sampler.md.
+    """
+    a = _checks.floating("concentration", concentration)
+    b = _checks.floating("prior_concentration", prior_concentration)
+    _checks.finite_array("concentration", a, positive=True)
+    _checks.finite_array("prior_concentration", b, positive=True)
+    shape, dtype = jnp.broadcast_shapes(a.shape, b.shape), jnp.result_type(a, b)
+    if not shape:
+        raise ValueError("concentration must have at least one axis [..., K], got a scalar")
+    a, b = (jnp.broadcast_to(v, shape).astype(dtype) for v in (a, b))
+    return _dirichlet_kl.kl_dirichlet(a, b)
