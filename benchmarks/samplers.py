@@ -1,0 +1,290 @@
+"""Dirichlet samplers against one another: speed, accuracy of the gradient, and its variance.
+
+jaxvae, TFP-on-JAX, `jax.random`, and PyTorch where it is installed. `python benchmarks/samplers.py`
+takes about ten minutes on two cores (`--quick` two) and writes `results/samplers.json`, `.md` and
+two plots. JAX's samplers run inside one compiled loop with a new key each step; PyTorch's eagerly,
+as its users call it. Competitors take turns, and each figure is the median of the turns.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import report
+from matplotlib.figure import Figure
+from scipy import special
+
+import jaxvae
+from jaxvae.distributions import tfp_distributions
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+SHAPES = [(64, 10), (256, 50), (4096, 10), (1024, 1000)]
+CONCENTRATIONS = [0.01, 0.1, 1.0, 10.0, 1000.0]
+REFERENCE = Path(__file__).parents[1] / "tests" / "data" / "log_gamma_grad.npz"
+
+SAMPLERS = {
+    "jaxvae": jaxvae.sample_dirichlet,
+    "tfp": lambda key, c: tfp_distributions().Dirichlet(c).sample(seed=key),
+    "jax.random": jax.random.dirichlet,
+}
+
+
+def compiled(sampler, shape, gradient, steps):
+    """A loop of `steps` draws, or draws with their gradient, in one program."""
+    direction = jax.random.normal(jax.random.key(1), shape)
+
+    def step(c, key):
+        if gradient:
+            g = jax.grad(lambda c: jnp.sum(sampler(key, c) * direction))(c)
+            # Chain the steps without moving the concentration, so that none can be left out.
+            return c + jnp.where(jnp.isfinite(g), 0 * g, 0), None
+        return c + 0 * sampler(key, c), None
+
+    def loop(key, c):
+        return jax.lax.scan(step, c, jax.random.split(key, steps))[0]
+
+    return jax.jit(loop)
+
+
+def jax_timer(sampler, shape, concentration, gradient, target):
+    """A function that returns the microseconds of one call."""
+    c, key = jnp.full(shape, concentration, jnp.float32), jax.random.key(0)
+
+    def timed(loop):
+        started = time.perf_counter()
+        jax.block_until_ready(loop(key, c))
+        return time.perf_counter() - started
+
+    steps = 1
+    loop = compiled(sampler, shape, gradient, steps)
+    timed(loop)
+    steps = int(np.clip(target / timed(loop), 1, 2000))
+    if steps > 1:
+        loop = compiled(sampler, shape, gradient, steps)
+        timed(loop)
+    return lambda: timed(loop) / steps * 1e6
+
+
+def torch_timer(shape, concentration, gradient, target):
+    c = torch.full(shape, concentration, requires_grad=gradient)
+    direction = torch.randn(shape)
+
+    def call():
+        if gradient:
+            c.grad = None
+            (
+                torch.distributions.Dirichlet(c, validate_args=False).rsample() * direction
+            ).sum().backward()
+        else:
+            torch.distributions.Dirichlet(c, validate_args=False).sample()
+
+    def timed(steps):
+        started = time.perf_counter()
+        for _ in range(steps):
+            call()
+        return time.perf_counter() - started
+
+    timed(3)
+    steps = int(np.clip(target / (timed(3) / 3), 1, 2000))
+    return lambda: timed(steps) / steps * 1e6
+
+
+def speed(turns, target):
+    rows = []
+    for shape in SHAPES:
+        for concentration in CONCENTRATIONS:
+            for gradient in (False, True):
+                timers = {
+                    name: jax_timer(sampler, shape, concentration, gradient, target)
+                    for name, sampler in SAMPLERS.items()
+                }
+                if torch is not None:
+                    timers["torch"] = torch_timer(shape, concentration, gradient, target)
+                raw = {name: [] for name in timers}
+                for turn in range(turns):
+                    for name in list(timers)[:: 1 if turn % 2 else -1]:
+                        raw[name].append(timers[name]())
+                row = {"shape": shape, "concentration": concentration, "gradient": gradient}
+                rows.append(
+                    row
+                    | {"microseconds": {k: float(np.median(v)) for k, v in raw.items()}, "raw": raw}
+                )
+                print(row, rows[-1]["microseconds"], flush=True)
+    return rows
+
+
+def accuracy():
+    """Relative error of d log x / d alpha in float32, by decade of alpha, against mpmath."""
+    with np.load(REFERENCE) as file:
+        alpha, log_x, exact = file["alpha"], file["log_x"], file["dlogx_dalpha"]
+    a, y = np.float32(alpha), np.float32(log_x)
+    x = np.exp(y)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = {
+            "jaxvae": np.asarray(jaxvae.log_gamma_grad(a, y)),
+            "lax.random_gamma_grad": np.asarray(jax.lax.random_gamma_grad(a, x)) / x,
+        }
+        if torch is not None:
+            grad = torch._standard_gamma_grad(torch.tensor(a), torch.tensor(x)).numpy()
+            values["torch"] = grad / x
+    result = {}
+    for name, value in values.items():
+        error = abs(value.astype(np.float64) - exact) / abs(exact)
+        decades = [error[(alpha >= 10.0**e) & (alpha < 10.0 ** (e + 1))] for e in range(-6, 6)]
+        result[name] = {
+            "max_relative_error": [
+                float(np.nanmax(d)) if np.isfinite(d).any() else None for d in decades
+            ],
+            "not_finite": [int((~np.isfinite(d)).sum()) for d in decades],
+        }
+    return result
+
+
+FUNCTIONS = {
+    "z_0": (lambda z, m: z[:, 0], lambda a, t: (t - a) / t**2),
+    "z_0^2": (
+        lambda z, m: z[:, 0] ** 2,
+        lambda a, t: (2 * a + 1) / (t * (t + 1)) - a * (a + 1) * (2 * t + 1) / (t * (t + 1)) ** 2,
+    ),
+    "log z_0": (
+        lambda z, m: m.log(z[:, 0]),
+        lambda a, t: special.polygamma(1, a) - special.polygamma(1, t),
+    ),
+}
+
+
+def variance(rows):
+    """Standard deviation of the one-draw estimate of d E[f] / d alpha_0, in units of its mean."""
+    result = []
+    for k in (3, 10):
+        for concentration in (0.1, 1.0, 10.0):
+            c = np.full((rows, k), concentration, np.float32)
+            for name, (function, exact) in FUNCTIONS.items():
+
+                def value(c, sampler, function=function):
+                    z = sampler(jax.random.key(2), c)
+                    return jnp.sum(function(z, jnp))
+
+                estimates = {
+                    sampler: np.asarray(jax.grad(value)(jnp.asarray(c), SAMPLERS[sampler]))[:, 0]
+                    for sampler in ("jaxvae", "tfp")
+                }
+                if torch is not None:
+                    leaf = torch.tensor(c, requires_grad=True)
+                    function(torch.distributions.Dirichlet(leaf).rsample(), torch).sum().backward()
+                    estimates["torch"] = leaf.grad[:, 0].numpy()
+                mean = float(exact(concentration, k * concentration))
+                row = {"k": k, "concentration": concentration, "function": name, "exact": mean}
+                for sampler, estimate in estimates.items():
+                    finite = estimate[np.isfinite(estimate)].astype(np.float64)
+                    row[sampler] = {
+                        "mean": float(finite.mean()),
+                        "sd": float(finite.std()),
+                        "not_finite": int(len(estimate) - len(finite)),
+                    }
+                result.append(row)
+                print(row, flush=True)
+    return result
+
+
+def plot_speed(rows):
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for ax, gradient in zip(figure.subplots(1, 2, sharey=True), (False, True), strict=True):
+        for name in rows[0]["microseconds"]:
+            points = [
+                (np.prod(r["shape"]), r["microseconds"][name])
+                for r in rows
+                if r["gradient"] == gradient and r["concentration"] == 1.0
+            ]
+            ax.loglog(*np.array(points).T, marker="o", label=name)
+        ax.set(
+            xlabel="components a call",
+            title="draw and gradient" if gradient else "draw",
+        )
+        ax.grid(alpha=0.3)
+        ax.legend()
+    figure.axes[0].set_ylabel("microseconds a call (concentration 1)")
+    figure.savefig(report.RESULTS / "samplers_speed.png", dpi=110)
+
+
+def plot_accuracy(result):
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    ax = figure.add_subplot(
+        title="d log x / d concentration in float32, against mpmath",
+        xlabel="concentration",
+        ylabel="largest relative error in the decade",
+    )
+    middle = 10.0 ** (np.arange(-6, 6) + 0.5)
+    for name, values in result.items():
+        error = np.array([np.nan if v is None else v for v in values["max_relative_error"]])
+        (line,) = ax.loglog(middle, error, marker="o", label=name)
+        bad = np.array(values["not_finite"]) > 0
+        ax.plot(middle[bad], np.full(bad.sum(), 3.0), "x", color=line.get_color())
+    ax.plot([], [], "x", color="black", label="some are not finite")
+    ax.axhline(1e-5, color="0.6", linestyle="--", linewidth=1)
+    ax.grid(alpha=0.3)
+    ax.legend()
+    figure.savefig(report.RESULTS / "samplers_accuracy.png", dpi=110)
+
+
+def spread_cell(estimate, exact):
+    lost = f" ({estimate['not_finite']} not finite)" if estimate["not_finite"] else ""
+    return f"{estimate['sd'] / abs(exact):.2f}{lost}"
+
+
+def tables(rows, spread):
+    names = list(rows[0]["microseconds"])
+    header = [
+        "shape",
+        "concentration",
+        *(f"{n}, draw" for n in names),
+        *(f"{n}, + gradient" for n in names),
+    ]
+    lines = []
+    for plain, graded in zip(rows[::2], rows[1::2], strict=True):
+        cells = [f"{r['microseconds'][n]:,.0f}" for r in (plain, graded) for n in names]
+        lines.append([list(plain["shape"]), f"{plain['concentration']:g}", *cells])
+    speed_table = report.markdown(header, lines)
+    samplers = [n for n in ("jaxvae", "tfp", "torch") if n in spread[0]]
+    header = [
+        "K",
+        "concentration",
+        "f",
+        "d E[f] / d alpha_0",
+        *(f"{n}, sd / mean" for n in samplers),
+    ]
+    lines = [
+        [r["k"], f"{r['concentration']:g}", r["function"], f"{r['exact']:.4g}"]
+        + [spread_cell(r[name], r["exact"]) for name in samplers]
+        for r in spread
+    ]
+    return (
+        f"Microseconds a call, medians.\n\n{speed_table}\n\n"
+        f"Spread of the gradient's one-draw estimate.\n\n{report.markdown(header, lines)}"
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer turns, shorter loops")
+    options = parser.parse_args()
+    report.RESULTS.mkdir(exist_ok=True)
+    errors = accuracy()
+    spread = variance(20_000 if options.quick else 200_000)
+    rows = speed(*((3, 0.05) if options.quick else (5, 0.2)))
+    plot_speed(rows)
+    plot_accuracy(errors)
+    versions = {"torch": None if torch is None else torch.__version__}
+    results = {"versions": versions, "accuracy": errors, "variance": spread, "speed": rows}
+    report.write("samplers", results, tables(rows, spread))
+
+
+if __name__ == "__main__":
+    main()
