@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: train test test-fast test-long robust-start readme-figures lint lock clean help
+.PHONY: train test test-fast test-long mnist robust-start bench-samplers lint lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -17,6 +17,18 @@ test: $(VENV)/.dev lint  ## lint, types, and the full default test suite
 
 test-fast: $(VENV)/.dev  ## the part of the suite that takes a minute
 	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-long: $(VENV)/.dev  ## the checks that take minutes: thirty epochs of MNIST, twenty seeds
+	$(BIN)/python -m pytest -m long
+
+mnist: $(VENV)/.run  ## the original's workload on MNIST, both models and objectives (15 minutes)
+	$(BIN)/python benchmarks/mnist.py
+
+robust-start: $(VENV)/.run  ## does training start on each of twenty seeds? (3 minutes)
+	$(BIN)/python benchmarks/robust_start.py
+
+bench-samplers: $(VENV)/.dev  ## the Dirichlet samplers against TFP's and others' (10 minutes)
+	$(BIN)/python benchmarks/samplers.py
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -242,7 +242,7 @@ def log_prob_dirichlet(concentration: jax.Array, log_z: jax.Array) -> jax.Array:
       ValueError: if a concrete concentration is not finite and positive.
 
     Example:
-      >>> float(log_prob_dirichlet(jnp.ones(2), jnp.log(jnp.array([0.3, 0.7]))))
+      >>> round(float(log_prob_dirichlet(jnp.full(2, 2.0), jnp.log(jnp.array([0.3, 0.7])))), 4)
       0.0
     """
     concentration = _checks.floating("concentration", concentration)
