@@ -243,7 +243,7 @@ def log_prob_dirichlet(concentration: jax.Array, log_z: jax.Array) -> jax.Array:
 
     Example:
       >>> round(float(log_prob_dirichlet(jnp.full(2, 2.0), jnp.log(jnp.array([0.3, 0.7])))), 4)
-      0.0
+      0.2311
     """
     concentration = _checks.floating("concentration", concentration)
     log_z = _checks.floating("log_z", log_z)
