@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-# A round offers two candidates, of which the worse one is kept with a probability of 0.95: after
-# eight rounds an element is left without a draw once in 1e21. It then keeps its last candidate.
+# A round offers two candidates, each accepted with a probability of at least 0.95: after eight
+# rounds an element is left without a draw once in 1e21. It then keeps its last candidate.
 MAX_ROUNDS = 8
 
 

@@ -28,6 +28,14 @@ from jaxvae.datasets import Dataset
 from jaxvae.models import VAE
 from jaxvae.training import EpochRecord, NonFiniteStepError, fit
 
+DIRICHLET_OPTIONS = (
+    "prior",
+    "smoothness",
+    "total_concentration",
+    "prior_concentration",
+    "head",
+    "concentration_floor",
+)
 INTERRUPTED = 130  # the shell's convention for a program ended by Ctrl-C
 
 
@@ -90,6 +98,7 @@ class Train:
         _checks.positive_int("epochs", self.epochs)
         _checks.positive_int("batch_size", self.batch_size)
         optimizer = optax.adam(_checks.positive_float("learning_rate", self.learning_rate))
+        _check_options(self)
         data = _load_data(self)
         config = _resolve(self, data)
         vae = _build(config, data)
@@ -243,14 +252,32 @@ def _load_data(config: Train) -> Dataset:
     return datasets.load_digits()
 
 
+def _check_options(config: Train) -> None:
+    """Refuse an option that would have no effect: whoever sets it expects one."""
+    idle = {
+        "--dataset mnist without --data": ("data_dir",),
+        "--model dirichlet": DIRICHLET_OPTIONS,
+        "--model normal": ("prior_variance",),
+    }
+    if config.dataset == "mnist" and config.data is None:
+        del idle["--dataset mnist without --data"]
+    del idle[f"--model {config.model}"]
+    defaults = Train()
+    for where, names in idle.items():
+        for name in names:
+            if (value := getattr(config, name)) != getattr(defaults, name):
+                raise ValueError(f"{name} must be left out except with {where}, got {value}")
+
+
 def _resolve(config: Train, data: Dataset) -> Train:
     """Fill in what depends on the data."""
     categories = 2 if config.model == "normal" else data.categories or 10
     prior: Literal["labels", "symmetric"] = "symmetric" if data.y_train is None else "labels"
+    if config.model == "dirichlet":
+        config = dataclasses.replace(config, prior=config.prior or prior)
     return dataclasses.replace(
         config,
         latent_dim=categories if config.latent_dim is None else config.latent_dim,
-        prior=config.prior or prior,
         data=None if config.data is None else config.data.resolve(),
         data_dir=None if config.data_dir is None else config.data_dir.resolve(),
     )

@@ -39,7 +39,7 @@ class Metrics(NamedTuple):
       reconstruction: the same of the reconstruction term.
       kl: the same of the KL term, before its weight.
       weight: the sum of the examples' weights.
-      finite: whether loss and gradient were finite. Where not, the update was not made.
+      finite: whether loss, gradient and new parameters were. Where not, no update was made.
     """
 
     loss: jax.Array
@@ -92,8 +92,8 @@ def make_train_step(
     Returns:
       `train_step(key, state, batch) -> (state, metrics)`, jitted. `key` is the base key of the
       run; the step's own is `fold_in(key, state.step)`. The state that goes in is donated: use
-      the one that comes out. A step whose loss or gradient is not finite returns the state
-      unchanged and says so in `metrics.finite`.
+      the one that comes out. A step whose loss, gradient or new parameters are not finite returns
+      the state unchanged and says so in `metrics.finite`.
 
     Example:
       >>> from jaxvae import dense_normal_network, normal_vae
@@ -105,7 +105,11 @@ def make_train_step(
       (1, True)
     """
     step = _step(vae, optimizer, axis_name)
-    return jax.jit(step, donate_argnums=1)
+
+    def train_step(key: jax.Array, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        return step(key, state, batch, True)
+
+    return jax.jit(train_step, donate_argnums=1)
 
 
 def make_train_epoch(
@@ -191,7 +195,7 @@ def _step(
     vae: VAE, optimizer: optax.GradientTransformation, axis_name: str | None
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     def step(
-        key: jax.Array, state: TrainState, batch: Batch, alive: jax.Array | bool = True
+        key: jax.Array, state: TrainState, batch: Batch, alive: jax.Array | bool
     ) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(key, state.step)
         (loss, terms), grads = jax.value_and_grad(vae.loss, has_aux=True)(
@@ -212,12 +216,13 @@ def _step(
             weight = total
         loss, reconstruction, kl, grads = means
 
-        finite = jnp.isfinite(loss) & alive
-        for leaf in jax.tree.leaves(grads):
-            finite &= jnp.all(jnp.isfinite(leaf))
         with jax.numpy_dtype_promotion("standard"):  # Optax relies on it, a caller may forbid it
             updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         new = TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
+        finite = jnp.isfinite(loss) & alive
+        # The parameters too: a finite gradient times a huge learning rate need not be finite.
+        for leaf in jax.tree.leaves((grads, new.params)):
+            finite &= jnp.all(jnp.isfinite(leaf))
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, state)
         return kept, Metrics(loss, reconstruction, kl, weight, finite)
 

@@ -69,10 +69,9 @@ def test_progress_is_quiet_unless_asked(key, vae, digits, capsys):
     assert [line.split()[:2] for line in lines[2:]] == [["epoch", "1/2"], ["epoch", "2/2"]]
 
 
-@pytest.mark.parametrize("model", ["normal", "dirichlet"])
-def test_bad_numbers_stop_the_run_and_keep_the_last_good_state(key, model, digits):
+@pytest.mark.parametrize("rate", [1e12, 3e38])
+def test_bad_numbers_stop_the_run_and_keep_the_last_good_state(key, vae, digits, rate):
     """A learning rate that blows the parameters up: the error names the step."""
-    vae = small_vae(model)
     with pytest.raises(jaxvae.NonFiniteStepError, match=r"step \d+ \(epoch \d+\): .* is") as error:
         jaxvae.fit(
             key,
@@ -81,7 +80,7 @@ def test_bad_numbers_stop_the_run_and_keep_the_last_good_state(key, model, digit
             digits.y_train,
             batch_size=64,
             epochs=50,
-            optimizer=optax.sgd(1e12),
+            optimizer=optax.sgd(rate),
         )
     assert f"step {error.value.step} " in str(error.value)
     assert int(error.value.state.step) == error.value.step
