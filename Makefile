@@ -15,7 +15,7 @@ train: $(VENV)/.run  ## train the Dirichlet VAE on the digits and draw its pictu
 test: $(VENV)/.dev lint  ## lint, types, and the full default test suite
 	$(BIN)/python -m pytest -n auto
 
-test-fast: $(VENV)/.dev  ## the suite without its slowest tests (five minutes on two cores)
+test-fast: $(VENV)/.dev  ## the suite without its slowest tests (three minutes on two cores)
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-long: $(VENV)/.dev  ## the checks that take minutes: thirty epochs of MNIST, twenty seeds

@@ -49,7 +49,7 @@ class History(NamedTuple):
 
 
 class NonFiniteStepError(FloatingPointError):
-    """A step's loss, gradient or new parameters were not finite. Its update was not made.
+    """A step's loss or gradient was not finite. Its update was not made.
 
     Attributes:
       step: which step, counted from 0 over the whole run.
@@ -98,8 +98,8 @@ def fit(
     Raises:
       ValueError, TypeError: before anything is compiled, if an argument is outside what is
         allowed or the data do not fit the model; the argument is named.
-      NonFiniteStepError: if a step's loss, gradient or new parameters are not finite. It holds
-        the last good state.
+      NonFiniteStepError: if a step's loss or gradient is not finite. It holds the last good
+        state.
 
     Example:
       >>> from jaxvae import datasets, dense_dirichlet_network, dirichlet_vae
@@ -167,7 +167,7 @@ def _non_finite(
     i = int(np.argmin(metrics.finite))
     values = {"reconstruction": metrics.reconstruction[i], "kl": metrics.kl[i]}
     bad = [f"{name} is {value}" for name, value in values.items() if not np.isfinite(value)]
-    what = " and ".join(bad) or "the gradient or the update is not finite"
+    what = " and ".join(bad) or "the gradient is not finite"
     return NonFiniteStepError(
         f"step {first_step + i} (epoch {epoch}): {what}; the parameters are those before it. "
         "A smaller learning rate, or a likelihood that fits the data's range, may help.",

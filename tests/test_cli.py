@@ -102,6 +102,7 @@ def test_a_users_file(tmp_path, labels):
     assert cli.main(["evaluate", str(tmp_path / "run")]) == 0
 
 
+@pytest.mark.slow
 def test_same_seed_same_parameters(tmp_path, run):
     assert train(tmp_path / "again") == 0
     with np.load(run / "params.npz") as a, np.load(tmp_path / "again" / "params.npz") as b:

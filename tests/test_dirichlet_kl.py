@@ -44,6 +44,7 @@ def test_float32_against_mpmath():
     assert gradient < 1
 
 
+@pytest.mark.slow
 def test_float64_against_mpmath():
     with jax.enable_x64(True):
         value, gradient = violations(jnp.float64, 1e-11, 1e-12, 1e-10)
@@ -51,6 +52,7 @@ def test_float64_against_mpmath():
     assert gradient < 1
 
 
+@pytest.mark.slow
 def test_the_textbook_formula_fails_this_test(monkeypatch):
     def textbook(a, b):
         a0, b0 = jnp.sum(a), jnp.sum(b)
@@ -82,6 +84,7 @@ def test_gradient_is_zero_at_equality():
         np.testing.assert_array_equal(jax.grad(jaxvae.kl_dirichlet, argument)(a, a), 0)
 
 
+@pytest.mark.slow
 def test_hessian():
     """d^2 KL / da_i da_j by the closed form, in float64."""
     a, b = np.array([0.3, 2.0, 11.0]), np.array([1.0, 0.5, 9.0])

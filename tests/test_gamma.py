@@ -81,6 +81,7 @@ def test_law(alpha):
     assert distance(draws(alpha), alpha) < BAND
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [1e-6, 0.3, 1.0, 4.0, 1e6])
 def test_law_in_float64(alpha):
     with jax.enable_x64(True):
@@ -89,6 +90,7 @@ def test_law_in_float64(alpha):
         assert distance(log_x, alpha) < BAND
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [1e-3, 1.0, 30.0])
 def test_law_with_a_key_for_each_example(alpha):
     """As training draws: the elements of one row and of the next are all independent."""
@@ -128,6 +130,7 @@ def break_normal(monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("breakage", "alpha"), [(break_acceptance, 0.05), (break_boost, 0.05), (break_normal, 10.0)]
 )
@@ -172,6 +175,7 @@ def gradient_statistics(c, function, rows=400_000):
 GRADIENT_DECADES = [10.0**e for e in range(-4, 7)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", GRADIENT_DECADES)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_gradient_is_right_in_expectation(name, alpha):
@@ -183,6 +187,7 @@ def test_gradient_is_right_in_expectation(name, alpha):
     assert error < 0.5 * abs(exact), "too noisy to say anything"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.1, 1.0, 10.0])
 def test_expectation_sees_a_broken_gradient(breaking, alpha):
     """A derivative that is 3% off, and one of a neighbouring concentration."""
@@ -195,6 +200,7 @@ def test_expectation_sees_a_broken_gradient(breaking, alpha):
         assert abs(mean - moments(c)["log z"]) > 4 * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1_500_000, 2), (350_000, 10), (3_500, 1000)])
 def test_nothing_is_ever_not_finite(shape):
     """Ten million components in all, each row mixed over thirteen decades."""
@@ -253,6 +259,7 @@ def test_transformations_agree(function):
         )
 
 
+@pytest.mark.slow
 def test_one_key_for_many_concentrations_and_many_keys_for_one():
     key, c = jax.random.key(0), jnp.linspace(0.1, 5, 12).reshape(4, 3)
     shared = jax.vmap(jaxvae.sample_log_gamma, (None, 0))(key, c)

@@ -31,6 +31,7 @@ def test_bernoulli_nll_against_tfp(key, x):
     np.testing.assert_allclose(objectives.bernoulli_nll(binary, logits), expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_original_dirichlet_objective_is_the_elbo_with_weight_half_d(key, digits):
     """loss_original = 2/D (loss_elbo(kl_weight = D/2) - D/2 log 2 pi), and so its gradient."""
     original = small_vae("dirichlet", objective="original")
@@ -93,6 +94,7 @@ def test_kl_weight_and_terms(key, vae, model, digits):
     np.testing.assert_allclose(weighted, (terms.reconstruction + 2.5 * terms.kl).mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_padding_counts_for_nothing(key, vae, digits):
     x, y = digits.x_train[:8], digits.y_train[:8]
     params = vae.init(key, x)

@@ -36,6 +36,7 @@ def test_every_example_once_with_its_true_weight(key):
     assert (other[0] != index[0]).any()
 
 
+@pytest.mark.slow
 def test_epoch_is_its_steps(key, vae, data):
     """One compiled epoch equals a loop of train_step over the same batches."""
     x, y = data
@@ -55,6 +56,7 @@ def test_epoch_is_its_steps(key, vae, data):
     np.testing.assert_array_equal(metrics.weight, [64, 64, 22])
 
 
+@pytest.mark.slow
 def test_the_last_partial_batch_has_the_gradient_of_its_examples(key, vae, data):
     x, y = data
     optimizer = optax.sgd(0.1)
@@ -121,6 +123,7 @@ def test_a_step_that_is_not_finite_changes_nothing(key, vae, data):
     assert_trees_equal(before, after)
 
 
+@pytest.mark.slow
 def test_an_epoch_stays_at_the_state_before_the_bad_step(key, vae, data):
     x, y = data
     optimizer = optax.adam(1e-3)

@@ -33,6 +33,7 @@ def test_history(key, vae, digits):
         assert record.loss == pytest.approx(record.reconstruction + record.kl, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_two_fits_are_one_longer_fit(key, vae, digits):
     """Going on from a state with the same key is bit for bit the run that never stopped."""
     args = (vae, digits.x_train, digits.y_train)
@@ -44,6 +45,7 @@ def test_two_fits_are_one_longer_fit(key, vae, digits):
     jax.tree.map(np.testing.assert_array_equal, whole, resumed)
 
 
+@pytest.mark.slow
 def test_on_epoch_sees_each_epoch_and_can_stop(key, vae, digits):
     seen = []
 
@@ -95,6 +97,7 @@ def test_a_batch_larger_than_the_data(key, vae, digits):
     assert int(state.step) == 2
 
 
+@pytest.mark.slow
 def test_evaluation_does_not_depend_on_the_batch_size(key, vae, digits):
     params = vae.init(key, digits.x_train[:1])
     whole = jaxvae.evaluate(key, vae, params, digits.x_test, digits.y_test, batch_size=360)
