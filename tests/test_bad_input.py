@@ -160,4 +160,5 @@ def test_labels_the_prior_needs_are_missed_while_tracing():
 
 
 def test_the_typed_key_check_knows_tracers():
-    jax.jit(lambda key: distributions.sample_normal(key, jnp.zeros(2), jnp.ones(2)))(KEY)
+    z = jax.jit(lambda key: distributions.sample_normal(key, jnp.zeros(2), jnp.ones(2)))(KEY)
+    assert z.shape == (2,)

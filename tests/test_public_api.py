@@ -43,20 +43,21 @@ FIELDS = {
     "TrainState": ("step", "params", "opt_state"),
 }
 PUBLIC = [getattr(jaxvae, name) for name in jaxvae.__all__ if name[0] != "_"]
+MODULES = (
+    checkpoints,
+    datasets,
+    distributions,
+    evaluation,
+    figures,
+    models,
+    networks,
+    objectives,
+    steps,
+    training,
+)
 FUNCTIONS = [
     function
-    for module in (
-        checkpoints,
-        datasets,
-        distributions,
-        evaluation,
-        figures,
-        models,
-        networks,
-        objectives,
-        steps,
-        training,
-    )
+    for module in MODULES
     for name, function in vars(module).items()
     if inspect.isfunction(function) and name[0] != "_" and function.__module__ == module.__name__
 ]
@@ -112,15 +113,5 @@ def test_every_public_class_is_documented():
 
 
 def test_modules_say_what_they_do():
-    for module in (
-        jaxvae,
-        _checks,
-        checkpoints,
-        cli,
-        datasets,
-        evaluation,
-        figures,
-        objectives,
-        steps,
-    ):
+    for module in (jaxvae, _checks, cli, *MODULES):
         assert module.__doc__
