@@ -1,8 +1,7 @@
 """Networks, objectives, gradients and training against vectors that the original computed.
 
-Bounds: 1e-5 relative for outputs, terms and gradients, 1e-4 for twenty Adam steps. An array is
-compared elementwise, relative to each value, with 1e-6 of the array's largest as the floor: a sum
-of terms of that size cannot be known better in float32.
+Bounds: 1e-5 relative for outputs, terms and gradients, 1e-4 for twenty Adam steps, each relative to
+the value or, as a sum of cancelling terms cannot be known better, to its array's largest.
 """
 
 from pathlib import Path
