@@ -28,6 +28,7 @@ from jaxvae.networks import (
     flax_network,
 )
 from jaxvae.objectives import LossTerms
+from jaxvae.revival import revive_dead_categories
 from jaxvae.steps import Metrics, TrainState, init_state, make_train_epoch, make_train_step
 from jaxvae.training import EpochRecord, History, NonFiniteStepError, fit
 
@@ -64,6 +65,7 @@ __all__ = [
     "make_train_step",
     "normal_vae",
     "objectives",
+    "revive_dead_categories",
     "sample_dirichlet",
     "sample_log_gamma",
     "sample_normal",

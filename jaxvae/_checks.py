@@ -90,13 +90,18 @@ def finite_array(name: str, value: Any, *, positive: bool = False) -> None:
         raise ValueError(f"{name} must be {allowed}, got {array[place]}{where}")
 
 
+def is_real(dtype: Any) -> bool:
+    """Whether a dtype is one of floats or integers, JAX's own (bfloat16, ...) included."""
+    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+
+
 def data_array(name: str, value: Any) -> np.ndarray:
     """Return examples as a float32 NumPy array [N, D], or raise what is wrong with them."""
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} must be an array [N, D], got rows that differ: {error}") from None
-    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
+    if not is_real(array.dtype):
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
     if array.ndim != 2:
         raise ValueError(f"{name} must have the shape [N, D] (rank 2), got {array.shape}")

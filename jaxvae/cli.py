@@ -112,7 +112,8 @@ class Train:
         with (folder / checkpoints.METRICS).open("w") as metrics, _interruptible() as interrupted:
 
             def on_epoch(record: EpochRecord, state: Any) -> bool:
-                metrics.write(json.dumps(record._asdict()) + "\n")
+                line = {k: v for k, v in record._asdict().items() if k != "batch_losses"}
+                metrics.write(json.dumps(line) + "\n")
                 metrics.flush()
                 return interrupted()
 

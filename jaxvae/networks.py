@@ -29,6 +29,18 @@ class Network(NamedTuple):
     decode: Callable[[Params, Any], jax.Array]
 
 
+class Function(NamedTuple):
+    """One half of a network, an encoder or a decoder, as pure functions.
+
+    Attributes:
+      init: `init(key, x [B, D]) -> params`.
+      apply: `apply(params, x [B, D])` -> what the module returns.
+    """
+
+    init: Callable[[jax.Array, Any], Params]
+    apply: Callable[[Params, Any], Any]
+
+
 ACTIVATIONS: dict[str, Activation] = {
     "elu": nn.elu,
     "gelu": nn.gelu,
@@ -96,6 +108,39 @@ class Decoder(nn.Module):
         return _dense(self.data_dim, "decoded")(self.trunk(z))
 
 
+def flax_function(name: str, module: nn.Module) -> Function:
+    """Make a `Function` of a Flax module.
+
+    Args:
+      name: what an error calls the module.
+      module: from one array to whatever an encoder or a decoder returns.
+
+    Returns:
+      Its `init` and `apply`.
+
+    Raises:
+      TypeError: if it is no Flax linen module.
+      ValueError: from `init`, if the module keeps state besides its parameters (batch norm).
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"{name} must be a flax.linen.Module instance, got {module!r}")
+
+    def init(key: jax.Array, x: Any) -> Params:
+        variables = module.init(key, x)
+        extra = sorted(set(variables) - {"params"})
+        if extra:
+            raise ValueError(
+                f"{name} must be a module whose only variables are its params, "
+                f"got {', '.join(extra)}"
+            )
+        return variables.get("params", {})
+
+    def apply(params: Params, x: Any) -> Any:
+        return module.apply({"params": params}, x)
+
+    return Function(init, apply)
+
+
 def flax_network(encoder: nn.Module, decoder: nn.Module) -> Network:
     """Make a `Network` of any two Flax modules.
 
@@ -110,26 +155,35 @@ def flax_network(encoder: nn.Module, decoder: nn.Module) -> Network:
       TypeError: if one of them is no Flax linen module.
       ValueError: from `init`, if a module keeps state besides its parameters (batch norm).
     """
-    for name, module in (("encoder", encoder), ("decoder", decoder)):
-        if not isinstance(module, nn.Module):
-            raise TypeError(f"{name} must be a flax.linen.Module instance, got {module!r}")
+    return join(flax_function("encoder", encoder), flax_function("decoder", decoder))
 
-    def init(key: jax.Array, x: jax.Array) -> Params:
+
+def join(encoder: Function, decoder: Function) -> Network:
+    """Make a `Network` of an encoder and a decoder.
+
+    Args:
+      encoder: from x [B, D] to `(loc, scale)` or to `concentration`, each [B, K].
+      decoder: from z [B, K] to [B, D].
+
+    Returns:
+      The network; its parameters are `{"encoder": ..., "decoder": ...}`.
+    """
+
+    def init(key: jax.Array, x: Any) -> Params:
         encoder_key, decoder_key = jax.random.split(key)
-        posterior, encoder_variables = encoder.init_with_output(encoder_key, x)
+        params = encoder.init(encoder_key, x)
+        posterior = jax.eval_shape(encoder.apply, params, x)
         z = jax.tree.leaves(posterior)[0]
         return {
-            "encoder": _only_params("encoder", encoder_variables),
-            "decoder": _only_params("decoder", decoder.init(decoder_key, z)),
+            "encoder": params,
+            "decoder": decoder.init(decoder_key, jnp.zeros(z.shape, z.dtype)),
         }
 
-    def encode(params: Params, x: jax.Array) -> Any:
-        return encoder.apply({"params": params["encoder"]}, x)
-
-    def decode(params: Params, z: jax.Array) -> Any:
-        return decoder.apply({"params": params["decoder"]}, z)
-
-    return Network(init, encode, decode)
+    return Network(
+        init,
+        lambda params, x: encoder.apply(params["encoder"], x),
+        lambda params, z: decoder.apply(params["decoder"], z),
+    )
 
 
 def dense_normal_network(
@@ -229,12 +283,3 @@ def _trunk(layers: int, hidden_units: int, activation: str | Activation) -> Call
         activation = ACTIVATIONS[_checks.one_of("activation", activation, ACTIVATIONS)]
     _checks.function("activation", activation)
     return lambda: MLP(layers, hidden_units, activation)
-
-
-def _only_params(name: str, variables: Any) -> Params:
-    extra = sorted(set(variables) - {"params"})
-    if extra:
-        raise ValueError(
-            f"{name} must be a module whose only variables are its params, got {', '.join(extra)}"
-        )
-    return variables.get("params", {})

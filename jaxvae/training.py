@@ -1,5 +1,6 @@
 """`fit`: the loop on the host that drives the compiled epochs."""
 
+import functools
 import sys
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ class EpochRecord(NamedTuple):
       kl: the same of the KL term, before its weight.
       seconds: wall time of the epoch, compilation not counted.
       images_per_second: examples by seconds.
+      batch_losses: the loss of each step, float32 [steps].
     """
 
     epoch: int
@@ -34,6 +36,7 @@ class EpochRecord(NamedTuple):
     kl: float
     seconds: float
     images_per_second: float
+    batch_losses: np.ndarray
 
 
 class History(NamedTuple):
@@ -132,7 +135,7 @@ def fit(
     with _Progress(epochs, enabled=progress) as show:
         show.note("compiling ...")
         started = time.perf_counter()
-        train_epoch = make_train_epoch(vae, optimizer, batch_size=batch_size)
+        train_epoch = _train_epoch(vae, optimizer, batch_size=batch_size)
         compiled = train_epoch.lower(key, state, device_x, device_y).compile()
         compile_seconds = time.perf_counter() - started
         show.note(f"compiled in {compile_seconds:.1f} s")
@@ -147,11 +150,18 @@ def fit(
                 raise _non_finite(metrics, first_step, epoch, state, history)
             loss, reconstruction, kl = _epoch_means(metrics)
             rate = len(x) / seconds
-            records.append(EpochRecord(epoch, loss, reconstruction, kl, seconds, rate))
+            records.append(
+                EpochRecord(epoch, loss, reconstruction, kl, seconds, rate, metrics.loss)
+            )
             show.epoch(records[-1])
             if on_epoch is not None and on_epoch(records[-1], state):
                 break
     return state, History(tuple(records), compile_seconds)
+
+
+# The same function for the same model, optimizer and batch size: JAX then finds what it compiled
+# for it before, and a second call of `fit` on data of the same shape compiles nothing.
+_train_epoch = functools.lru_cache(maxsize=16)(make_train_epoch)
 
 
 def _epoch_means(metrics: Metrics) -> list[float]:

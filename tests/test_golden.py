@@ -4,17 +4,14 @@ Bounds: 1e-5 relative for outputs, terms and gradients, 1e-4 for twenty Adam ste
 the value or, as a sum of cancelling terms cannot be known better, to its array's largest.
 """
 
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
+from golden import assert_close, give_noise, load
 
 import jaxvae
-from jaxvae import Batch, models, objectives
-from jaxvae.distributions import log_gamma_grad
+from jaxvae import Batch, objectives
 
 LAYERS = [f"hidden_{i}" for i in range(4)]
 HEADS = {
@@ -27,11 +24,6 @@ HEADS = {
         "decoder": {"decoder_mu_layer": "decoded"},
     },
 }
-
-
-def load(name):
-    with np.load(Path(__file__).parent / "data" / f"golden_{name}.npz") as file:
-        return dict(file)
 
 
 def tree(golden, group, name):
@@ -48,38 +40,6 @@ def tree(golden, group, name):
         | {ours: dense(part, theirs) for theirs, ours in heads.items()}
         for part, heads in HEADS[name].items()
     }
-
-
-def assert_close(actual, expected, relative=1e-5):
-    def check(path, a, b):
-        a, b = np.asarray(a), np.asarray(b)
-        np.testing.assert_allclose(
-            a,
-            b,
-            rtol=relative,
-            atol=relative * np.abs(b).max(),
-            err_msg=jax.tree_util.keystr(path),
-        )
-
-    jax.tree.map_with_path(check, actual, expected)
-
-
-@pytest.fixture
-def given_noise(monkeypatch):
-    """Replace the noise of both models: `position` looks it up in a table."""
-
-    def use(table):
-        monkeypatch.setattr(models, "_example_keys", lambda key, batch: table[batch.position])
-
-    monkeypatch.setattr(models, "sample_normal", lambda eps, loc, scale: loc + eps * scale)
-
-    def dirichlet(log_gamma, concentration):
-        fixed = jax.lax.stop_gradient(concentration)
-        log_x = log_gamma + log_gamma_grad(fixed, log_gamma) * (concentration - fixed)
-        return jax.nn.softmax(log_x, axis=-1)
-
-    monkeypatch.setattr(models, "sample_dirichlet", dirichlet)
-    return use
 
 
 @pytest.fixture
@@ -115,9 +75,9 @@ def test_normal_networks(normal):
     assert_close(vae.decode(params, golden["mu"]), golden["decoded_mu"])
 
 
-def test_normal_loss_and_gradient(normal, given_noise):
+def test_normal_loss_and_gradient(normal, monkeypatch):
     golden, vae, params = normal
-    given_noise(jnp.asarray(golden["eps"]))
+    give_noise(monkeypatch, golden["eps"])
     batch = Batch(golden["x"], position=jnp.arange(8))
     (loss, terms), grads = jax.value_and_grad(vae.loss, has_aux=True)(params, None, batch)
     assert_close(loss, golden["loss"])
@@ -125,9 +85,9 @@ def test_normal_loss_and_gradient(normal, given_noise):
     assert_close(grads, tree(golden, "grad", "normal"))
 
 
-def test_normal_twenty_adam_steps(normal, given_noise, key):
+def test_normal_twenty_adam_steps(normal, monkeypatch, key):
     golden, vae, params = normal
-    given_noise(jnp.asarray(golden["steps_eps"].reshape(160, 2)))
+    give_noise(monkeypatch, golden["steps_eps"].reshape(160, 2))
     optimizer = optax.inject_hyperparams(optax.adam)(
         1e-3, eps=lambda count: 1e-7 / jnp.sqrt(1 - 0.999 ** (count + 1))
     )
@@ -150,9 +110,9 @@ def test_dirichlet_networks(dirichlet):
     assert_close(prior.concentration(golden["y"], 10), golden["prior_concentration"])
 
 
-def test_dirichlet_loss_and_gradient(dirichlet, given_noise):
+def test_dirichlet_loss_and_gradient(dirichlet, monkeypatch):
     golden, vae, params, _ = dirichlet
-    given_noise(jnp.asarray(golden["log_gamma"]))
+    give_noise(monkeypatch, golden["log_gamma"])
     batch = Batch(golden["x"], golden["y"], position=jnp.arange(8))
     (loss, terms), grads = jax.value_and_grad(vae.loss, has_aux=True)(params, None, batch)
     assert_close(loss, golden["loss"])
