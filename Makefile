@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: train test test-fast test-long mnist robust-start bench-samplers lint lock clean help
+.PHONY: train test test-fast test-tensorflow test-long mnist robust-start bench-samplers lint lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -17,6 +17,9 @@ test: $(VENV)/.dev lint  ## lint, types, and the full default test suite
 
 test-fast: $(VENV)/.dev  ## the suite without its slowest tests (three minutes on two cores)
 	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-tensorflow: $(VENV)/.tensorflow  ## live parity with TensorFlow (give it an environment: VENV=.venv-tensorflow)
+	$(BIN)/python -m pytest -n auto tests/test_tensorflow.py
 
 test-long: $(VENV)/.dev  ## the checks that take minutes: thirty epochs of MNIST, twenty seeds
 	$(BIN)/python -m pytest -m long
@@ -35,9 +38,10 @@ lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lock:  ## renew the two hashed lock files (needs uv on the PATH)
+lock:  ## renew the hashed lock files (needs uv on the PATH)
 	echo 'setuptools>=77' | uv pip compile pyproject.toml - $(LOCK_FLAGS) -o requirements.txt
 	echo 'setuptools>=77' | uv pip compile pyproject.toml - --extra dev $(LOCK_FLAGS) -o requirements-dev.txt
+	uv pip compile pyproject.toml --extra tensorflow -c requirements-dev.txt $(LOCK_FLAGS) -o requirements-tensorflow.txt
 
 LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-header --no-annotate
@@ -50,6 +54,10 @@ $(VENV)/.run: requirements.txt pyproject.toml
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	touch $@
+
+$(VENV)/.tensorflow: requirements-tensorflow.txt $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-tensorflow.txt
 	touch $@
 
 clean:  ## remove the environment and caches (runs/ stays)

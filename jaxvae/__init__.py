@@ -12,6 +12,7 @@ from jaxvae.distributions import (
     sample_log_gamma,
     sample_normal,
 )
+from jaxvae.ensembles import fit_many
 from jaxvae.evaluation import Evaluation, accuracy, encode_mean, evaluate
 from jaxvae.models import (
     VAE,
@@ -28,6 +29,7 @@ from jaxvae.networks import (
     flax_network,
 )
 from jaxvae.objectives import LossTerms
+from jaxvae.parallel import pmap_train_epoch, pmap_train_step
 from jaxvae.revival import revive_dead_categories
 from jaxvae.steps import Metrics, TrainState, init_state, make_train_epoch, make_train_step
 from jaxvae.training import EpochRecord, History, NonFiniteStepError, fit
@@ -54,6 +56,7 @@ __all__ = [
     "encode_mean",
     "evaluate",
     "fit",
+    "fit_many",
     "flax_network",
     "init_state",
     "kl_dirichlet",
@@ -65,6 +68,8 @@ __all__ = [
     "make_train_step",
     "normal_vae",
     "objectives",
+    "pmap_train_epoch",
+    "pmap_train_step",
     "revive_dead_categories",
     "sample_dirichlet",
     "sample_log_gamma",

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import json
+import operator
 import platform
 import shutil
 import signal
@@ -21,12 +22,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import tyro
+from jax.experimental import multihost_utils
 
-from jaxvae import _checks, checkpoints, datasets, evaluation, models, networks
+from jaxvae import _checks, checkpoints, datasets, evaluation, models, networks, parallel
 from jaxvae._version import __version__
 from jaxvae.datasets import Dataset
+from jaxvae.ensembles import fit_many
 from jaxvae.models import VAE
-from jaxvae.training import EpochRecord, NonFiniteStepError, fit
+from jaxvae.steps import TrainState
+from jaxvae.training import EpochRecord, History, NonFiniteStepError, fit
 
 DIRICHLET_OPTIONS = (
     "prior",
@@ -36,6 +40,7 @@ DIRICHLET_OPTIONS = (
     "head",
     "concentration_floor",
 )
+RESULTS = ("final_loss", "test_loss", "test_reconstruction", "test_kl", "test_accuracy")
 INTERRUPTED = 130  # the shell's convention for a program ended by Ctrl-C
 
 
@@ -66,6 +71,14 @@ class Train:
     """Of Adam."""
     seed: int = 0
     """Of everything random."""
+    seeds: int = 1
+    """Train this many at once, from --seed on, as one program; a folder for each."""
+    devices: int | None = None
+    """Split each batch (with --seeds, the seeds) over so many devices; None: one, or over several
+    hosts all."""
+    distributed: str | None = None
+    """Join other hosts: auto (Slurm, GKE, TPU pods, or JAX's environment variables), or
+    ADDRESS:PORT,COUNT,INDEX."""
     layers: int = 4
     """Hidden layers each of encoder and decoder."""
     hidden_units: int = 128
@@ -95,70 +108,35 @@ class Train:
 
     def run(self) -> int:
         _checks.positive_int("seed", self.seed, minimum=0)
+        _checks.positive_int("seeds", self.seeds)
         _checks.positive_int("epochs", self.epochs)
         _checks.positive_int("batch_size", self.batch_size)
         optimizer = optax.adam(_checks.positive_float("learning_rate", self.learning_rate))
         _check_options(self)
+        if self.distributed is not None:
+            _join_hosts(self.distributed)
+        if self.devices is not None:
+            parallel.choose_devices(self.devices)
         data = _load_data(self)
         config = _resolve(self, data)
         vae = _build(config, data)
+        if jax.process_index() > 0:  # one host writes and prints
+            with _interruptible() as interrupted:
+                _fit(config, vae, data, optimizer, lambda *_: _any_host(interrupted()))
+            return 0
         name = f"{config.model}-{data.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         folder = checkpoints.new_run(config.out or Path("runs", name))
-        checkpoints.write_json(folder / checkpoints.CONFIG, _as_json(config))
         print(
             f"{config.model} VAE on {data.name}: {len(data.x_train):,} examples to train on, "
             f"{len(data.x_test):,} held out; results in {folder}"
         )
-        with (folder / checkpoints.METRICS).open("w") as metrics, _interruptible() as interrupted:
-
-            def on_epoch(record: EpochRecord, state: Any) -> bool:
-                line = {k: v for k, v in record._asdict().items() if k != "batch_losses"}
-                metrics.write(json.dumps(line) + "\n")
-                metrics.flush()
-                return interrupted()
-
-            try:
-                state, history = fit(
-                    jax.random.key(config.seed),
-                    vae,
-                    data.x_train,
-                    data.y_train,
-                    batch_size=config.batch_size,
-                    epochs=config.epochs,
-                    optimizer=optimizer,
-                    progress=True,
-                    on_epoch=on_epoch,
-                )
-            except (ValueError, TypeError):  # refused before the first step: no run was made
-                shutil.rmtree(folder)
-                raise
-            except NonFiniteStepError as error:
-                checkpoints.save_params(folder / checkpoints.PARAMS, error.state.params)
-                raise
-            checkpoints.save_params(folder / checkpoints.PARAMS, state.params)
-            stopped = interrupted()
-        seconds = float(np.median([record.seconds for record in history.epochs]))
-        summary = {
-            **{name: getattr(config, name) for name in ("model", "objective", "likelihood")},
-            "dataset": data.name,
-            "kl_weight": config.kl_weight,
-            "seed": config.seed,
-            "epochs": len(history.epochs),
-            "interrupted": stopped,
-            "final_loss": history.epochs[-1].loss,
-            **_test_metrics(config, vae, state.params, data),
-            "seconds_per_epoch": seconds,
-            "images_per_second": len(data.x_train) / seconds,
-            "compile_seconds": history.compile_seconds,
-            **_versions(),
-        }
-        checkpoints.write_json(folder / checkpoints.SUMMARY, summary)
-        _print_results(summary)
-        if stopped:
-            print(f"interrupted; the pictures are still to draw: jaxvae figures {folder}")
-            return INTERRUPTED
-        _draw_figures(folder, config, vae, state.params, data)
-        return 0
+        try:
+            if config.seeds > 1:
+                return _train_seeds(config, vae, data, optimizer, folder)
+            return _train_one(config, vae, data, optimizer, folder)
+        except (ValueError, TypeError):  # refused before the first step: no run was made
+            shutil.rmtree(folder)
+            raise
 
 
 @dataclass(frozen=True)
@@ -222,9 +200,166 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _join_hosts(where: str) -> None:
+    if where == "auto":
+        jax.distributed.initialize()
+        return
+    parts = where.split(",")
+    if len(parts) != 3 or not (parts[1].isdecimal() and parts[2].isdecimal()):
+        raise ValueError(f"distributed must be auto or ADDRESS:PORT,COUNT,INDEX, got {where}")
+    if int(parts[2]) >= int(parts[1]):
+        raise ValueError(f"distributed must have an INDEX from 0 to COUNT - 1, got {where}")
+    jax.distributed.initialize(parts[0], int(parts[1]), int(parts[2]))
+
+
+def _any_host(flag: bool) -> bool:
+    """Whether it is so on any host: all have to stop after the same epoch."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
+def _fit(
+    config: Train,
+    vae: VAE,
+    data: Dataset,
+    optimizer: optax.GradientTransformation,
+    on_epoch: Callable[[EpochRecord, Any], bool],
+) -> tuple[TrainState, History]:
+    return fit(
+        jax.random.key(config.seed),
+        vae,
+        data.x_train,
+        data.y_train,
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+        optimizer=optimizer,
+        devices=config.devices,
+        progress=True,
+        on_epoch=on_epoch,
+    )
+
+
+def _train_one(
+    config: Train,
+    vae: VAE,
+    data: Dataset,
+    optimizer: optax.GradientTransformation,
+    folder: Path,
+) -> int:
+    checkpoints.write_json(folder / checkpoints.CONFIG, _as_json(config))
+    with (folder / checkpoints.METRICS).open("w") as metrics, _interruptible() as interrupted:
+
+        def on_epoch(record: EpochRecord, state: Any) -> bool:
+            metrics.write(_line(record))
+            metrics.flush()
+            return _any_host(interrupted())
+
+        try:
+            state, history = _fit(config, vae, data, optimizer, on_epoch)
+        except NonFiniteStepError as error:
+            checkpoints.save_params(folder / checkpoints.PARAMS, error.state.params)
+            raise
+        checkpoints.save_params(folder / checkpoints.PARAMS, state.params)
+        stopped = interrupted()
+    summary = _summary(config, vae, data, state.params, history, stopped)
+    checkpoints.write_json(folder / checkpoints.SUMMARY, summary)
+    _print_results(summary)
+    if stopped:
+        print(f"interrupted; the pictures are still to draw: jaxvae figures {folder}")
+        return INTERRUPTED
+    _draw_figures(folder, config, vae, state.params, data)
+    return 0
+
+
+def _train_seeds(
+    config: Train,
+    vae: VAE,
+    data: Dataset,
+    optimizer: optax.GradientTransformation,
+    folder: Path,
+) -> int:
+    """Each seed gets a folder that is a run of its own; the summary above them holds the spread."""
+    configs = [
+        dataclasses.replace(config, seed=config.seed + member, seeds=1, devices=None)
+        for member in range(config.seeds)
+    ]
+    runs = [checkpoints.new_run(folder / f"seed-{own.seed}") for own in configs]
+
+    def save(states: TrainState) -> list[networks.Params]:
+        each = [jax.tree.map(operator.itemgetter(i), states.params) for i in range(len(runs))]
+        for run, own, params in zip(runs, configs, each, strict=True):
+            checkpoints.write_json(run / checkpoints.CONFIG, _as_json(own))
+            checkpoints.save_params(run / checkpoints.PARAMS, params)
+        return each
+
+    with _interruptible() as interrupted:
+        try:
+            states, histories = fit_many(
+                jnp.stack([jax.random.key(own.seed) for own in configs]),
+                vae,
+                data.x_train,
+                data.y_train,
+                batch_size=config.batch_size,
+                epochs=config.epochs,
+                optimizer=optimizer,
+                devices=config.devices,
+                progress=True,
+                on_epoch=lambda *_: interrupted(),
+            )
+        except NonFiniteStepError as error:
+            save(error.state)
+            raise
+        stopped = interrupted()
+    summaries = []
+    for run, own, params, history in zip(runs, configs, save(states), histories, strict=True):
+        (run / checkpoints.METRICS).write_text("".join(map(_line, history.epochs)))
+        summaries.append(_summary(own, vae, data, params, history, stopped))
+        checkpoints.write_json(run / checkpoints.SUMMARY, summaries[-1])
+    spread: dict[str, Any] = {"seeds": len(summaries), "interrupted": stopped}
+    for name in RESULTS:
+        if summaries[0][name] is not None:
+            values = np.array([summary[name] for summary in summaries])
+            spread |= {f"{name}_mean": values.mean(), f"{name}_std": values.std(ddof=1)}
+            print(f"{name:20s} {values.mean():10.4f} ± {values.std(ddof=1):.4f}")
+    checkpoints.write_json(folder / checkpoints.SUMMARY, spread)
+    print(f"a run for each seed, its pictures still to draw: jaxvae figures {folder}/seed-N")
+    return INTERRUPTED if stopped else 0
+
+
+def _line(record: EpochRecord) -> str:
+    return json.dumps({k: v for k, v in record._asdict().items() if k != "batch_losses"}) + "\n"
+
+
+def _summary(
+    config: Train,
+    vae: VAE,
+    data: Dataset,
+    params: networks.Params,
+    history: History,
+    stopped: bool,
+) -> dict[str, Any]:
+    seconds = float(np.median([record.seconds for record in history.epochs]))
+    return {
+        **{name: getattr(config, name) for name in ("model", "objective", "likelihood")},
+        "dataset": data.name,
+        "kl_weight": config.kl_weight,
+        "seed": config.seed,
+        "epochs": len(history.epochs),
+        "interrupted": stopped,
+        "final_loss": history.epochs[-1].loss,
+        **_test_metrics(config, vae, params, data),
+        "seconds_per_epoch": seconds,
+        "images_per_second": len(data.x_train) / seconds,
+        "compile_seconds": history.compile_seconds,
+        **_versions(),
+    }
+
+
 def _as_json(config: Train) -> dict[str, Any]:
     fields = dataclasses.asdict(config)
-    fields.pop("out")  # the file lies there
+    for name in ("out", "distributed"):  # where it lay and where it ran: not what it was
+        fields.pop(name)
     return {name: str(v) if isinstance(v, Path) else v for name, v in fields.items()}
 
 
@@ -376,7 +511,7 @@ def _draw_figures(
 
 
 def _print_results(results: Mapping[str, Any]) -> None:
-    for name in ("final_loss", "test_loss", "test_reconstruction", "test_kl", "test_accuracy"):
+    for name in RESULTS:
         if results.get(name) is not None:
             print(f"{name:20s} {results[name]:10.4f}")
     if "seconds_per_epoch" in results:

@@ -136,15 +136,9 @@ def dense_encoder_decoder(
       >>> mu.shape, decoded.numpy().shape, one
       ((5, 2), (5, 64), 1.0)
     """
-    trunk, data_dim = (
-        _trunk(layers, hidden_units, activation),
-        _checks.positive_int("data_dim", data_dim),
-    )
-    latent_dim = _checks.positive_int("latent_dim", latent_dim)
-    encoder = networks.flax_function("encoder", networks.NormalEncoder(latent_dim, trunk()))
-    decoder = networks.flax_function("decoder", networks.Decoder(data_dim, trunk()))
-    pair = Function(decoder.init, lambda params, z: (decoder.apply(params, z), 1.0))
-    return Coder(encoder, data_dim, latent_dim), Coder(pair, latent_dim, data_dim)
+    shape = _shape(data_dim, latent_dim, layers, hidden_units, activation)
+    encoder, decoder = _normal_functions(*shape)
+    return Coder(encoder, data_dim, latent_dim), Coder(decoder, latent_dim, data_dim)
 
 
 def dense_encoder_decoder_dirichlet(
@@ -171,18 +165,9 @@ def dense_encoder_decoder_dirichlet(
       >>> decoder(np.eye(10)).shape
       (10, 64)
     """
-    trunk, data_dim = (
-        _trunk(layers, hidden_units, activation),
-        _checks.positive_int("data_dim", data_dim),
-    )
-    latent_dim = _checks.positive_int("latent_dim", latent_dim, minimum=2)
-    head = networks.CONCENTRATION_HEADS["relu"]
-    encoder = networks.DirichletEncoder(latent_dim, trunk(), head, floor=0.0)
-    decoder = networks.Decoder(data_dim, trunk())
-    return (
-        Coder(networks.flax_function("encoder", encoder), data_dim, latent_dim),
-        Coder(networks.flax_function("decoder", decoder), latent_dim, data_dim),
-    )
+    shape = _shape(data_dim, latent_dim, layers, hidden_units, activation, minimum=2)
+    encoder, decoder = _dirichlet_functions(*shape)
+    return Coder(encoder, data_dim, latent_dim), Coder(decoder, latent_dim, data_dim)
 
 
 class _Model:
@@ -551,7 +536,32 @@ def _loss(core: models.VAE, params: Params, key: jax.Array, batch: Batch) -> jax
     return core.loss(params, key, batch)[0]
 
 
-# The same core and the same compiled step for the same parts: identity is what JAX caches by.
+# From here to `_dirichlet_core`: the same functions, core and optimizer for the same arguments, so
+# that two models of one shape share what was compiled. JAX caches by identity.
+
+
+@functools.lru_cache(maxsize=64)
+def _normal_functions(
+    data_dim: int, latent_dim: int, layers: int, hidden_units: int, activation: Any
+) -> tuple[Function, Function]:
+    encoder = networks.NormalEncoder(latent_dim, networks.MLP(layers, hidden_units, activation))
+    decoder = networks.Decoder(data_dim, networks.MLP(layers, hidden_units, activation))
+    mean = networks.flax_function("decoder", decoder)
+    pair = Function(mean.init, lambda params, z: (mean.apply(params, z), 1.0))
+    return networks.flax_function("encoder", encoder), pair
+
+
+@functools.lru_cache(maxsize=64)
+def _dirichlet_functions(
+    data_dim: int, latent_dim: int, layers: int, hidden_units: int, activation: Any
+) -> tuple[Function, Function]:
+    trunk = networks.MLP(layers, hidden_units, activation)
+    head = networks.CONCENTRATION_HEADS["relu"]
+    encoder = networks.DirichletEncoder(latent_dim, trunk, head, floor=0.0)
+    decoder = networks.Decoder(data_dim, networks.MLP(layers, hidden_units, activation))
+    return networks.flax_function("encoder", encoder), networks.flax_function("decoder", decoder)
+
+
 _train_step = functools.lru_cache(maxsize=64)(steps.make_train_step)
 _revived = functools.lru_cache(maxsize=64)(revive_dead_categories)
 
@@ -691,11 +701,23 @@ def _transformation(optimizer: Any) -> optax.GradientTransformation:
     raise TypeError(f"optimizer must be an Optax or a Keras optimizer, got {optimizer!r}")
 
 
-def _trunk(layers: int, hidden_units: int, activation: Any) -> Callable[[], Any]:
-    layers = _checks.positive_int("layers", layers)
-    hidden_units = _checks.positive_int("hidden_units", hidden_units)
-    function = _keras.activation(activation)
-    return lambda: networks.MLP(layers, hidden_units, function)
+def _shape(
+    data_dim: int,
+    latent_dim: int,
+    layers: int,
+    hidden_units: int,
+    activation: Any,
+    *,
+    minimum: int = 1,
+) -> tuple[int, int, int, int, Any]:
+    """The checked arguments of the two functions that make networks."""
+    return (
+        _checks.positive_int("data_dim", data_dim),
+        _checks.positive_int("latent_dim", latent_dim, minimum=minimum),
+        _checks.positive_int("layers", layers),
+        _checks.positive_int("hidden_units", hidden_units),
+        _keras.activation(activation),
+    )
 
 
 def _floats(name: str, value: Any) -> np.ndarray:

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
 from jaxvae import _checks
-from jaxvae.datasets import Batch
+from jaxvae.datasets import Array, Batch
 from jaxvae.models import VAE
 from jaxvae.networks import Params
 from jaxvae.objectives import weighted_mean
@@ -50,7 +51,7 @@ class Metrics(NamedTuple):
 
 
 def init_state(
-    key: jax.Array, vae: VAE, optimizer: optax.GradientTransformation, x: jax.Array
+    key: jax.Array, vae: VAE, optimizer: optax.GradientTransformation, x: Array
 ) -> TrainState:
     """The state before the first step.
 
@@ -104,7 +105,7 @@ def make_train_step(
       >>> int(state.step), bool(metrics.finite)
       (1, True)
     """
-    step = _step(vae, optimizer, axis_name)
+    step = step_function(vae, optimizer, axis_name)
 
     def train_step(key: jax.Array, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         return step(key, state, batch, True)
@@ -133,25 +134,87 @@ def make_train_epoch(
       ValueError, TypeError: if batch_size is no integer of at least 1.
     """
     batch_size = _checks.positive_int("batch_size", batch_size)
-    step = _step(vae, optimizer, axis_name=None)
+    return jax.jit(epoch_function(vae, optimizer, batch_size), donate_argnums=1)
+
+
+def epoch_function(
+    vae: VAE,
+    optimizer: optax.GradientTransformation,
+    batch_size: int,
+    axis_name: str | None = None,
+) -> Callable[..., tuple[TrainState, Metrics]]:
+    """The epoch of `make_train_epoch`, not compiled.
+
+    Args:
+      vae: the model.
+      optimizer: any Optax transformation.
+      batch_size: examples a step, over all devices.
+      axis_name: the mapped axis over which each batch is split. Each device then takes its
+        columns of every batch; the examples must be the same on all of them.
+
+    Returns:
+      `train_epoch(key, state, x, y) -> (state, metrics)`.
+    """
+    step = step_function(vae, optimizer, axis_name)
 
     def train_epoch(
         key: jax.Array, state: TrainState, x: jax.Array, y: jax.Array | None
     ) -> tuple[TrainState, Metrics]:
         steps = steps_per_epoch(len(x), batch_size)
         index, weight = epoch_order(key, state.step // steps, len(x), batch_size)
+        position = None
+        if axis_name is not None:
+            index, weight, position = _own_columns(axis_name, index, weight)
 
         def body(carry: Any, batch_slice: Any) -> Any:
             state, alive = carry
             index, weight = batch_slice
-            batch = Batch(x[index], None if y is None else y[index], weight)
+            batch = Batch(x[index], None if y is None else y[index], weight, position)
             state, metrics = step(key, state, batch, alive)
             return (state, metrics.finite), metrics
 
         (state, _), metrics = jax.lax.scan(body, (state, jnp.bool_(True)), (index, weight))
         return state, metrics
 
-    return jax.jit(train_epoch, donate_argnums=1)
+    return train_epoch
+
+
+def chunk_function(
+    vae: VAE, optimizer: optax.GradientTransformation, axis_name: str | None = None
+) -> Callable[..., tuple[TrainState, Metrics, jax.Array]]:
+    """Some steps on given batches, in one loop: an epoch of streamed data is many of these.
+
+    Args:
+      vae: the model.
+      optimizer: any Optax transformation.
+      axis_name: the mapped axis over which each batch is split.
+
+    Returns:
+      `train_chunk(key, state, batches, count) -> (state, metrics, count)`. `batches` has a leading
+      axis of S steps, of which the first `count` are made: as many as on the device (of any host)
+      that has the most, and that many are returned. Metrics are stacked [S], zero from `count` on.
+    """
+    step = step_function(vae, optimizer, axis_name)
+
+    def train_chunk(
+        key: jax.Array, state: TrainState, batches: Batch, count: jax.Array
+    ) -> tuple[TrainState, Metrics, jax.Array]:
+        if axis_name is not None:
+            count = jax.lax.pmax(count, axis_name)
+
+        def body(i: jax.Array, carry: Any) -> Any:
+            state, alive, stacked = carry
+            batch = jax.tree.map(lambda leaf: leaf[i], batches)
+            state, metrics = step(key, state, batch, alive)
+            stacked = jax.tree.map(lambda all, one: all.at[i].set(one), stacked, metrics)
+            return state, metrics.finite, stacked
+
+        zeros = jnp.zeros(len(batches.x), jnp.float32)
+        stacked = Metrics(zeros, zeros, zeros, zeros, jnp.zeros(len(batches.x), bool))
+        state, _, stacked = jax.lax.fori_loop(0, count, body, (state, jnp.bool_(True), stacked))
+        return state, stacked, count
+
+    return train_chunk
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
@@ -191,16 +254,26 @@ def epoch_order(
     return index, weight.reshape(steps, batch_size)
 
 
-def _step(
-    vae: VAE, optimizer: optax.GradientTransformation, axis_name: str | None
+def step_function(
+    vae: VAE, optimizer: optax.GradientTransformation, axis_name: str | None = None
 ) -> Callable[..., tuple[TrainState, Metrics]]:
+    """The step of `make_train_step`, not compiled: `step(key, state, batch, alive)`.
+
+    Args:
+      vae: the model.
+      optimizer: any Optax transformation.
+      axis_name: the mapped axis over which the batch is split.
+
+    Returns:
+      The step. Where `alive` is false it makes no update and reports that it is not finite.
+    """
+
     def step(
         key: jax.Array, state: TrainState, batch: Batch, alive: jax.Array | bool
     ) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(key, state.step)
-        (loss, terms), grads = jax.value_and_grad(vae.loss, has_aux=True)(
-            state.params, step_key, batch
-        )
+        params = state.params if axis_name is None else _varying(state.params, axis_name)
+        (loss, terms), grads = jax.value_and_grad(vae.loss, has_aux=True)(params, step_key, batch)
         weight = jnp.float32(len(batch.x)) if batch.weight is None else jnp.sum(batch.weight)
         means = (
             loss,
@@ -209,11 +282,7 @@ def _step(
             grads,
         )
         if axis_name is not None:
-            # Each device's means count by its share of the examples: padding may be uneven.
-            total = jax.lax.psum(weight, axis_name)
-            share = weight / total
-            means = jax.lax.psum(jax.tree.map(lambda mean: mean * share, means), axis_name)
-            weight = total
+            means, weight = _reduce(means, weight, axis_name)
         loss, reconstruction, kl, grads = means
 
         finite = jnp.isfinite(loss) & alive
@@ -240,3 +309,43 @@ def _update(
         lambda new, old: jnp.where(jnp.isfinite(new), new, old), params, state.params
     )
     return TrainState(state.step + 1, params, opt_state)
+
+
+def _own_columns(
+    axis_name: str, index: jax.Array, weight: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """A device's columns of index and weight [steps, B], and their places in the batch.
+
+    Where the devices do not divide B, columns of weight 0 fill it up.
+    """
+    batch_size, devices = index.shape[1], jax.lax.axis_size(axis_name)
+    share = -(-batch_size // devices)
+    fill = ((0, 0), (0, share * devices - batch_size))
+    start = share * jax.lax.axis_index(axis_name)
+    index, weight = (
+        jax.lax.dynamic_slice_in_dim(jnp.pad(array, fill), start, share, axis=1)
+        for array in (index, weight)
+    )
+    return index, weight, start + jnp.arange(share)
+
+
+def _varying(params: Params, axis_name: str) -> Params:
+    """The same values, but no longer known to be the same on each device.
+
+    `shard_map` sums the gradient of what it knows to be replicated by itself: `_reduce` would then
+    sum it again. Under `pmap` and `vmap` this changes nothing.
+    """
+    zero = 0 * jax.lax.axis_index(axis_name)
+    return jax.tree.map(lambda leaf: leaf + zero.astype(leaf.dtype), params)
+
+
+def _reduce(means: Any, weight: jax.Array, axis_name: str) -> tuple[Any, jax.Array]:
+    """The means over all devices, each by its weight, and the sum of the weights.
+
+    Gradients, metrics and weight go through one sum of one vector: one message a step.
+    """
+    with jax.numpy_dtype_promotion("standard"):
+        flat, restore = ravel_pytree(means)
+        total = jax.lax.psum(jnp.append(flat * weight, weight), axis_name)
+    whole = total[-1]
+    return restore(total[:-1] / jnp.where(whole > 0, whole, 1)), whole

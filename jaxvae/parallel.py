@@ -1,0 +1,247 @@
+"""The train step and the epoch over several devices, and over several hosts, under `jax.pmap`.
+
+The state is replicated, each batch is split, and gradients and metrics are summed once a step.
+Noise follows an example's place in the batch, so that any number of devices gives the same run, to
+rounding.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxvae import _checks
+from jaxvae.datasets import Batch
+from jaxvae.models import VAE
+from jaxvae.steps import (
+    Metrics,
+    TrainState,
+    chunk_function,
+    epoch_function,
+    step_function,
+)
+
+AXIS = "device"
+Devices = Sequence[jax.Device] | int | None
+
+
+def pmap_train_step(
+    vae: VAE, optimizer: optax.GradientTransformation, *, devices: Devices = None
+) -> Callable[[jax.Array, TrainState, Batch], tuple[TrainState, Metrics]]:
+    """`make_train_step` over several devices.
+
+    Args:
+      vae: the model.
+      optimizer: any Optax transformation.
+      devices: JAX devices, or how many of `jax.devices()`; all of them where None.
+
+    Returns:
+      `train_step(key, state, batch) -> (state, metrics)`. It takes the whole batch, of any size,
+      and splits it; under several hosts, each gives its own rows (in equal numbers, or with their
+      `position` in the whole batch filled in). State and metrics come out replicated; the state
+      that goes in is donated if it is replicated already.
+
+    Raises:
+      ValueError, TypeError: if devices is none of these, or more than there are.
+
+    Example:
+      >>> from jaxvae import dense_normal_network, init_state, normal_vae
+      >>> vae, optimizer = normal_vae(dense_normal_network(64, 2)), optax.adam(1e-3)
+      >>> key, x = jax.random.key(0), jnp.zeros((7, 64))
+      >>> train_step = pmap_train_step(vae, optimizer, devices=1)
+      >>> state, metrics = train_step(key, init_state(key, vae, optimizer, x), Batch(x))
+      >>> int(state.step), float(metrics.weight)
+      (1, 7.0)
+    """
+    chosen = choose_devices(devices)
+    step = step_function(vae, optimizer, AXIS)
+    mapped = jax.pmap(
+        lambda key, state, batch: step(key, state, batch, True),
+        axis_name=AXIS,
+        in_axes=(None, None, 0),
+        out_axes=None,
+        donate_argnums=1,
+        devices=chosen,
+    )
+    local = local_count(chosen)
+
+    def train_step(key: jax.Array, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        return mapped(*replicate((key, state), chosen), split_rows(batch, local))
+
+    return train_step
+
+
+def pmap_train_epoch(
+    vae: VAE,
+    optimizer: optax.GradientTransformation,
+    *,
+    batch_size: int,
+    devices: Devices = None,
+) -> Callable[..., tuple[TrainState, Metrics]]:
+    """`make_train_epoch` over several devices: the same epoch, to rounding, on any number of them.
+
+    Args:
+      vae: the model.
+      optimizer: any Optax transformation.
+      batch_size: examples a step over all devices; their number need not divide it.
+      devices: JAX devices, or how many of `jax.devices()`; all of them where None.
+
+    Returns:
+      `train_epoch(key, state, x, y) -> (state, metrics)`. Each device holds all of x and y and
+      takes its rows of every batch. State and metrics come out replicated; the state that goes in
+      is donated if it is replicated already.
+
+    Raises:
+      ValueError, TypeError: if batch_size or devices is outside what is allowed; it is named.
+    """
+    chosen = choose_devices(devices)
+    mapped = map_epoch(vae, optimizer, _checks.positive_int("batch_size", batch_size), chosen)
+
+    def train_epoch(
+        key: jax.Array, state: TrainState, x: Any, y: Any
+    ) -> tuple[TrainState, Metrics]:
+        return mapped(slots(chosen), *replicate((key, state, x, y), chosen))
+
+    return train_epoch
+
+
+@functools.lru_cache(maxsize=16)
+def map_epoch(
+    vae: VAE,
+    optimizer: optax.GradientTransformation,
+    batch_size: int,
+    devices: tuple[jax.Device, ...],
+) -> Any:
+    """The mapped epoch itself: `(slots, key, state, x, y)`, all replicated but the first."""
+    epoch = epoch_function(vae, optimizer, batch_size, AXIS)
+    return jax.pmap(
+        lambda slot, *args: epoch(*args),  # pmap wants one argument to map over
+        axis_name=AXIS,
+        in_axes=(0, None, None, None, None),
+        out_axes=None,
+        donate_argnums=2,
+        devices=devices,
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def map_chunk(
+    vae: VAE, optimizer: optax.GradientTransformation, devices: tuple[jax.Device, ...]
+) -> Any:
+    """The mapped `steps.chunk_function`: `(key, state, batches, count)`, the last two split."""
+    return jax.pmap(
+        chunk_function(vae, optimizer, AXIS),
+        axis_name=AXIS,
+        in_axes=(None, None, 0, 0),
+        out_axes=None,
+        donate_argnums=1,
+        devices=devices,
+    )
+
+
+def choose_devices(devices: Devices) -> tuple[jax.Device, ...]:
+    """The devices that an argument of this name means.
+
+    Args:
+      devices: JAX devices, or how many of `jax.devices()`; all of them where None.
+
+    Returns:
+      The devices.
+
+    Raises:
+      ValueError, TypeError: if it is none of these, or more than there are; under several hosts,
+        if a host would have none.
+    """
+    present = jax.devices()
+    if devices is None:
+        chosen = tuple(present)
+    elif isinstance(devices, Sequence):
+        chosen = tuple(devices)
+        if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(present):
+            raise ValueError(f"devices must be different ones of {present}, got {devices}")
+    else:
+        number = _checks.positive_int("devices", devices)
+        if number > len(present):
+            raise ValueError(f"devices must be at most {len(present)} here, got {number}")
+        chosen = tuple(present[:number])
+    if len({device.process_index for device in chosen}) < jax.process_count():
+        raise ValueError(f"devices must include some of every host, got {chosen}")
+    return chosen
+
+
+def local_count(devices: Sequence[jax.Device]) -> int:
+    """How many of the devices belong to this host."""
+    return sum(device.process_index == jax.process_index() for device in devices)
+
+
+def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
+    """The same arrays on each device; what is there already is not copied."""
+    sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec())
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+    local = [device for device in devices if device.process_index == jax.process_index()]
+
+    def place(leaf: Any) -> jax.Array:
+        if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
+            return leaf
+        copies = [jax.device_put(leaf, device) for device in local]
+        return jax.make_array_from_single_device_arrays(np.shape(leaf), sharding, copies)
+
+    return jax.tree.map(place, tree)
+
+
+def shard(tree: Any, devices: Sequence[jax.Device]) -> Any:
+    """This host's arrays [its devices, ...] as arrays [all devices, ...], each row on its own.
+
+    What a compiled `map_epoch` or `map_chunk` is called with; before, `pmap` does it itself.
+    """
+    sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), tree)
+
+
+def local_copy(tree: Any) -> Any:
+    """Replicated arrays as arrays of this host's first device, without a copy."""
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
+
+
+def slots(devices: Sequence[jax.Device]) -> np.ndarray:
+    """What `map_epoch` maps over: a number for each of this host's devices."""
+    return np.arange(local_count(devices))
+
+
+def split_rows(batch: Batch, parts: int, *, axis: int = 0) -> Batch:
+    """Split a batch among this host's devices: each leaf [..., B, ...] to [parts, ..., share, ...].
+
+    Where `parts` does not divide B, rows of weight 0 fill it up.
+
+    Args:
+      batch: this host's rows. A weight or position of None is filled in.
+      parts: how many.
+      axis: of the rows; what stands before it (steps) stays.
+
+    Returns:
+      The batch, its new leading axis for `pmap`.
+    """
+    rows = np.shape(batch.x)[axis]
+    shape = np.shape(batch.x)[: axis + 1]
+    weight = np.ones(shape, np.float32) if batch.weight is None else batch.weight
+    position = batch.position
+    if position is None:
+        start = jax.process_index() * rows
+        position = np.broadcast_to(np.arange(start, start + rows, dtype=np.int32), shape)
+    share = -(-rows // parts)
+
+    def split(leaf: Any) -> np.ndarray:
+        leaf = np.asarray(leaf)
+        fill = [(0, 0)] * leaf.ndim
+        fill[axis] = (0, share * parts - rows)
+        shape = (*leaf.shape[:axis], parts, share, *leaf.shape[axis + 1 :])
+        return np.moveaxis(np.pad(leaf, fill).reshape(shape), axis, 0)
+
+    return jax.tree.map(split, Batch(batch.x, batch.y, weight, position))

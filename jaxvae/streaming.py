@@ -1,0 +1,172 @@
+"""Data that are read as they are needed: any re-iterable of batches, in chunks of one shape."""
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxvae import _checks
+from jaxvae.datasets import Batch
+
+CHUNK_BYTES = 32 * 2**20
+LONGEST_CHUNK = 256  # steps
+
+
+class Chunk(NamedTuple):
+    """Some batches of one size, stacked.
+
+    Attributes:
+      batches: x [S, B, D], y [S, B] or None, weight [S, B] (0 pads the end of the data).
+      used: how many of the S hold examples.
+    """
+
+    batches: Batch
+    used: int
+
+
+def is_stream(x: Any) -> bool:
+    """Whether x is read batch by batch: an iterable or a function, and not an array."""
+    if isinstance(x, list | tuple) or hasattr(x, "__array__"):
+        return False
+    return callable(x) or hasattr(x, "__iter__")
+
+
+def read(source: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """One pass over a source.
+
+    Args:
+      source: an iterable of batches that can be read again, as tf.data's and Grain's are, or a
+        function that returns one (a generator function). A batch is x [b, D], (x, y),
+        {"x": x, "y": y} or a `Batch`, of any size.
+
+    Yields:
+      x, float32 [b, D], and y, int32 [b] or None.
+
+    Raises:
+      TypeError: if the source can be read once only.
+      ValueError, TypeError: if a batch is not such, is not finite, or differs from those before
+        it in width or in having labels; it is named by its number.
+    """
+    if hasattr(source, "__next__"):
+        raise TypeError(
+            "x must be readable once an epoch: an array, an iterable that starts anew, or a "
+            f"function that returns one; got {source!r}, which can be read once only"
+        )
+    first: tuple[int, bool] | None = None
+    for number, item in enumerate(source() if callable(source) else source):
+        name = f"batch {number} of x"
+        x, y = _parts(name, item)
+        x = _checks.data_array(name, x)
+        y = None if y is None else _checks.label_array(f"the labels of {name}", y, len(x))
+        kind = (x.shape[1], y is not None)
+        first = first or kind
+        if kind != first:
+            raise ValueError(
+                f"{name} must have {first[0]} columns and {'' if first[1] else 'no '}labels as "
+                f"the first, got the shape {x.shape} and {'' if kind[1] else 'no '}labels"
+            )
+        yield x, y
+
+
+def chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
+    """One pass over a source as chunks of one shape, whatever the sizes of its batches.
+
+    Args:
+      source: as `read` takes it.
+      batch_size: B, rows a step.
+      steps: S, steps a chunk.
+
+    Yields:
+      Chunks of S x B rows in the order of the source. Only the end of the last one is padded.
+    """
+    rows, filled = batch_size * steps, 0
+    x_rows = y_rows = None
+    for x, y in read(source):
+        start = 0
+        while start < len(x):
+            if x_rows is None:  # the one before may still be on its way to the device
+                x_rows = np.zeros((rows, x.shape[1]), np.float32)
+                y_rows = None if y is None else np.zeros(rows, np.int32)
+            take = min(rows - filled, len(x) - start)
+            x_rows[filled : filled + take] = x[start : start + take]
+            if y_rows is not None and y is not None:
+                y_rows[filled : filled + take] = y[start : start + take]
+            filled, start = filled + take, start + take
+            if filled == rows:
+                yield _chunk(x_rows, y_rows, filled, batch_size)
+                x_rows, filled = None, 0
+    if x_rows is not None:
+        yield _chunk(x_rows, y_rows, filled, batch_size)
+
+
+def chunk_steps(batch_size: int, width: int) -> int:
+    """How many steps a chunk has: as many as fit in 32 MiB, at least 1 and at most 256."""
+    return max(1, min(LONGEST_CHUNK, CHUNK_BYTES // (4 * batch_size * width)))
+
+
+def prefetch(items: Iterable[Any], prepare: Callable[[Any], Any]) -> Generator[Any, None, None]:
+    """Prepare the next item in a thread while one is in use.
+
+    Args:
+      items: what to iterate over, in that thread.
+      prepare: applied to each there: the transfer to the device.
+
+    Yields:
+      The prepared items. What the thread raises is raised here.
+    """
+    ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=1)
+    stop = threading.Event()
+
+    def put(value: tuple[Any, BaseException | None]) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put(value, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                put((prepare(item), None))
+                if stop.is_set():
+                    return
+            put((None, StopIteration()))
+        except BaseException as error:
+            put((None, error))
+
+    thread = threading.Thread(target=work, daemon=True, name="jaxvae-prefetch")
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        stop.set()
+        thread.join(timeout=5)
+
+
+def _parts(name: str, item: Any) -> tuple[Any, Any]:
+    if isinstance(item, Batch):
+        if item.weight is not None or item.position is not None:
+            raise ValueError(f"{name} must not set weight or position, which training sets")
+        return item.x, item.y
+    if isinstance(item, Mapping):
+        if "x" not in item or not set(item) <= {"x", "y"}:
+            raise ValueError(f"{name} must have the keys x and perhaps y, got {sorted(item)}")
+        return item["x"], item.get("y")
+    if isinstance(item, tuple | list) and len(item) == 2:
+        return item[0], item[1]
+    return item, None
+
+
+def _chunk(x: np.ndarray, y: np.ndarray | None, filled: int, batch_size: int) -> Chunk:
+    shape = (len(x) // batch_size, batch_size)
+    weight = (np.arange(len(x)) < filled).astype(np.float32).reshape(shape)
+    y = None if y is None else y.reshape(shape)
+    return Chunk(Batch(x.reshape(*shape, -1), y, weight), -(-filled // batch_size))
