@@ -51,9 +51,9 @@ def differences(found):
 @pytest.mark.parametrize("model", ["normal", "dirichlet"])
 @pytest.mark.parametrize("objective", ["elbo", "original"])
 def test_the_gradient_of_one_step(model, objective, tmp_path):
-    """50 rows, 7 of them of weight 0, over 1, 2, 3, 4, 8 devices; shard_map and vmap too."""
+    """50 rows, 7 of them of weight 0, over 1, 2, 4, 8 devices; shard_map and vmap too."""
     found = work(f"{model}/{objective}", tmp_path / "out.npz")
-    assert len(differences(found)) == 8
+    assert len(differences(found)) == 7
     for name, difference in differences(found).items():
         assert difference < 1e-6, name
         metrics = name.replace("gradient", "metrics")
@@ -144,7 +144,8 @@ def test_the_command_line_on_two_hosts(tmp_path):
         ]
     )
     assert "epoch 2/2" in printed[0]
-    assert not printed[1].strip()
+    assert "epoch" not in printed[1]
+    assert "results" not in printed[1]
     assert not (tmp_path / "run1").exists()
     summary = json.loads((tmp_path / "run0" / "summary.json").read_text())
     assert summary["epochs"] == 2
