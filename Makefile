@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: train test test-fast test-tensorflow test-long mnist robust-start bench-samplers lint lock clean help
+.PHONY: train test test-fast test-tensorflow test-long mnist robust-start bench-samplers bench-compat bench-scaling lint lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -32,6 +32,12 @@ robust-start: $(VENV)/.run  ## does training start on each of twenty seeds? (3 m
 
 bench-samplers: $(VENV)/.dev  ## the Dirichlet samplers against TFP's and others' (10 minutes)
 	$(BIN)/python benchmarks/samplers.py
+
+bench-compat: $(VENV)/.run  ## the original's API on MNIST: its figures, its starts, its speed (25 minutes)
+	$(BIN)/python benchmarks/compat.py
+
+bench-scaling: $(VENV)/.run  ## what devices, streams, seeds and noise keys cost (10 minutes)
+	$(BIN)/python benchmarks/scaling.py
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -97,9 +97,6 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     data = jaxvae.datasets.load_mnist()
-    # The original's demo divides pixels by 256, not by 255: its loss is lower by 0.8%.
-    data = data._replace(x_train=data.x_train * (255 / 256), x_test=data.x_test * (255 / 256))
-
     seconds = {m: speed(m, data, options.rounds) for m in ("dirichlet", "normal")}
     starts = [run("dirichlet", seed, 2, data) for seed in range(options.starts)]
     runs = [

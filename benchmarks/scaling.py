@@ -1,0 +1,199 @@
+"""What scaling costs on this machine: noise keys, streams, seeds and devices, each as a ratio.
+
+On MNIST, the original's workload (4 layers of 128, batch 64). `python benchmarks/scaling.py` takes
+about ten minutes on two cores and writes `results/scaling.json` and `.md`. Virtual devices share
+the cores: what they show is overhead, not speed. Ratios are medians over alternated rounds.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import report
+
+import jaxvae
+from jaxvae import datasets
+
+OPTIMIZER = optax.adam(1e-3)
+
+
+def build():
+    return jaxvae.dirichlet_vae(jaxvae.dense_dirichlet_network(784, 10), objective="original")
+
+
+def alternate(calls, rounds):
+    """Median seconds of each call, by name, and the median ratio of each to the first."""
+    seconds = {name: [] for name in calls}
+    for name in calls:
+        calls[name]()  # compiles
+    for number in range(rounds):
+        order = list(calls) if number % 2 else list(calls)[::-1]
+        for name in order:
+            started = time.perf_counter()
+            calls[name]()
+            seconds[name].append(time.perf_counter() - started)
+    first = np.array(seconds[next(iter(calls))])
+    return {
+        name: {
+            "seconds": float(np.median(times)),
+            "ratio": float(np.median(np.array(times) / first)),
+        }
+        for name, times in seconds.items()
+    }
+
+
+def epochs_of(vae, data, rows, run=jaxvae.make_train_epoch):
+    """A call that trains one epoch on the first rows, going on from where it was."""
+    key, train_epoch = jax.random.key(0), run(vae, OPTIMIZER, batch_size=64)
+    x, y = jnp.asarray(data.x_train[:rows]), jnp.asarray(data.y_train[:rows])
+    state = jaxvae.init_state(key, vae, OPTIMIZER, x)
+
+    def call():
+        nonlocal state
+        state, metrics = train_epoch(key, state, x, y)
+        jax.block_until_ready((state, metrics))
+
+    return call
+
+
+def noise_keys(data, rows, rounds):
+    """A key for each example against one key for the batch."""
+    one_key = build()._replace(loss=one_key_loss(jaxvae.dense_dirichlet_network(784, 10)))
+    return alternate(
+        {
+            "one key a batch": epochs_of(one_key, data, rows),
+            "a key an example": epochs_of(build(), data, rows),
+        },
+        rounds,
+    )
+
+
+def one_key_loss(network):
+    prior = jaxvae.label_prior()
+
+    def loss(params, key, batch):
+        concentration = network.encode(params, batch.x)
+        z = jaxvae.sample_dirichlet(key, concentration)
+        decoded = network.decode(params, z)
+        wanted = prior.concentration(batch.y, concentration.shape[-1])
+        terms = jaxvae.LossTerms(
+            jaxvae.objectives.original_dirichlet_reconstruction(batch.x, decoded),
+            jaxvae.kl_dirichlet(concentration, wanted),
+        )
+        total = jaxvae.objectives.weighted_mean(sum(terms), batch.weight)
+        return total, terms
+
+    return loss
+
+
+def stream(data, rows, rounds):
+    """`fit` on a generator of batches against `fit` on arrays."""
+    vae, key = build(), jax.random.key(0)
+    x, y = data.x_train[:rows], data.y_train[:rows]
+
+    def batches():
+        for start in range(0, rows, 64):
+            yield x[start : start + 64], y[start : start + 64]
+
+    options = {"batch_size": 64, "epochs": 1, "optimizer": OPTIMIZER}
+    return alternate(
+        {
+            "arrays": lambda: jaxvae.fit(key, vae, x, y, **options),
+            "stream": lambda: jaxvae.fit(key, vae, batches, **options),
+        },
+        rounds,
+    )
+
+
+def seeds(data, rows, rounds, width):
+    """Eight seeds as one program against eight epochs of one, both compiled before."""
+    vae = jaxvae.dirichlet_vae(
+        jaxvae.dense_dirichlet_network(784, 10, hidden_units=width), objective="original"
+    )
+    x, y = data.x_train[:rows], data.y_train[:rows]
+    keys = jax.random.split(jax.random.key(0), 8)
+    options = {"batch_size": 64, "epochs": 1, "optimizer": OPTIMIZER}
+
+    def one_by_one():
+        for key in keys:
+            jaxvae.fit(key, vae, x, y, **options)
+
+    def together(devices):
+        return lambda: jaxvae.fit_many(keys, vae, x, y, devices=devices, **options)
+
+    return alternate(
+        {
+            "eight runs": one_by_one,
+            "one program": together(None),
+            "one program, two devices": together(2),
+        },
+        rounds,
+    )
+
+
+def devices(data, rows, rounds):
+    """The same batch over more virtual devices of the same two cores."""
+    vae = build()
+    calls = {"1": epochs_of(vae, data, rows)}
+    for count in (1, 2, 4, 8):
+
+        def run(vae, optimizer, *, batch_size, count=count):
+            return jaxvae.pmap_train_epoch(vae, optimizer, batch_size=batch_size, devices=count)
+
+        calls[f"pmap over {count}"] = epochs_of(vae, data, rows, run)
+    return alternate(calls, rounds)
+
+
+def peak_memory(times):
+    """The most MiB held by a process that streams `times` x 60,000 synthetic images."""
+    code = f"""
+import resource, jax, jaxvae, numpy as np
+def batches():
+    rng = np.random.default_rng(0)
+    for _ in range({times} * 60):
+        yield rng.random((1000, 784), np.float32), rng.integers(0, 10, 1000)
+vae = jaxvae.dirichlet_vae(jaxvae.dense_dirichlet_network(784, 10, layers=1, hidden_units=16))
+jaxvae.fit(jax.random.key(0), vae, batches, batch_size=1000, epochs=1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return int(done.stdout)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rows", type=int, default=12_800)
+    options = parser.parse_args()
+    data, rounds, rows = datasets.load_mnist(), options.rounds, options.rows
+    measured = {
+        "noise": noise_keys(data, rows, rounds),
+        "stream": stream(data, 60_000, max(3, rounds // 2)),
+        "seeds, width 128": seeds(data, rows // 4, max(3, rounds // 2), 128),
+        "seeds, width 32": seeds(data, rows // 4, max(3, rounds // 2), 32),
+        "virtual devices": devices(data, rows, rounds),
+    }
+    memory = {times: peak_memory(times) for times in (1, 20)}
+    rows_of_table = [
+        [what, name, f"{value['seconds']:.3f}", f"{value['ratio']:.3f}"]
+        for what, each in measured.items()
+        for name, value in each.items()
+    ]
+    table = report.markdown(["what", "case", "seconds", "ratio to the first"], rows_of_table)
+    table += "\n\n" + report.markdown(
+        ["streamed images", "peak memory, MiB"],
+        [[f"{60_000 * times:,}", held] for times, held in memory.items()],
+    )
+    report.write("scaling", {"measured": measured, "peak_memory_mib": memory}, table)
+
+
+if __name__ == "__main__":
+    main()
