@@ -46,6 +46,12 @@ def one_of(name: str, value: Any, allowed: Iterable[str]) -> Any:
     return value
 
 
+def instance(name: str, value: Any, kind: type, allowed: str) -> None:
+    """Raise unless `value` is of a class, which `allowed` names with its article."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {allowed}, got {_show(value)}")
+
+
 def function(name: str, value: Any) -> Any:
     """Return `value` if it can be called."""
     if not callable(value):

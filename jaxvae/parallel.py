@@ -174,12 +174,27 @@ def choose_devices(devices: Devices) -> tuple[jax.Device, ...]:
 
 
 def local_count(devices: Sequence[jax.Device]) -> int:
-    """How many of the devices belong to this host."""
+    """How many of the devices belong to this host.
+
+    Args:
+      devices: of all hosts.
+
+    Returns:
+      Their number.
+    """
     return sum(device.process_index == jax.process_index() for device in devices)
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
-    """The same arrays on each device; what is there already is not copied."""
+    """Put the same arrays on each device; what is there already is not copied.
+
+    Args:
+      tree: arrays, the same on every host.
+      devices: of all hosts.
+
+    Returns:
+      The arrays, replicated.
+    """
     sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec())
     if jax.process_count() == 1:
         return jax.device_put(tree, sharding)
@@ -195,9 +210,17 @@ def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
 
 
 def shard(tree: Any, devices: Sequence[jax.Device]) -> Any:
-    """This host's arrays [its devices, ...] as arrays [all devices, ...], each row on its own.
+    """Put each row of this host's arrays on a device of its own.
 
-    What a compiled `map_epoch` or `map_chunk` is called with; before, `pmap` does it itself.
+    What a compiled `map_epoch` or `map_chunk` is called with. One that is not compiled ahead of
+    time does it itself.
+
+    Args:
+      tree: arrays [this host's devices, ...].
+      devices: of all hosts.
+
+    Returns:
+      Arrays [all devices, ...].
     """
     sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
     if jax.process_count() == 1:
@@ -206,12 +229,26 @@ def shard(tree: Any, devices: Sequence[jax.Device]) -> Any:
 
 
 def local_copy(tree: Any) -> Any:
-    """Replicated arrays as arrays of this host's first device, without a copy."""
+    """Replicated arrays as arrays of this host's first device, without a copy.
+
+    Args:
+      tree: what `replicate` or a mapped function gave.
+
+    Returns:
+      The arrays; donating those of `tree` deletes them too.
+    """
     return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
 def slots(devices: Sequence[jax.Device]) -> np.ndarray:
-    """What `map_epoch` maps over: a number for each of this host's devices."""
+    """What `map_epoch` maps over.
+
+    Args:
+      devices: of all hosts.
+
+    Returns:
+      A number for each of this host's devices.
+    """
     return np.arange(local_count(devices))
 
 

@@ -27,7 +27,14 @@ class Chunk(NamedTuple):
 
 
 def is_stream(x: Any) -> bool:
-    """Whether x is read batch by batch: an iterable or a function, and not an array."""
+    """Whether x is read batch by batch.
+
+    Args:
+      x: what `fit` was given.
+
+    Returns:
+      True for an iterable or a function that is no array, list or tuple.
+    """
     if isinstance(x, list | tuple) or hasattr(x, "__array__"):
         return False
     return callable(x) or hasattr(x, "__iter__")
@@ -102,7 +109,15 @@ def chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
 
 
 def chunk_steps(batch_size: int, width: int) -> int:
-    """How many steps a chunk has: as many as fit in 32 MiB, at least 1 and at most 256."""
+    """How many steps a chunk has.
+
+    Args:
+      batch_size: B.
+      width: D.
+
+    Returns:
+      As many as fit in 32 MiB, at least 1 and at most 256.
+    """
     return max(1, min(LONGEST_CHUNK, CHUNK_BYTES // (4 * batch_size * width)))
 
 

@@ -18,6 +18,9 @@ from jaxvae.datasets import Batch
 from jaxvae.models import VAE
 from jaxvae.steps import Metrics, TrainState, chunk_function, init_state, make_train_epoch
 
+MODEL = (VAE, "a jaxvae.VAE")
+OPTIMIZER = (optax.GradientTransformation, "an optax.GradientTransformation")
+
 
 class EpochRecord(NamedTuple):
     """One line of a run's history.
@@ -122,11 +125,11 @@ def fit(
       True
     """
     _checks.typed_key("key", key)
-    check_vae(vae)
+    _checks.instance("vae", vae, *MODEL)
     batch_size = _checks.positive_int("batch_size", batch_size)
     epochs = _checks.positive_int("epochs", epochs)
     optimizer = optax.adam(1e-3) if optimizer is None else optimizer
-    check_optimizer(optimizer)
+    _checks.instance("optimizer", optimizer, *OPTIMIZER)
     chosen = None
     if devices is not None or jax.process_count() > 1:
         chosen = parallel.choose_devices(devices)
@@ -165,18 +168,6 @@ def fit(
             if on_epoch is not None and on_epoch(records[-1], seen):
                 break
     return seen, History(tuple(records), compile_seconds)
-
-
-def check_vae(vae: Any) -> None:
-    """Raise unless it is a `VAE`."""
-    if not isinstance(vae, VAE):
-        raise TypeError(f"vae must be a jaxvae.VAE, got {vae!r}")
-
-
-def check_optimizer(optimizer: Any) -> None:
-    """Raise unless it is an Optax transformation."""
-    if not isinstance(optimizer, optax.GradientTransformation):
-        raise TypeError(f"optimizer must be an optax.GradientTransformation, got {optimizer!r}")
 
 
 RunEpoch = Callable[[TrainState], tuple[TrainState, Metrics]]
@@ -299,7 +290,16 @@ def _train_chunk(vae: VAE, optimizer: optax.GradientTransformation) -> jax.stage
 
 
 def epoch_record(epoch: int, metrics: Metrics, seconds: float) -> EpochRecord:
-    """The record of an epoch: each batch counts by its true weight."""
+    """The record of an epoch.
+
+    Args:
+      epoch: which.
+      metrics: of its steps, [steps]; each batch counts by its true weight.
+      seconds: wall time.
+
+    Returns:
+      The record.
+    """
     weight = np.asarray(metrics.weight, np.float64)
     terms = (metrics.loss, metrics.reconstruction, metrics.kl)
     loss, reconstruction, kl = (float(np.average(term, weights=weight)) for term in terms)
@@ -318,7 +318,19 @@ def non_finite(
     *,
     member: int | None = None,
 ) -> NonFiniteStepError:
-    """The error that an epoch's metrics call for, by the first step that was not finite."""
+    """The error that an epoch calls for in which a step was not finite.
+
+    Args:
+      metrics: of its steps, [steps].
+      first_step: the number of the first of them.
+      epoch: which.
+      state: the state before the step that was not finite.
+      history: the epochs before.
+      member: which run of several at once.
+
+    Returns:
+      The error, to be raised.
+    """
     i = int(np.argmin(metrics.finite))
     values = {"reconstruction": metrics.reconstruction[i], "kl": metrics.kl[i]}
     bad = [f"{name} is {value}" for name, value in values.items() if not np.isfinite(value)]

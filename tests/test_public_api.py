@@ -10,14 +10,19 @@ from jaxvae import (
     _checks,
     checkpoints,
     cli,
+    compat,
     datasets,
     distributions,
+    ensembles,
     evaluation,
     figures,
     models,
     networks,
     objectives,
+    parallel,
+    revival,
     steps,
+    streaming,
     training,
 )
 
@@ -33,7 +38,19 @@ PROMISED = {
     "init_state": "(key, vae, optimizer, x)",
     "make_train_step": "(vae, optimizer, *, axis_name)",
     "make_train_epoch": "(vae, optimizer, *, batch_size)",
-    "fit": "(key, vae, x, y, *, batch_size, epochs, optimizer, state, progress, on_epoch)",
+    "pmap_train_step": "(vae, optimizer, *, devices)",
+    "pmap_train_epoch": "(vae, optimizer, *, batch_size, devices)",
+    "fit": "(key, vae, x, y, *, batch_size, epochs, optimizer, state, devices, progress, on_epoch)",
+}
+COMPAT = {
+    "VAE": "(encoder, decoder, C)",
+    "DIRICHLET_VAE": (
+        "(encoder, decoder, smoothness, categories, alpha_smoothing, label_smoothing)"
+    ),
+    "dense_encoder_decoder": "(data_dim, latent_dim, layers, hidden_units, activation)",
+    "dense_encoder_decoder_dirichlet": "(data_dim, latent_dim, layers, hidden_units, activation)",
+    "set_weights": "(model, source, *, prefix)",
+    "get_weights": "(model)",
 }
 FIELDS = {
     "Network": ("init", "encode", "decode"),
@@ -45,14 +62,19 @@ FIELDS = {
 PUBLIC = [getattr(jaxvae, name) for name in jaxvae.__all__ if name[0] != "_"]
 MODULES = (
     checkpoints,
+    compat,
     datasets,
     distributions,
+    ensembles,
     evaluation,
     figures,
     models,
     networks,
     objectives,
+    parallel,
+    revival,
     steps,
+    streaming,
     training,
 )
 FUNCTIONS = [
@@ -75,6 +97,11 @@ def test_promised_signature(name):
     assert names(getattr(jaxvae, name)) == PROMISED[name]
 
 
+@pytest.mark.parametrize("name", COMPAT)
+def test_signature_of_the_original(name):
+    assert names(getattr(compat, name)) == COMPAT[name]
+
+
 @pytest.mark.parametrize("name", FIELDS)
 def test_promised_fields(name):
     assert getattr(jaxvae, name)._fields == FIELDS[name]
@@ -87,7 +114,12 @@ def test_all_is_sorted_and_complete():
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f"{f.__module__}.{f.__name__}")
 def test_no_seed_and_no_default_key(function):
-    """Keys come first, are called `key`, and have no default; nothing takes an int seed."""
+    """Keys come first, are called `key`, and have no default; nothing takes an int seed.
+
+    Nothing but `compat.set_seed`: the original had no keys.
+    """
+    if function is compat.set_seed:
+        return
     parameters = inspect.signature(function).parameters
     assert "seed" not in parameters
     assert "rng" not in parameters
@@ -101,7 +133,11 @@ def test_docstring_names_every_argument(function):
     text = inspect.getdoc(function) or ""
     for name in inspect.signature(function).parameters:
         assert re.search(rf"\b{name}\b", text), f"{name} is not in the docstring"
-    assert "Returns:" in text or inspect.signature(function).return_annotation is None
+    assert (
+        "Returns:" in text
+        or "Yields:" in text
+        or inspect.signature(function).return_annotation is None
+    )
 
 
 def test_every_public_class_is_documented():
