@@ -123,6 +123,10 @@ def test_same_seed_same_parameters(tmp_path, run):
         (["--prior-variance", "2"], "prior_variance must be left out except with --model normal"),
         (["--data-dir", "mnist"], "data_dir must be left out except with --dataset mnist"),
         (["--seed", "-1"], "seed must be at least 0, got -1"),
+        (["--seeds", "0"], "seeds must be at least 1, got 0"),
+        (["--devices", "99"], "devices must be at most 8 here, got 99"),
+        (["--distributed", "here"], "distributed must be auto or ADDRESS:PORT,COUNT,INDEX, got h"),
+        (["--distributed", "a:1,2,2"], "distributed must have an INDEX from 0 to COUNT - 1"),
         (["--kl-weight", "-0.5"], "kl_weight must be finite and at least 0, got -0.5"),
         (["--data", "missing.npz"], "existing file, got missing.npz"),
         (["--dataset", "mnist", "--data-dir", "nowhere"], "nowhere lacks train-images"),
@@ -175,6 +179,41 @@ def test_a_run_that_is_damaged(run, tmp_path, capsys):
         (tmp_path / "config.json").write_text(text)
         assert cli.main(["evaluate", str(tmp_path)]) == 1
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_seeds_are_runs_of_their_own(tmp_path, capsys):
+    """On two devices; each folder is what the seed alone would have given."""
+    assert train(tmp_path / "all", "--seeds", "3", "--seed", "4", "--devices", "2") == 0
+    printed = capsys.readouterr().out
+    assert "±" in printed
+    folders = sorted(path.name for path in (tmp_path / "all").iterdir() if path.is_dir())
+    assert folders == ["seed-4", "seed-5", "seed-6"]
+    assert train(tmp_path / "one", "--seed", "5") == 0
+    together, alone = (
+        json.loads((folder / "summary.json").read_text())
+        for folder in (tmp_path / "all" / "seed-5", tmp_path / "one")
+    )
+    assert together["final_loss"] == pytest.approx(alone["final_loss"], rel=1e-5)
+    assert together["seed"] == 5
+    spread = json.loads((tmp_path / "all" / "summary.json").read_text())
+    losses = [
+        json.loads((tmp_path / "all" / name / "summary.json").read_text())["final_loss"]
+        for name in folders
+    ]
+    assert spread["final_loss_mean"] == pytest.approx(np.mean(losses))
+    assert spread["final_loss_std"] == pytest.approx(np.std(losses, ddof=1))
+    assert cli.main(["evaluate", str(tmp_path / "all" / "seed-6")]) == 0
+
+
+@pytest.mark.slow
+def test_a_seed_that_fails_loses_nothing(tmp_path, capsys):
+    options = ["--learning-rate", "1e30", "--model", "normal", "--seeds", "2"]
+    assert train(tmp_path / "run", *options) == 1
+    assert "member 0, step " in capsys.readouterr().err
+    for seed in (0, 1):
+        with np.load(tmp_path / "run" / f"seed-{seed}" / "params.npz") as params:
+            assert all(np.isfinite(params[name]).all() for name in params)
 
 
 def test_blown_up_run_keeps_its_last_good_parameters(tmp_path, capsys):

@@ -149,6 +149,25 @@ def test_fit_trains_prints_and_goes_on(digits, capsys):
 
 
 @pytest.mark.slow
+def test_the_demo_of_the_normal_model(digits, capsys):
+    """The original's notebook on its small data: codes of one digit lie together."""
+    x, y = digits.x_train * 16, digits.y_train
+    pair = vae.dense_encoder_decoder(64, 2, layers=4, hidden_units=128, activation=jax.nn.relu)
+    v = vae.VAE(*pair, C=3.0)
+    v.fit(x, batch_size=64, epochs=60)
+    mu, sigma = v.map_to_latent(x)
+    mu = mu.numpy()
+    assert (sigma.numpy() > 0).all()
+    distance = np.linalg.norm(mu[:, None] - mu, axis=-1)
+    np.fill_diagonal(distance, np.inf)
+    assert np.mean(y[distance.argmin(axis=1)] == y) > 0.6  # by chance 0.1
+    corners = np.stack(np.meshgrid(*np.quantile(mu[y == 9], [0.1, 0.9], axis=0).T), -1)
+    decoded, one = v.sample_given_z(corners.reshape(-1, 2))
+    assert decoded.numpy().shape == (4, 64)
+    assert one == 1.0
+
+
+@pytest.mark.slow
 def test_a_run_of_the_defaults(digits, capsys):
     """batch_size=1 and epochs=3, as the original has them."""
     v = normal()
