@@ -139,6 +139,28 @@ def seeds(data, rows, rounds, width):
     )
 
 
+def seeds_from_cold(epochs=60):
+    """The same on the digits, as in `make train`, each run compiling its program."""
+    data, keys = datasets.load_digits(), jax.random.split(jax.random.key(0), 8)
+    options = {"batch_size": 64, "epochs": epochs, "optimizer": OPTIMIZER}
+
+    def seconds(train, key):
+        vae = jaxvae.dirichlet_vae(jaxvae.dense_dirichlet_network(64, 10))  # a new one compiles
+        started = time.perf_counter()
+        train(key, vae, data.x_train, data.y_train, **options)
+        return time.perf_counter() - started
+
+    seconds(jaxvae.fit, keys[0])  # the first also loads libraries
+    one = [seconds(jaxvae.fit, key) for key in keys[:3]]
+    many = [seconds(jaxvae.fit_many, keys) for _ in range(3)]
+    eight = 8 * float(np.median(one))
+    together = float(np.median(many))
+    return {
+        "eight runs": {"seconds": eight, "ratio": 1.0},
+        "one program": {"seconds": together, "ratio": together / eight},
+    }
+
+
 def devices(data, rows, rounds):
     """The same batch over more virtual devices of the same two cores."""
     vae = build()
@@ -179,6 +201,7 @@ def main():
         "stream": stream(data, 60_000, max(3, rounds // 2)),
         "seeds, width 128": seeds(data, rows // 4, max(3, rounds // 2), 128),
         "seeds, width 32": seeds(data, rows // 4, max(3, rounds // 2), 32),
+        "seeds, digits, compiled anew": seeds_from_cold(),
         "virtual devices": devices(data, rows, rounds),
     }
     memory = {times: peak_memory(times) for times in (1, 20)}

@@ -113,6 +113,8 @@ class Train:
         _checks.positive_int("batch_size", self.batch_size)
         optimizer = optax.adam(_checks.positive_float("learning_rate", self.learning_rate))
         _check_options(self)
+        if self.distributed is not None and self.seeds > 1:
+            raise ValueError(f"seeds must be 1 with distributed, got {self.seeds}")
         if self.distributed is not None:
             _join_hosts(self.distributed)
         if self.devices is not None:

@@ -125,6 +125,7 @@ def test_same_seed_same_parameters(tmp_path, run):
         (["--seed", "-1"], "seed must be at least 0, got -1"),
         (["--seeds", "0"], "seeds must be at least 1, got 0"),
         (["--devices", "99"], "devices must be at most 8 here, got 99"),
+        (["--distributed", "auto", "--seeds", "2"], "seeds must be 1 with distributed, got 2"),
         (["--distributed", "here"], "distributed must be auto or ADDRESS:PORT,COUNT,INDEX, got h"),
         (["--distributed", "a:1,2,2"], "distributed must have an INDEX from 0 to COUNT - 1"),
         (["--kl-weight", "-0.5"], "kl_weight must be finite and at least 0, got -0.5"),

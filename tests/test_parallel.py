@@ -15,7 +15,7 @@ import jaxvae
 from jaxvae import Batch, parallel
 
 WORKER = Path(__file__).parent / "device_worker.py"
-TIMEOUT = 300  # seconds; no test of this kind may hang
+TIMEOUT = 600  # seconds; no test of this kind may hang
 
 
 def environment():
