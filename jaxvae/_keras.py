@@ -154,7 +154,7 @@ class _Translation(NamedTuple):
 
 
 def _adam(
-    learning_rate: float, beta_1: float, beta_2: float, epsilon: float, **options: Any
+    learning_rate: float, beta_1: float, beta_2: float, epsilon: float, weight_decay: float = 0.0
 ) -> optax.GradientTransformation:
     def eps(count: jax.Array) -> jax.Array:
         # m / (sqrt(v) + epsilon) * sqrt(1 - beta_2^t), in the terms of Optax, which has
@@ -162,8 +162,13 @@ def _adam(
         step = jnp.asarray(count, jnp.float32) + 1
         return epsilon / jnp.sqrt(1 - beta_2**step)
 
-    build = optax.adamw if options else optax.adam
-    return optax.inject_hyperparams(build)(learning_rate, b1=beta_1, b2=beta_2, eps=eps, **options)
+    # The betas are static and the learning rate stands outside: a state that holds neither goes on
+    # with the next values when the user changes them.
+    scale = optax.inject_hyperparams(optax.scale_by_adam, static_args=("b1", "b2"))
+    decay = optax.add_decayed_weights(weight_decay) if weight_decay else optax.identity()
+    return optax.chain(
+        scale(b1=beta_1, b2=beta_2, eps=eps), decay, optax.scale_by_learning_rate(learning_rate)
+    )
 
 
 def _sgd(learning_rate: float, momentum: float, nesterov: float) -> optax.GradientTransformation:

@@ -322,6 +322,27 @@ def test_optimizers(where, name, options):
     assert_close(params, variable.numpy(), relative=1e-4)
 
 
+@pytest.mark.parametrize("name", ["Adam", "SGD", "RMSprop"])
+def test_a_learning_rate_that_changes(name):
+    """The state goes on, with the rate as it is at each call."""
+    x = np.random.default_rng(0).random((8, 4), np.float32)
+    tf.random.set_seed(0)
+    theirs = build(original.VAE(*original.dense_encoder_decoder(4, 2, 1, 8, tf.nn.tanh)), x)
+    tf_noise(theirs, np.zeros((8, 2), np.float32))
+    ours = vae.VAE(*vae.dense_encoder_decoder(4, 2, 1, 8, tf.nn.tanh))
+    vae.set_weights(ours, layers(theirs))
+    with pytest.MonkeyPatch.context() as patch:
+        give_noise(patch, np.zeros((8, 2), np.float32))
+        optimizers = [getattr(tf.keras.optimizers, name)(1e-2) for _ in range(2)]
+        for step in range(10):
+            if step == 5:
+                for optimizer in optimizers:
+                    optimizer.learning_rate = 1e-4
+            loss = ours.train_op(x, optimizers[0])
+            expected = theirs.train_op(tf.constant(x), optimizers[1])
+            assert_close(loss, expected, relative=1e-4)
+
+
 @pytest.mark.parametrize(
     ("optimizer", "message"),
     [
