@@ -229,7 +229,12 @@ class _Model:
         return _output(metrics.loss)
 
     def _fit(self, x: Any, y: Any, batch_size: int, epochs: int) -> None:
-        core, params, batch = self._prepare(x, y)
+        x = np.asarray(x)
+        if x.ndim != 2:
+            _checks.data_array("x", x)  # raises: it has no rows
+        y = self._labels(y, len(x))
+        # One row makes the weights and checks the model; `fit` checks the data, once.
+        core, params, _ = self._prepare(x[:1], None if y is None else y[:1])
         optimizer = self._optimizer(_keras.adam())
         # Training donates what it is given and what `on_epoch` sees: the coders hold copies.
         params = jax.tree.map(jnp.copy, params)
@@ -244,8 +249,8 @@ class _Model:
             state, _ = training.fit(
                 _next_key(),
                 core,
-                batch.x,
-                batch.y,
+                x,
+                y,
                 batch_size=batch_size,
                 epochs=epochs,
                 optimizer=optimizer,
