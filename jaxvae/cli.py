@@ -24,7 +24,7 @@ import optax
 import tyro
 from jax.experimental import multihost_utils
 
-from jaxvae import _checks, checkpoints, datasets, evaluation, models, networks, parallel
+from jaxvae import _checks, checkpoints, datasets, evaluation, models, networks
 from jaxvae._version import __version__
 from jaxvae.datasets import Dataset
 from jaxvae.ensembles import fit_many
@@ -117,14 +117,13 @@ class Train:
             raise ValueError(f"seeds must be 1 with distributed, got {self.seeds}")
         if self.distributed is not None:
             _join_hosts(self.distributed)
-        if self.devices is not None:
-            parallel.choose_devices(self.devices)
         data = _load_data(self)
         config = _resolve(self, data)
         vae = _build(config, data)
         if jax.process_index() > 0:  # one host writes and prints
+            key = jax.random.key(config.seed)
             with _interruptible() as interrupted:
-                _fit(config, vae, data, optimizer, lambda *_: _any_host(interrupted()))
+                _fit(fit, key, config, vae, data, optimizer, lambda *_: _any_host(interrupted()))
             return 0
         name = f"{config.model}-{data.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         folder = checkpoints.new_run(config.out or Path("runs", name))
@@ -132,13 +131,8 @@ class Train:
             f"{config.model} VAE on {data.name}: {len(data.x_train):,} examples to train on, "
             f"{len(data.x_test):,} held out; results in {folder}"
         )
-        try:
-            if config.seeds > 1:
-                return _train_seeds(config, vae, data, optimizer, folder)
-            return _train_one(config, vae, data, optimizer, folder)
-        except (ValueError, TypeError):  # refused before the first step: no run was made
-            shutil.rmtree(folder)
-            raise
+        train = _train_seeds if config.seeds > 1 else _train_one
+        return train(config, vae, data, optimizer, folder)
 
 
 @dataclass(frozen=True)
@@ -222,14 +216,17 @@ def _any_host(flag: bool) -> bool:
 
 
 def _fit(
+    train: Callable[..., Any],
+    key: jax.Array,
     config: Train,
     vae: VAE,
     data: Dataset,
     optimizer: optax.GradientTransformation,
-    on_epoch: Callable[[EpochRecord, Any], bool],
-) -> tuple[TrainState, History]:
-    return fit(
-        jax.random.key(config.seed),
+    on_epoch: Callable[..., bool],
+) -> Any:
+    """Call `fit` with a key, or `fit_many` with keys."""
+    return train(
+        key,
         vae,
         data.x_train,
         data.y_train,
@@ -240,6 +237,16 @@ def _fit(
         progress=True,
         on_epoch=on_epoch,
     )
+
+
+@contextmanager
+def _no_run_left(folder: Path) -> Iterator[None]:
+    """Remove the folder of a run that is refused before its first step. Around `_fit` alone."""
+    try:
+        yield
+    except (ValueError, TypeError):
+        shutil.rmtree(folder)
+        raise
 
 
 def _train_one(
@@ -258,7 +265,9 @@ def _train_one(
             return _any_host(interrupted())
 
         try:
-            state, history = _fit(config, vae, data, optimizer, on_epoch)
+            with _no_run_left(folder):
+                key = jax.random.key(config.seed)
+                state, history = _fit(fit, key, config, vae, data, optimizer, on_epoch)
         except NonFiniteStepError as error:
             checkpoints.save_params(folder / checkpoints.PARAMS, error.state.params)
             raise
@@ -297,18 +306,11 @@ def _train_seeds(
 
     with _interruptible() as interrupted:
         try:
-            states, histories = fit_many(
-                jnp.stack([jax.random.key(own.seed) for own in configs]),
-                vae,
-                data.x_train,
-                data.y_train,
-                batch_size=config.batch_size,
-                epochs=config.epochs,
-                optimizer=optimizer,
-                devices=config.devices,
-                progress=True,
-                on_epoch=lambda *_: interrupted(),
-            )
+            with _no_run_left(folder):
+                keys = jnp.stack([jax.random.key(own.seed) for own in configs])
+                states, histories = _fit(
+                    fit_many, keys, config, vae, data, optimizer, lambda *_: interrupted()
+                )
         except NonFiniteStepError as error:
             save(error.state)
             raise

@@ -217,6 +217,18 @@ def test_a_seed_that_fails_loses_nothing(tmp_path, capsys):
             assert all(np.isfinite(params[name]).all() for name in params)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--seeds", "2"]])
+def test_an_error_after_training_deletes_nothing(tmp_path, capsys, monkeypatch, options):
+    def fail(*args, **options):
+        raise ValueError("the test data do not fit")
+
+    monkeypatch.setattr(cli.evaluation, "evaluate", fail)
+    assert train(tmp_path / "run", *options) == 1
+    assert "the test data do not fit" in capsys.readouterr().err
+    assert list((tmp_path / "run").rglob("params.npz"))
+
+
 def test_blown_up_run_keeps_its_last_good_parameters(tmp_path, capsys):
     assert train(tmp_path / "run", "--learning-rate", "1e30", "--model", "normal") == 1
     assert "step " in capsys.readouterr().err
