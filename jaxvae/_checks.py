@@ -61,11 +61,21 @@ def function(name: str, value: Any) -> Any:
 
 def typed_key(name: str, key: Any) -> None:
     """Raise unless `key` is one typed key, as `jax.random.key` makes it."""
-    dtype = getattr(key, "dtype", None)
-    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+    if not _is_key(key):
         raise TypeError(f"{name} must be a typed key from jax.random.key(seed), got {_show(key)}")
     if key.shape != ():
         raise ValueError(f"{name} must be one key, got an array of keys of shape {key.shape}")
+
+
+def typed_keys(name: str, keys: Any) -> int:
+    """Return how many typed keys an array [M] holds, or raise if it is none."""
+    if not _is_key(keys):
+        raise TypeError(
+            f"{name} must be typed keys from jax.random.split(key, M), got {_show(keys)}"
+        )
+    if keys.ndim != 1 or not len(keys):
+        raise ValueError(f"{name} must have the shape [M], got {keys.shape}")
+    return len(keys)
 
 
 def floating(name: str, value: Any) -> jax.Array:
@@ -96,19 +106,20 @@ def finite_array(name: str, value: Any, *, positive: bool = False) -> None:
         raise ValueError(f"{name} must be {allowed}, got {array[place]}{where}")
 
 
-def is_real(dtype: Any) -> bool:
-    """Whether a dtype is one of floats or integers, JAX's own (bfloat16, ...) included."""
-    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+def real_array(name: str, value: Any) -> np.ndarray:
+    """Return a NumPy array of floats or integers, JAX's own (bfloat16, ...) included."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array, got rows that differ: {error}") from None
+    if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    return array
 
 
 def data_array(name: str, value: Any) -> np.ndarray:
     """Return examples as a float32 NumPy array [N, D], or raise what is wrong with them."""
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} must be an array [N, D], got rows that differ: {error}") from None
-    if not is_real(array.dtype):
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    array = real_array(name, value)
     if array.ndim != 2:
         raise ValueError(f"{name} must have the shape [N, D] (rank 2), got {array.shape}")
     if 0 in array.shape:
@@ -137,6 +148,11 @@ def label_array(name: str, value: Any, examples: int, categories: int | None = N
         allowed = "at least 0" if categories is None else f"from 0 to {top}"
         raise ValueError(f"{name} must be {allowed}, got {array[place]} at index {place}")
     return array.astype(np.int32)
+
+
+def _is_key(value: Any) -> bool:
+    dtype = getattr(value, "dtype", None)
+    return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
 
 
 def _show(value: Any) -> str:

@@ -136,9 +136,7 @@ def dense_encoder_decoder(
       >>> mu.shape, decoded.numpy().shape, one
       ((5, 2), (5, 64), 1.0)
     """
-    shape = _shape(data_dim, latent_dim, layers, hidden_units, activation)
-    encoder, decoder = _normal_functions(*shape)
-    return Coder(encoder, data_dim, latent_dim), Coder(decoder, latent_dim, data_dim)
+    return _pair(_normal_functions, data_dim, latent_dim, layers, hidden_units, activation)
 
 
 def dense_encoder_decoder_dirichlet(
@@ -165,9 +163,8 @@ def dense_encoder_decoder_dirichlet(
       >>> decoder(np.eye(10)).shape
       (10, 64)
     """
-    shape = _shape(data_dim, latent_dim, layers, hidden_units, activation, minimum=2)
-    encoder, decoder = _dirichlet_functions(*shape)
-    return Coder(encoder, data_dim, latent_dim), Coder(decoder, latent_dim, data_dim)
+    _checks.positive_int("latent_dim", latent_dim, minimum=2)
+    return _pair(_dirichlet_functions, data_dim, latent_dim, layers, hidden_units, activation)
 
 
 class _Model:
@@ -681,21 +678,14 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"source must be a readable .npz file, got {path}: {error}") from error
 
 
-def _place(name: str) -> tuple[int, int, int, str]:
+def _place(name: str) -> tuple[bool, bool, int, bool]:
     """Sorts names in the order of use: encoder, decoder; hidden layers, heads; kernel, bias."""
     *side, layer, kind = name.split("/")
-    kinds = ("kernel", "bias")
-    heads = list(ORIGINAL_NAMES.values())
-    if (side and side[0] not in ("encoder", "decoder")) or kind not in kinds:
+    heads, number = list(ORIGINAL_NAMES.values()), layer.removeprefix("hidden_")
+    if not (layer in heads or number.isdecimal()):
         raise ValueError(f"source must name the weights of your own modules, got none for {name}")
-    number = layer.removeprefix("hidden_")
-    if layer in heads:
-        place = 1_000_000 + heads.index(layer)
-    elif number.isdecimal():
-        place = int(number)
-    else:
-        raise ValueError(f"source must name the weights of your own modules, got none for {name}")
-    return int(side == ["decoder"]), place, kinds.index(kind), name
+    place = heads.index(layer) if layer in heads else int(number)
+    return side == ["decoder"], layer in heads, place, kind == "bias"
 
 
 def _transformation(optimizer: Any) -> optax.GradientTransformation:
@@ -706,31 +696,27 @@ def _transformation(optimizer: Any) -> optax.GradientTransformation:
     raise TypeError(f"optimizer must be an Optax or a Keras optimizer, got {optimizer!r}")
 
 
-def _shape(
+def _pair(
+    functions: Callable[..., tuple[Function, Function]],
     data_dim: int,
     latent_dim: int,
     layers: int,
     hidden_units: int,
     activation: Any,
-    *,
-    minimum: int = 1,
-) -> tuple[int, int, int, int, Any]:
-    """The checked arguments of the two functions that make networks."""
-    return (
-        _checks.positive_int("data_dim", data_dim),
-        _checks.positive_int("latent_dim", latent_dim, minimum=minimum),
-        _checks.positive_int("layers", layers),
-        _checks.positive_int("hidden_units", hidden_units),
-        _keras.activation(activation),
+) -> tuple[Coder, Coder]:
+    data_dim = _checks.positive_int("data_dim", data_dim)
+    latent_dim = _checks.positive_int("latent_dim", latent_dim)
+    layers = _checks.positive_int("layers", layers)
+    hidden_units = _checks.positive_int("hidden_units", hidden_units)
+    encoder, decoder = functions(
+        data_dim, latent_dim, layers, hidden_units, _keras.activation(activation)
     )
+    return Coder(encoder, data_dim, latent_dim), Coder(decoder, latent_dim, data_dim)
 
 
 def _floats(name: str, value: Any) -> np.ndarray:
     """An array of any real type, TensorFlow's included, as float32."""
-    array = np.asarray(value)
-    if not _checks.is_real(array.dtype):
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
-    return array.astype(np.float32, copy=False)
+    return _checks.real_array(name, value).astype(np.float32, copy=False)
 
 
 def _output(value: Any) -> Array:

@@ -77,7 +77,7 @@ def fit_many(
       >>> states.step.tolist(), len(histories), len(histories[0].epochs)
       ([4, 4, 4], 3, 2)
     """
-    members = _check_keys(keys)
+    members = _checks.typed_keys("keys", keys)
     _checks.instance("vae", vae, *MODEL)
     x = _checks.data_array("x", x)
     y = None if y is None else _checks.label_array("y", y, len(x))
@@ -161,15 +161,6 @@ def _train_epochs(
         devices=devices,
         axis_name=parallel.AXIS,
     )
-
-
-def _check_keys(keys: Any) -> int:
-    dtype = getattr(keys, "dtype", None)
-    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
-        raise TypeError(f"keys must be typed keys from jax.random.split(key, M), got {keys!r}")
-    if keys.ndim != 1 or not len(keys):
-        raise ValueError(f"keys must have the shape [M], got {keys.shape}")
-    return len(keys)
 
 
 def _check_hyperparams(

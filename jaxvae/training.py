@@ -92,7 +92,8 @@ def fit(
       vae: the model.
       x: examples [N, D]; or, for data larger than the device's memory, an iterable of batches
         that starts anew each epoch (tf.data, Grain, a generator function), each x [b, D], (x, y)
-        or {"x": x, "y": y}, of any size b. Its order is kept: shuffle it yourself.
+        or {"x": x, "y": y}, of any size b. Its order is kept: shuffle it yourself. Its first
+        batch is read once more before training, for the shapes.
       y: integer labels [N], where the model's prior is made from labels.
       batch_size: examples a step, at least 1, over all devices; no more than N are used.
       epochs: how often each example is seen, at least 1.
@@ -216,8 +217,8 @@ class _Stream:
             rows, rest = divmod(batch_size * parallel.local_count(devices), len(devices))
             if rest and jax.process_count() > 1:
                 raise ValueError(
-                    f"batch_size must be a multiple of what gives each host whole rows, "
-                    f"got {batch_size} for {len(devices)} devices"
+                    f"batch_size must give each host whole rows, got {batch_size} "
+                    f"for {parallel.local_count(devices)} of {len(devices)} devices"
                 )
         self.source, self.rows, self.devices = x, rows, devices
         for self.example, self.labels in streaming.read(x):
