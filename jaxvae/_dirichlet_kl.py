@@ -12,6 +12,7 @@ so that D is a sum of `gap(u) = u - log(1 + u)` >= 0, one for each logarithm, an
     KL = sum_k D(b_k, a_k) - D(B, A).
 """
 
+import functools
 from fractions import Fraction
 from typing import Any
 
@@ -84,6 +85,8 @@ def _stirling_pair(v: jax.Array, w: jax.Array, terms: int) -> tuple[jax.Array, j
     return value, slope
 
 
+# Compiled even where the caller's code is not: its thousand operations would each be.
+@functools.partial(jax.jit, inline=True)
 def _kl_and_gradients(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """KL(Dir(a) || Dir(b)) over the last axis with its gradients.
 

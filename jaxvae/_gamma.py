@@ -22,12 +22,14 @@ def _elementwise(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]
     """Run `function` on flat arrays, under any number of `vmap`s.
 
     An innermost axis of ten leaves most of a vector register empty, and a `while_loop` under
-    `vmap` selects old from new for each row; on one flat axis neither happens.
+    `vmap` selects old from new for each row; on one flat axis neither happens. It is compiled even
+    where the caller's code is not: else each call would trace it, and compile a hundred operations.
     """
+    compiled = jax.jit(function, inline=True)
 
     @jax.custom_batching.custom_vmap
     def flat(*args: jax.Array) -> jax.Array:
-        return function(*(x.reshape(-1) for x in args)).reshape(args[0].shape)
+        return compiled(*(x.reshape(-1) for x in args)).reshape(args[0].shape)
 
     @flat.def_vmap
     def _(size: int, batched: Sequence[bool], *args: jax.Array) -> tuple[jax.Array, bool]:

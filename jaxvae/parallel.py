@@ -51,7 +51,7 @@ def pmap_train_step(
     Example:
       >>> from jaxvae import dense_normal_network, init_state, normal_vae
       >>> vae, optimizer = normal_vae(dense_normal_network(64, 2)), optax.adam(1e-3)
-      >>> key, x = jax.random.key(0), jnp.zeros((7, 64))
+      >>> key, x = jax.random.key(0), jax.numpy.zeros((7, 64))
       >>> train_step = pmap_train_step(vae, optimizer, devices=1)
       >>> state, metrics = train_step(key, init_state(key, vae, optimizer, x), Batch(x))
       >>> int(state.step), float(metrics.weight)

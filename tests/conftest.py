@@ -1,18 +1,27 @@
 """A strict JAX: no implicit promotion of ranks or dtypes, and eight CPU devices."""
 
 import os
+import tempfile
 
 os.environ["XLA_FLAGS"] = " ".join(
     [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8"]
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Most of the suite's time would be compilation, and of the same few programs: the run's processes
+# share what they compiled. A bound on the size makes JAX take a lock for each access.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _cache = tempfile.TemporaryDirectory(prefix="jaxvae-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**31)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import jax
-import numpy as np
 import pytest
 
 import jaxvae
 from jaxvae import datasets
+
+collect_ignore = ["device_worker.py"]  # a program, started by test_parallel.py
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -47,10 +56,3 @@ def small_vae(model, **options):
     return jaxvae.dirichlet_vae(
         jaxvae.dense_dirichlet_network(64, 10, layers=1, hidden_units=16), **options
     )
-
-
-@pytest.fixture
-def doctest_namespace():
-    import jax.numpy as jnp
-
-    return {"jax": jax, "jnp": jnp, "np": np, "Batch": jaxvae.Batch}

@@ -25,7 +25,9 @@ def rendered(figure, tmp_path):
 
 
 def titles(figure):
-    shown = [figure.get_suptitle(), *(ax.get_title() for ax in figure.axes)]
+    shown = [figure.get_suptitle()]
+    for ax in figure.axes:
+        shown += [ax.get_title(), *(text.get_text() for text in ax.texts)]
     return [title for title in shown if title]
 
 

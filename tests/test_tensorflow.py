@@ -139,7 +139,12 @@ ACTIVATIONS = ["relu", "tanh", "elu", "softplus", "selu", "sigmoid", "gelu", "si
 
 @pytest.mark.parametrize("i", range(10))
 def test_random_configurations(i, monkeypatch):
-    """Outputs, loss and gradient within 1e-5, five steps of Keras's Adam within 1e-4."""
+    """Outputs, loss and gradient within 1e-5, twenty steps of Keras's Adam within 1e-4.
+
+    Adam divides a gradient by its own size: an element whose gradient is a rounding error of its
+    array's moves by a whole step in a direction that neither side knows. Such elements, below 1e-3
+    of the largest at some step, are left out of the last comparison, and are few.
+    """
     rng = np.random.default_rng(i)
     data_dim, latent_dim, depth, width, batch_size = (
         int(rng.integers(low, high)) for low, high in ((3, 100), (2, 16), (1, 5), (4, 64), (1, 33))
@@ -195,16 +200,19 @@ def test_random_configurations(i, monkeypatch):
 
     optimizer = tf.keras.optimizers.Adam(1e-3)
     their_optimizer = tf.keras.optimizers.Adam(1e-3)
-    for _ in range(5):
+    known = dict.fromkeys(grads, True)
+    for _ in range(20):
+        for name, grad in tf_gradient(theirs, tf_batch)[1].items():
+            size = np.abs(grad.numpy())
+            known[name] &= (size == 0) | (size > 1e-3 * size.max())
         ours_loss = ours.train_op(*tf_batch, optimizer)
         assert_close(ours_loss, theirs.train_op(*tf_batch, their_optimizer), relative=1e-4)
     weights = vae.get_weights(ours)
     for name, layer in layers(theirs).items():
-        # Relative to the layer's largest weight. Adam divides a gradient by its own size, so that
-        # one which is a rounding error moves a bias as far as any other, in either direction.
-        scale = np.abs(layer.get_weights()[0]).max()
         for kind, weight in zip(("kernel", "bias"), layer.get_weights(), strict=True):
-            np.testing.assert_allclose(weights[f"{name}/{kind}"], weight, atol=1e-4 * scale)
+            sure = known[f"{name}/{kind}"]
+            assert_close(np.where(sure, weights[f"{name}/{kind}"], weight), weight, relative=1e-4)
+    assert np.mean(np.concatenate([np.ravel(sure) for sure in known.values()])) > 0.9
 
 
 def test_weights_to_keras_and_back():
