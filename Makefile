@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: train test test-fast test-tensorflow test-long mnist robust-start bench-samplers bench-compat bench-scaling lint lock clean help
+.PHONY: train test test-fast test-core test-tensorflow test-long mnist robust-start bench-samplers bench-compat bench-scaling lint lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -17,6 +17,10 @@ test: $(VENV)/.dev lint  ## lint, types, and the full default test suite
 
 test-fast: $(VENV)/.dev  ## the suite without its slowest tests (three minutes on two cores)
 	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-core: $(VENV)/.dev  ## the numbers, the steps and the command line's basics (for another Python)
+	$(BIN)/python -m pytest -n auto -m "not slow" tests/test_import.py tests/test_golden.py tests/test_gamma.py \
+		tests/test_distributions.py tests/test_steps.py tests/test_training.py tests/test_streaming.py tests/test_revival.py
 
 test-tensorflow: $(VENV)/.tensorflow  ## live parity with TensorFlow (give it an environment: VENV=.venv-tensorflow)
 	$(BIN)/python -m pytest -n auto tests/test_tensorflow.py
