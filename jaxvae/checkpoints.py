@@ -1,19 +1,36 @@
-"""Save and restore a run: a folder with its configuration, metrics, summary and parameters."""
+"""Save and restore a run: a folder with its configuration, metrics, parameters and checkpoints.
 
+Nothing here is ever half written, and nothing is unpickled.
+"""
+
+import contextlib
+import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import filelock
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxvae._version import __version__
 from jaxvae.datasets import read_arrays
 from jaxvae.networks import Params
 
 CONFIG, METRICS, SUMMARY, PARAMS = "config.json", "metrics.jsonl", "summary.json", "params.npz"
+CHECKPOINTS = "checkpoints"  # the folder of them in a run's folder
+FORMAT = 1  # of a checkpoint
+ARRAYS, ABOUT, MANIFEST = "arrays", "about.json", "manifest.json"
+STRAY = ".tmp"  # ends the name of what is being written or removed
+ANY = object()  # an array of any shape and dtype
 
 
 def new_run(folder: str | os.PathLike) -> Path:
@@ -115,6 +132,325 @@ def load_params(path: Path, like: Params) -> Params:
         if not np.isfinite(array).all():
             raise ValueError(f"{path}: {name} must be finite")
     return jax.tree.map_with_path(lambda keys, leaf: jax.numpy.asarray(arrays[_name(keys)]), like)
+
+
+class DamagedCheckpointError(ValueError):
+    """A checkpoint is not what was saved. The message names it, and what is wrong with it."""
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, whole or damaged.
+
+    Args:
+      folder: where they are.
+
+    Returns:
+      Their paths, the earliest step first.
+    """
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir())
+
+
+def read_checkpoint(
+    path: Path, like: Callable[[dict[str, Any]], Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Read one checkpoint, every byte of it compared with what was saved.
+
+    Args:
+      path: its folder.
+      like: called with what was saved beside the arrays; gives a tree of arrays or abstract
+        shapes, which the checkpoint must hold. A leaf that is ANY is read as a NumPy array of the
+        shape and dtype that it has.
+
+    Returns:
+      The tree, in new arrays, and what was saved beside it.
+
+    Raises:
+      DamagedCheckpointError: if it is not what was saved.
+      ValueError: if it is of another format, or its arrays are not those of `like`.
+    """
+    about = _verified(path)
+    if about.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} must be a checkpoint of format {FORMAT}, got {about.get('format')!r}, written "
+            f"by jaxvae {about.get('jaxvae')}: read it with that version"
+        )
+    tree = like(about["beside"])
+    wanted = [(_name(keys), leaf) for keys, leaf in jax.tree.leaves_with_path(tree)]
+    stored = {entry["name"]: (tuple(entry["shape"]), entry["dtype"]) for entry in about["arrays"]}
+    expected = {
+        name: stored.get(name) if leaf is ANY else _shape_and_dtype(leaf) for name, leaf in wanted
+    }
+    if stored != expected:
+        different = sorted(
+            name for name in stored.keys() | expected if stored.get(name) != expected.get(name)
+        )
+        raise ValueError(
+            f"{path} must be of this model and optimizer; it differs in {', '.join(different[:3])}"
+            + (f" and {len(different) - 3} more arrays" if len(different) > 3 else "")
+        )
+    with _orbax() as orbax:
+        inside = {
+            name: (tuple(leaf.shape), np.dtype(leaf.dtype).name)
+            for name, leaf in orbax.metadata(path / ARRAYS).item_metadata.tree.items()
+        }
+        if inside != {_slot(i): stored[name] for i, (name, _) in enumerate(wanted)}:
+            raise DamagedCheckpointError(f"{path} is damaged: its arrays are not those it lists")
+        arrays = orbax.restore(path / ARRAYS)
+    impls = {entry["name"]: entry["key"] for entry in about["arrays"]}
+    leaves = [
+        _from_numpy(arrays[_slot(i)], leaf, impls[name]) for i, (name, leaf) in enumerate(wanted)
+    ]
+    return jax.tree.unflatten(jax.tree.structure(tree), leaves), about["beside"]
+
+
+def read_last(
+    folder: Path, like: Callable[[dict[str, Any]], Any]
+) -> tuple[Any, dict[str, Any]] | None:
+    """Read the last checkpoint that is whole; one that is damaged is named in a warning.
+
+    Args:
+      folder: where the checkpoints are.
+      like: as in `read_checkpoint`.
+
+    Returns:
+      As `read_checkpoint`, or None where there is none.
+
+    Raises:
+      DamagedCheckpointError: if there are checkpoints and all of them are damaged.
+      ValueError: if the last whole one is of another model.
+    """
+    damaged = None
+    for path in reversed(checkpoints_in(folder)):
+        try:
+            found = read_checkpoint(path, like)
+        except DamagedCheckpointError as error:
+            damaged = error
+            continue
+        if damaged is not None:
+            warnings.warn(f"{damaged}; going on from {path.name}", stacklevel=2)
+        return found
+    if damaged is not None:
+        raise DamagedCheckpointError(f"{damaged}; there is no whole one before it")
+    return None
+
+
+class CheckpointWriter:
+    """Writes the checkpoints of one run, in a thread of its own; one writer a folder.
+
+    A checkpoint is a folder named by its step: the arrays, by Orbax; what goes beside them; and
+    a manifest of the size and the SHA-256 of every file. It is written under another name,
+    flushed to the disk and renamed: a reader sees all of it or nothing.
+
+    Args:
+      folder: where; made with its parents.
+      keep: how many of the last to keep; the one of the lowest score is kept too.
+
+    Raises:
+      OSError: if the folder cannot be made or written to, or another process writes to it.
+    """
+
+    def __init__(self, folder: Path, *, keep: int = 3):
+        self.folder, self.keep = folder, keep
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = filelock.FileLock(folder / ".lock")
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise OSError(f"{folder} is in use by another process") from None
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        for path in folder.iterdir():  # what a killed process left; ours is the only one now
+            if path.name.endswith(STRAY):
+                shutil.rmtree(path)
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._saving: Future[float] | None = None
+        self._seconds, self._ended = 0.0, time.monotonic()
+
+    def is_cheap(self) -> bool:
+        """Whether to save now would keep the cost of all saves below 3% of the time."""
+        if self._saving is not None and not self._saving.done():
+            return False
+        self._wait()
+        return time.monotonic() - self._ended > 33 * self._seconds
+
+    def save(self, step: int, tree: Any, beside: Mapping[str, Any], score: float | None) -> None:
+        """Save a checkpoint; returns as soon as the arrays are copied.
+
+        Args:
+          step: names it. One of the same step is replaced.
+          tree: of arrays.
+          beside: what JSON can hold.
+          score: the lower the better; None where there is none.
+
+        Raises:
+          OSError: if this one or the one before cannot be written. Those written stay.
+        """
+        self._wait()
+        entries, arrays = [], {}
+        for i, (keys, leaf) in enumerate(jax.tree.leaves_with_path(tree)):
+            impl = str(jax.random.key_impl(leaf)) if _is_key(leaf) else None
+            array = np.array(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+            arrays[_slot(i)] = array  # a copy, as the state is donated to the next epoch
+            shape, dtype = array.shape, array.dtype.name
+            entries.append({"name": _name(keys), "shape": shape, "dtype": dtype, "key": impl})
+        about = {
+            "format": FORMAT,
+            "jaxvae": __version__,
+            "score": score,
+            "arrays": entries,
+            "beside": beside,
+        }
+        self._saving = self._thread.submit(self._write, f"{step:010d}", arrays, about)
+
+    def close(self) -> None:
+        """Wait for the last save, and let others write.
+
+        Raises:
+          OSError: if the last one cannot be written.
+        """
+        try:
+            self._wait()
+        finally:
+            self._thread.shutdown()
+            self._lock.release()
+
+    def _wait(self) -> None:
+        if self._saving is None:
+            return
+        saving, self._saving = self._saving, None
+        try:
+            self._seconds = saving.result()
+            self._ended = time.monotonic()
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+
+    def _write(self, name: str, arrays: dict[str, np.ndarray], about: Mapping[str, Any]) -> float:
+        started = time.monotonic()
+        new = self.folder / f"{name}{STRAY}"
+        try:
+            new.mkdir()
+            with _orbax() as orbax:
+                orbax.save(new / ARRAYS, arrays)
+            (new / ABOUT).write_text(json.dumps(about, allow_nan=False))
+            _write_manifest(new)
+            self._remove(self.folder / name)
+            new.rename(self.folder / name)
+            _sync(self.folder)
+        except BaseException as error:
+            shutil.rmtree(new, ignore_errors=True)
+            if isinstance(error, Exception) and not isinstance(error, OSError):
+                raise OSError(str(error)) from error  # Orbax wraps the system's errors in its own
+            raise
+        self._prune()
+        return time.monotonic() - started
+
+    def _prune(self) -> None:
+        paths = checkpoints_in(self.folder)
+        scores = {path: json.loads((path / ABOUT).read_text())["score"] for path in paths}
+        scored = [path for path in paths if scores[path] is not None]
+        best = min(scored, key=lambda path: scores[path], default=None)
+        for path in paths[: -self.keep]:
+            if path != best:
+                self._remove(path)
+
+    def _remove(self, path: Path) -> None:
+        # Renamed first: what is half removed must not look like a damaged checkpoint.
+        if path.exists():
+            old = path.with_name(f"{path.name}.old{STRAY}")
+            path.rename(old)
+            shutil.rmtree(old)
+
+
+def _verified(path: Path) -> dict[str, Any]:
+    """What a checkpoint says about itself, once each of its bytes is known to be as saved."""
+
+    def check(right: bool, what: str) -> None:
+        if not right:
+            raise DamagedCheckpointError(f"{path} is damaged: {what}")
+
+    manifest = path / MANIFEST
+    check(manifest.is_file(), f"there is no {MANIFEST}")
+    own, _, body = manifest.read_bytes().partition(b"\n")
+    check(hashlib.sha256(body).hexdigest().encode() == own, f"{MANIFEST} was changed")
+    files = json.loads(body)
+    present = {
+        file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()
+    } - {MANIFEST}
+    for name in sorted(present ^ files.keys()):
+        check(False, f"{name} is {'missing' if name in files else 'not one of its files'}")
+    for name, (size, digest) in files.items():
+        check((path / name).stat().st_size == size, f"{name} has another size")
+        check(_digest(path / name) == digest, f"{name} was changed")
+    return json.loads((path / ABOUT).read_text())
+
+
+def _write_manifest(folder: Path) -> None:
+    files = {}
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        _sync(file)
+        name = file.relative_to(folder).as_posix()
+        files[name] = (file.stat().st_size, _digest(file))
+    body = json.dumps(files).encode()
+    # The manifest begins with its own digest: it too is a file whose bits can flip.
+    (folder / MANIFEST).write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    _sync(folder / MANIFEST)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unwritable(folder: Path, error: OSError) -> OSError:
+    last = [path.name for path in checkpoints_in(folder)[-1:]]
+    kept = f"; the checkpoint before it is whole: {last[0]}" if last else ""
+    return OSError(f"checkpoints cannot be written to {folder}: {error}{kept}")
+
+
+@contextlib.contextmanager
+def _orbax() -> Iterator[Any]:
+    """Orbax's checkpointer for arrays of this process alone. It is slow to import."""
+    from orbax import checkpoint as ocp
+
+    index = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=index, active_processes={index})
+    with ocp.Checkpointer(
+        ocp.PyTreeCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone
+    ) as checkpointer:
+        yield checkpointer
+
+
+def _slot(i: int) -> str:
+    """Under which name Orbax holds an array: no name from the tree becomes a file's."""
+    return f"array{i:04d}"
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)  # optax.add_noise has one in its state
+
+
+def _shape_and_dtype(leaf: Any) -> tuple[tuple[int, ...], str]:
+    if _is_key(leaf):
+        leaf = jax.eval_shape(jax.random.key_data, leaf)
+    return tuple(leaf.shape), np.dtype(leaf.dtype).name
+
+
+def _from_numpy(array: np.ndarray, like: Any, impl: str | None) -> Any:
+    if like is ANY:
+        return array
+    if impl is not None:
+        return jax.random.wrap_key_data(jnp.array(array), impl=impl)
+    return jnp.array(array)  # a copy: the state is donated to the first epoch
 
 
 def _name(keys: Any) -> str:

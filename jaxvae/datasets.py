@@ -2,12 +2,13 @@
 
 import gzip
 import hashlib
+import io
 import math
 import os
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -168,9 +169,10 @@ def load_mnist(data_dir: str | os.PathLike | None = None) -> Dataset:
     for name, array in arrays.items():
         digest = hashlib.sha256(array.tobytes()).hexdigest()
         if digest != MNIST_SHA256[name]:
+            source = "OpenML" if data_dir is None else Path(data_dir, MNIST_FILES[name])
             raise ValueError(
                 f"MNIST's {name} must have the SHA-256 {MNIST_SHA256[name]}, got {digest}: "
-                f"the data from {data_dir or 'OpenML'} were altered or are another data set"
+                f"the data from {source} were altered or are another data set"
             )
     data = from_arrays(
         arrays["x_train"] / np.float32(256),
@@ -205,7 +207,11 @@ def load_file(path: str | os.PathLike) -> Dataset:
         raise ValueError(
             f"{path} must hold x and, if wanted, y, x_test, y_test; got {sorted(arrays)}"
         )
-    return from_arrays(**arrays, name=path.stem)
+    try:
+        return from_arrays(**arrays, name=path.stem)
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{path}: {error}") from None
 
 
 def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -226,9 +232,11 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise FileNotFoundError(f"path must name an existing file, got {path}")
     try:
         with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            return {"x": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
+                file.seek(0)
+                return {"x": _read_npy(file, path.stat().st_size)}
+            return _read_npz(file, path.stat().st_size)
+    except Exception as error:  # damaged bytes make NumPy and zipfile raise a dozen kinds
         raise ValueError(f"path must name a whole NumPy file of numbers, {path}: {error}") from None
 
 
@@ -259,16 +267,71 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
                 raise ValueError(f"its header must have {rank} dimensions, but it ends early")
             shape = tuple(int(n) for n in np.frombuffer(header, ">u4"))
             size = math.prod(shape)
-            content = bytearray()
-            # In pieces: memory follows what the file really holds, not what its header claims.
-            while len(content) <= size and (piece := file.read(1 << 20)):
-                content += piece
+            content = _read_at_most(file, size)
+        if len(content) != size:
+            found = f"more than {size}" if len(content) > size else len(content)
+            raise ValueError(f"it must hold {size} bytes for its shape {shape}, got {found}")
+        return np.frombuffer(content, np.uint8).reshape(shape)
     except (gzip.BadGzipFile, EOFError, zlib.error, ValueError) as error:
         raise ValueError(f"{path} is not a whole gzipped IDX file: {error}") from None
-    if len(content) != size:
-        found = f"more than {size}" if len(content) > size else len(content)
-        raise ValueError(f"{path} must hold {size} bytes for its shape {shape}, got {found}")
-    return np.frombuffer(bytes(content), np.uint8).reshape(shape)
+
+
+# By the version of the format. The third differs in the names of fields, which numbers have not.
+NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+LONGEST_NPY_HEADER = 16_384  # bytes; NumPy refuses one of more than 10,000
+
+
+def _read_npy(file: IO[bytes], size: int) -> np.ndarray:
+    """The array of an `.npy` of `size` bytes; nothing is read unless its header says that size."""
+    start = file.read(LONGEST_NPY_HEADER)
+    head = io.BytesIO(start)  # ends where the bytes do, whatever length the header claims
+    version = np.lib.format.read_magic(head)
+    if version not in NPY_HEADERS:
+        raise ValueError(f"its version must be 1.0 or 2.0, got {version}")
+    shape, fortran_order, dtype = NPY_HEADERS[version](head)
+    if dtype.hasobject:
+        raise ValueError(f"it must hold numbers, got pickled objects, dtype {dtype}")
+    wanted = head.tell() + math.prod(shape) * dtype.itemsize
+    if wanted != size or min(shape, default=0) < 0:
+        raise ValueError(f"it must have {wanted} bytes for its {dtype} {shape}, got {size}")
+    content = _read_at_most(file, wanted, start)
+    if len(content) != wanted:
+        raise ValueError(f"it must have {wanted} bytes, but ends after {len(content)}")
+    array = np.frombuffer(content, dtype, offset=head.tell())
+    return array.reshape(shape, order="F" if fortran_order else "C")
+
+
+def _read_npz(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz` of `size` bytes, by name. Nothing is ever extracted to disk."""
+    arrays: dict[str, np.ndarray] = {}
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        if sum(member.compress_size for member in members) > size:
+            raise ValueError("its members must not overlap")  # one piece, unpacked many times
+        for member in members:
+            # All that NumPy writes; LZMA would allocate what its header asks for.
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{member.filename} must be stored or deflated")
+            name = member.filename.removesuffix(".npy")
+            if name in arrays:
+                raise ValueError(f"it must hold each array once, got {name} again")
+            with archive.open(member) as content:
+                arrays[name] = _read_npy(content, member.file_size)
+    return arrays
+
+
+def _read_at_most(file: IO[bytes], size: int, start: bytes = b"") -> bytearray:
+    """`start` and what follows, to one piece beyond `size` bytes at the most.
+
+    In pieces: memory follows what the file really holds, not what its header claims.
+    """
+    content = bytearray(start)
+    while len(content) <= size and (piece := file.read(1 << 20)):
+        content += piece
+    return content
 
 
 def _mnist_folder(folder: Path) -> dict[str, np.ndarray]:
@@ -298,9 +361,10 @@ def _mnist_openml() -> dict[str, np.ndarray]:
 
 def _flat_examples(name: str, value: Any) -> tuple[np.ndarray, tuple[int, int] | None]:
     """Examples as [N, D], and the image shape where they came as images [N, H, W]."""
-    array = np.asarray(value)
-    if array.ndim == 3 and array.size:
-        return _checks.data_array(name, array.reshape(len(array), -1)), array.shape[1:]
+    array = _checks.real_array(name, value)
     if array.ndim not in (2, 3):
         raise ValueError(f"{name} must have the shape [N, D] or [N, H, W], got {array.shape}")
-    return _checks.data_array(name, array), None
+    if array.size == 0:
+        raise ValueError(f"{name} must not be empty, got the shape {array.shape}")
+    image_shape = array.shape[1:] if array.ndim == 3 else None
+    return _checks.data_array(name, array.reshape(len(array), -1)), image_shape

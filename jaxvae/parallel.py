@@ -115,9 +115,11 @@ def map_epoch(
     optimizer: optax.GradientTransformation,
     batch_size: int,
     devices: tuple[jax.Device, ...],
+    *,
+    skip_non_finite: bool = False,
 ) -> Any:
     """The mapped epoch itself: `(slots, key, state, x, y)`, all replicated but the first."""
-    epoch = epoch_function(vae, optimizer, batch_size, AXIS)
+    epoch = epoch_function(vae, optimizer, batch_size, AXIS, skip_non_finite=skip_non_finite)
     return jax.pmap(
         lambda slot, *args: epoch(*args),  # pmap wants one argument to map over
         axis_name=AXIS,
@@ -130,11 +132,15 @@ def map_epoch(
 
 @functools.lru_cache(maxsize=16)
 def map_chunk(
-    vae: VAE, optimizer: optax.GradientTransformation, devices: tuple[jax.Device, ...]
+    vae: VAE,
+    optimizer: optax.GradientTransformation,
+    devices: tuple[jax.Device, ...],
+    *,
+    skip_non_finite: bool = False,
 ) -> Any:
     """The mapped `steps.chunk_function`: `(key, state, batches, count)`, the last two split."""
     return jax.pmap(
-        chunk_function(vae, optimizer, AXIS),
+        chunk_function(vae, optimizer, AXIS, skip_non_finite=skip_non_finite),
         axis_name=AXIS,
         in_axes=(None, None, 0, 0),
         out_axes=None,

@@ -114,7 +114,11 @@ def make_train_step(
 
 
 def make_train_epoch(
-    vae: VAE, optimizer: optax.GradientTransformation, *, batch_size: int
+    vae: VAE,
+    optimizer: optax.GradientTransformation,
+    *,
+    batch_size: int,
+    skip_non_finite: bool = False,
 ) -> jax.stages.Wrapped:
     """Make the compiled training epoch of a model: every example once, in one `lax.scan`.
 
@@ -123,6 +127,7 @@ def make_train_epoch(
       optimizer: any Optax transformation.
       batch_size: examples a step. The last, partial batch is padded with weight 0, so that it
         counts with its true weight and needs no second compilation.
+      skip_non_finite: go on after a step that is not finite, its update left out.
 
     Returns:
       `train_epoch(key, state, x, y) -> (state, metrics)`, jitted, the state donated. `key` is the
@@ -134,7 +139,8 @@ def make_train_epoch(
       ValueError, TypeError: if batch_size is no integer of at least 1.
     """
     batch_size = _checks.positive_int("batch_size", batch_size)
-    return jax.jit(epoch_function(vae, optimizer, batch_size), donate_argnums=1)
+    epoch = epoch_function(vae, optimizer, batch_size, skip_non_finite=skip_non_finite)
+    return jax.jit(epoch, donate_argnums=1)
 
 
 def epoch_function(
@@ -142,6 +148,8 @@ def epoch_function(
     optimizer: optax.GradientTransformation,
     batch_size: int,
     axis_name: str | None = None,
+    *,
+    skip_non_finite: bool = False,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """The epoch of `make_train_epoch`, not compiled.
 
@@ -151,11 +159,12 @@ def epoch_function(
       batch_size: examples a step, over all devices.
       axis_name: the mapped axis over which each batch is split. Each device then takes its
         columns of every batch; the examples must be the same on all of them.
+      skip_non_finite: go on after a step that is not finite, its update left out.
 
     Returns:
       `train_epoch(key, state, x, y) -> (state, metrics)`.
     """
-    step = step_function(vae, optimizer, axis_name)
+    step = step_function(vae, optimizer, axis_name, skip_non_finite=skip_non_finite)
 
     def train_epoch(
         key: jax.Array, state: TrainState, x: jax.Array, y: jax.Array | None
@@ -171,7 +180,7 @@ def epoch_function(
             index, weight = batch_slice
             batch = Batch(x[index], None if y is None else y[index], weight, position)
             state, metrics = step(key, state, batch, alive)
-            return (state, metrics.finite), metrics
+            return (state, metrics.finite | skip_non_finite), metrics
 
         (state, _), metrics = jax.lax.scan(body, (state, jnp.bool_(True)), (index, weight))
         return state, metrics
@@ -180,7 +189,11 @@ def epoch_function(
 
 
 def chunk_function(
-    vae: VAE, optimizer: optax.GradientTransformation, axis_name: str | None = None
+    vae: VAE,
+    optimizer: optax.GradientTransformation,
+    axis_name: str | None = None,
+    *,
+    skip_non_finite: bool = False,
 ) -> Callable[..., tuple[TrainState, Metrics, jax.Array]]:
     """Some steps on given batches, in one loop: an epoch of streamed data is many of these.
 
@@ -188,13 +201,14 @@ def chunk_function(
       vae: the model.
       optimizer: any Optax transformation.
       axis_name: the mapped axis over which each batch is split.
+      skip_non_finite: go on after a step that is not finite, its update left out.
 
     Returns:
       `train_chunk(key, state, batches, count) -> (state, metrics, count)`. `batches` has a leading
       axis of S steps, of which the first `count` are made: as many as on the device (of any host)
       that has the most, and that many are returned. Metrics are stacked [S], zero from `count` on.
     """
-    step = step_function(vae, optimizer, axis_name)
+    step = step_function(vae, optimizer, axis_name, skip_non_finite=skip_non_finite)
 
     def train_chunk(
         key: jax.Array, state: TrainState, batches: Batch, count: jax.Array
@@ -207,7 +221,7 @@ def chunk_function(
             batch = jax.tree.map(lambda leaf: leaf[i], batches)
             state, metrics = step(key, state, batch, alive)
             stacked = jax.tree.map(lambda all, one: all.at[i].set(one), stacked, metrics)
-            return state, metrics.finite, stacked
+            return state, metrics.finite | skip_non_finite, stacked
 
         zeros = jnp.zeros(len(batches.x), jnp.float32)
         stacked = Metrics(zeros, zeros, zeros, zeros, jnp.zeros(len(batches.x), bool))
@@ -255,7 +269,11 @@ def epoch_order(
 
 
 def step_function(
-    vae: VAE, optimizer: optax.GradientTransformation, axis_name: str | None = None
+    vae: VAE,
+    optimizer: optax.GradientTransformation,
+    axis_name: str | None = None,
+    *,
+    skip_non_finite: bool = False,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """The step of `make_train_step`, not compiled: `step(key, state, batch, alive)`.
 
@@ -263,10 +281,14 @@ def step_function(
       vae: the model.
       optimizer: any Optax transformation.
       axis_name: the mapped axis over which the batch is split.
+      skip_non_finite: count a step that is not finite as made, its update left out.
 
     Returns:
       The step. Where `alive` is false it makes no update and reports that it is not finite.
     """
+
+    def rest(state: TrainState) -> TrainState:
+        return state._replace(step=state.step + 1) if skip_non_finite else state
 
     def step(
         key: jax.Array, state: TrainState, batch: Batch, alive: jax.Array | bool
@@ -291,7 +313,7 @@ def step_function(
             # backend; `all(isfinite(x))` does not on CPUs.
             finite &= jnp.sum(0 * leaf) == 0
         # A branch, not a select over the whole state: that would cost 9% of a small step on a CPU.
-        state = jax.lax.cond(finite, lambda: _update(optimizer, grads, state), lambda: state)
+        state = jax.lax.cond(finite, lambda: _update(optimizer, grads, state), lambda: rest(state))
         return state, Metrics(loss, reconstruction, kl, weight, finite)
 
     return step

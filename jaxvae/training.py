@@ -2,18 +2,23 @@
 
 import contextlib
 import functools
+import os
 import sys
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental import multihost_utils
 from tqdm import tqdm
 
-from jaxvae import _checks, parallel, streaming
+from jaxvae import _checks, checkpoints, evaluation, parallel, streaming
+from jaxvae.averaging import averaged_params
 from jaxvae.datasets import Batch
 from jaxvae.models import VAE
 from jaxvae.steps import Metrics, TrainState, chunk_function, init_state, make_train_epoch
@@ -26,13 +31,16 @@ class EpochRecord(NamedTuple):
     """One line of a run's history.
 
     Attributes:
-      epoch: counted from 0 within the call of `fit`.
+      epoch: counted from 0 within the call of `fit`, or within the run if it has checkpoints.
       loss: the mean over the epoch's examples, each before the update of its step.
       reconstruction: the same of the reconstruction term.
       kl: the same of the KL term, before its weight.
       seconds: wall time of the epoch, compilation not counted.
       images_per_second: examples by seconds.
       batch_losses: the loss of each step, float32 [steps].
+      skipped: steps whose loss or gradient was not finite and whose update was left out; the
+        means leave them out too.
+      validation_loss: the loss on the held-out examples after the epoch; None without them.
     """
 
     epoch: int
@@ -42,6 +50,8 @@ class EpochRecord(NamedTuple):
     seconds: float
     images_per_second: float
     batch_losses: np.ndarray
+    skipped: int = 0
+    validation_loss: float | None = None
 
 
 class History(NamedTuple):
@@ -81,6 +91,12 @@ def fit(
     optimizer: optax.GradientTransformation | None = None,
     state: TrainState | None = None,
     devices: parallel.Devices = None,
+    validation: tuple[Any, Any] | None = None,
+    patience: int | None = None,
+    on_non_finite: str = "raise",
+    checkpoint_dir: str | os.PathLike | None = None,
+    checkpoint_every: int | None = None,
+    keep: int = 3,
     progress: bool = False,
     on_epoch: Callable[[EpochRecord, TrainState], Any] | None = None,
 ) -> tuple[TrainState, History]:
@@ -103,18 +119,32 @@ def fit(
       devices: JAX devices, or how many, to split each batch over: the same run, to rounding. Where
         None, one; under several hosts, all. Each host then calls `fit` with the same arrays, or
         with an iterable of its own share of the rows.
+      validation: held-out (x, y), y None where there are no labels; their loss, of the averaged
+        parameters where the optimizer averages, is measured after each epoch.
+      patience: end after so many epochs in a row without a lower loss on the held-out examples,
+        and return the state of the lowest.
+      on_non_finite: "raise", or "skip": leave a step's update out where its loss or gradient is
+        not finite, count it, and go on; an epoch of nothing else raises all the same.
+      checkpoint_dir: where to save the run and, if it holds one, where to go on: the run ends as
+        if it had never stopped, bit for bit, and `epochs` counts from its beginning. Under several
+        hosts all must see it.
+      checkpoint_every: epochs between saves; where None, as often as costs at most 3% of the time.
+        The end of the run is always saved.
+      keep: how many of the last checkpoints to keep, beside the one of the lowest validation loss.
       progress: show a bar and a line an epoch.
       on_epoch: called as `on_epoch(record, state)` after each epoch; training ends early when it
         returns True. The state it sees is donated to the next epoch: copy what must stay.
 
     Returns:
-      The final state, and the history.
+      The final state, with patience the best one; and the history.
 
     Raises:
       ValueError, TypeError: before anything is compiled, if an argument is outside what is
-        allowed or the data do not fit the model; the argument is named.
+        allowed, the data do not fit the model, or the checkpoints are of another run; the
+        argument is named.
+      OSError: if a checkpoint cannot be written, or another process writes to checkpoint_dir.
       NonFiniteStepError: if a step's loss or gradient is not finite. It holds the last good
-        state.
+        state; the checkpoints before it stay.
 
     Example:
       >>> from jaxvae import datasets, dense_dirichlet_network, dirichlet_vae
@@ -131,6 +161,8 @@ def fit(
     epochs = _checks.positive_int("epochs", epochs)
     optimizer = optax.adam(1e-3) if optimizer is None else optimizer
     _checks.instance("optimizer", optimizer, *OPTIMIZER)
+    _checks.one_of("on_non_finite", on_non_finite, ("raise", "skip"))
+    held_out = _held_out(validation, patience)
     chosen = None
     if devices is not None or jax.process_count() > 1:
         chosen = parallel.choose_devices(devices)
@@ -141,34 +173,240 @@ def fit(
         data = _Arrays(x, y, batch_size, chosen)
     fresh = jax.eval_shape(lambda key: init_state(key, vae, optimizer, data.example), key)
     vae.check_data(fresh.params, data.example, data.labels)
-    if state is None:
-        state = init_state(key, vae, optimizer, data.example)
-    elif _shapes(state) != _shapes(fresh):
+    if held_out is not None:
+        vae.check_data(fresh.params, *held_out)
+    if state is not None and _shapes(state) != _shapes(fresh):
         raise ValueError("state must be of this model and optimizer, got arrays of other shapes")
-    if chosen is not None:
-        key, state = parallel.replicate((key, state), chosen)
 
     records: list[EpochRecord] = []
-    with Progress(epochs, enabled=progress and jax.process_index() == 0) as show:
-        show.note("compiling ...")
+    with (
+        _Saves.of(checkpoint_dir, checkpoint_every, keep, _fingerprint(key, data)) as saves,
+        Progress(epochs, enabled=progress and jax.process_index() == 0) as show,
+    ):
+        best = None
+        if (restored := saves.restore(fresh)) is not None:
+            if state is not None:
+                raise ValueError(f"state must be None where {checkpoint_dir} holds a run")
+            state, best, records = restored
+            show.restored(records)
+        elif state is None:
+            state = init_state(key, vae, optimizer, data.example)
         started = time.perf_counter()
-        run_epoch = data.compile(key, vae, optimizer, state)
+        if _is_over(records, epochs, patience):
+            return (state if best is None else best), History(tuple(records), 0.0)
+        show.note("compiling ...")
+        skip = on_non_finite == "skip"
+        if chosen is None:
+            run_key, carried = key, state
+        else:
+            run_key, carried = parallel.replicate((key, state), chosen)
+        run_epoch = data.compile(run_key, vae, optimizer, carried, skip_non_finite=skip)
         compile_seconds = time.perf_counter() - started
         show.note(f"compiled in {compile_seconds:.1f} s")
-        for epoch in range(epochs):
+        stop = False
+        while not (stop or _is_over(records, epochs, patience)):
             started = time.perf_counter()
-            first_step = int(state.step)
-            state, metrics = run_epoch(state)
+            first_step = int(carried.step)
+            carried, metrics = run_epoch(carried)
             seconds = time.perf_counter() - started
-            seen = state if chosen is None else parallel.local_copy(state)
-            if not metrics.finite.all():
+            state = carried if chosen is None else parallel.local_copy(carried)
+            if not (metrics.finite.any() if skip else metrics.finite.all()):
                 history = History(tuple(records), compile_seconds)
-                raise non_finite(metrics, first_step, epoch, seen, history)
-            records.append(epoch_record(epoch, metrics, seconds))
-            show.epoch(records[-1])
-            if on_epoch is not None and on_epoch(records[-1], seen):
-                break
-    return seen, History(tuple(records), compile_seconds)
+                raise non_finite(metrics, first_step, len(records), state, history)
+            record = epoch_record(len(records), metrics, seconds)
+            if held_out is not None:
+                loss = evaluation.evaluate(key, vae, averaged_params(state), *held_out).loss
+                record = record._replace(validation_loss=loss)
+                if patience is not None and loss < _lowest(records):
+                    best = jax.tree.map(jnp.copy, state)  # the state itself is donated
+            records.append(record)
+            show.epoch(record)
+            stop = on_epoch is not None and bool(on_epoch(record, state))
+            saves.save(state, best, records, last=stop or _is_over(records, epochs, patience))
+    return (state if best is None else best), History(tuple(records), compile_seconds)
+
+
+def load_state(
+    path: str | os.PathLike,
+    vae: VAE,
+    optimizer: optax.GradientTransformation,
+    x: Any,
+    *,
+    best: bool = False,
+) -> TrainState:
+    """Read the state of a run from its checkpoints.
+
+    Args:
+      path: what `fit` had as checkpoint_dir, for the last checkpoint; or one of those in it.
+      vae: the model.
+      optimizer: the optimizer.
+      x: examples [N, D]; only their width matters.
+      best: the state of the lowest validation loss, of a run with patience.
+
+    Returns:
+      The state.
+
+    Raises:
+      FileNotFoundError: if there is no checkpoint.
+      checkpoints.DamagedCheckpointError: if it, or each of them, is not what was saved.
+      ValueError: if it is of another model or optimizer.
+    """
+    path = Path(path)
+    fresh = jax.eval_shape(lambda key: init_state(key, vae, optimizer, x), jax.random.key(0))
+    read = checkpoints.read_checkpoint if path.name.isdecimal() else checkpoints.read_last
+    found = read(path, functools.partial(_saved_tree, fresh))
+    if found is None:
+        raise FileNotFoundError(f"path must hold a checkpoint; there is none in {path}")
+    tree = found[0]
+    return tree["best"] if best and tree["best"] is not None else tree["state"]
+
+
+def _saved_tree(fresh: TrainState, beside: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint of `fit` holds."""
+    best = fresh if beside["has_best"] else None
+    return {"state": fresh, "best": best, "losses": checkpoints.ANY}
+
+
+def _held_out(
+    validation: tuple[Any, Any] | None, patience: int | None
+) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """The held-out examples and labels, checked."""
+    if patience is not None:
+        _checks.positive_int("patience", patience)
+        if validation is None:
+            raise ValueError("validation must be given where patience is, got None")
+    if validation is None:
+        return None
+    if not isinstance(validation, tuple) or len(validation) != 2:
+        raise TypeError(f"validation must be a pair (x, y), got {type(validation).__name__}")
+    x = _checks.data_array("validation x", validation[0])
+    y = validation[1]
+    return x, None if y is None else _checks.label_array("validation y", y, len(x))
+
+
+def _lowest(records: list[EpochRecord]) -> float:
+    """The lowest loss on the held-out examples so far."""
+    return min(
+        (r.validation_loss for r in records if r.validation_loss is not None), default=np.inf
+    )
+
+
+def _is_over(records: list[EpochRecord], epochs: int, patience: int | None) -> bool:
+    if len(records) >= epochs:
+        return True
+    if patience is None or len(records) <= patience:
+        return False
+    return _lowest(records) < _lowest(records[-patience:])
+
+
+def _fingerprint(key: jax.Array, data: "_Arrays | _Stream") -> dict[str, Any]:
+    """What has to be the same for a run to go on, by the argument that gives it."""
+    prints: dict[str, Any] = {
+        "key": [str(jax.random.key_impl(key)), np.asarray(jax.random.key_data(key)).tolist()],
+        "batch_size": data.batch_size,
+        "x": [data.example.shape[1]],
+    }
+    if isinstance(data, _Arrays):
+        arrays = {"x": data.example, "y": data.labels}
+        for name, array in arrays.items():
+            if array is not None:
+                prints[name] = [*array.shape, zlib.crc32(np.ascontiguousarray(array).data)]
+    return prints
+
+
+class _Saves:
+    """The checkpoints of a run; does nothing where it has none."""
+
+    def __init__(
+        self, folder: Path | None, every: int | None, keep: int, fingerprint: dict[str, Any]
+    ):
+        self._folder, self._every, self._fingerprint = folder, every, fingerprint
+        self._writer = None
+        if folder is not None and jax.process_index() == 0:
+            self._writer = checkpoints.CheckpointWriter(folder, keep=keep)
+
+    @classmethod
+    @contextlib.contextmanager
+    def of(
+        cls,
+        folder: str | os.PathLike | None,
+        every: int | None,
+        keep: int,
+        fingerprint: dict[str, Any],
+    ) -> Iterator["_Saves"]:
+        if every is not None:
+            _checks.positive_int("checkpoint_every", every)
+        _checks.positive_int("keep", keep)
+        saves = cls(None if folder is None else Path(folder), every, keep, fingerprint)
+        try:
+            yield saves
+        finally:
+            if saves._writer is not None:
+                saves._writer.close()
+
+    def restore(
+        self, fresh: TrainState
+    ) -> tuple[TrainState, TrainState | None, list[EpochRecord]] | None:
+        """The state, the best one and the records of the run that the folder holds, if any."""
+        if self._folder is None:
+            return None
+
+        def like(beside: dict[str, Any]) -> dict[str, Any]:
+            for name, own in self._fingerprint.items():
+                if (theirs := beside["fingerprint"].get(name)) != own:
+                    values = f"{theirs}, got {own}" if name == "batch_size" else "got another"
+                    raise ValueError(f"{name} must be that of the run in {self._folder}, {values}")
+            return _saved_tree(fresh, beside)
+
+        found = checkpoints.read_last(self._folder, like)
+        if jax.process_count() > 1:
+            step = np.array(-1 if found is None else int(found[0]["state"].step))
+            steps = multihost_utils.process_allgather(step).tolist()
+            if len(set(steps)) > 1:
+                raise ValueError(
+                    f"checkpoint_dir must be a folder that all hosts see, got {self._folder}, in "
+                    f"which they found the steps {steps}"
+                )
+        if found is None:
+            return None
+        tree, beside = found
+        lengths = [fields.pop("steps") for fields in beside["epochs"]]
+        losses = np.split(tree["losses"], np.cumsum(lengths)[:-1])
+        records = [
+            EpochRecord(**fields, batch_losses=own)
+            for fields, own in zip(beside["epochs"], losses, strict=True)
+        ]
+        return tree["state"], tree["best"], records
+
+    def save(
+        self,
+        state: TrainState,
+        best: TrainState | None,
+        records: list[EpochRecord],
+        *,
+        last: bool,
+    ) -> None:
+        if self._writer is None:
+            return
+        if not last:
+            if self._every is None and not self._writer.is_cheap():
+                return
+            if self._every is not None and len(records) % self._every:
+                return
+        epochs = [
+            {
+                **{k: v for k, v in record._asdict().items() if k != "batch_losses"},
+                "steps": len(record.batch_losses),
+            }
+            for record in records
+        ]
+        losses = np.concatenate([record.batch_losses for record in records])
+        self._writer.save(
+            int(state.step),
+            {"state": state, "best": best, "losses": losses},
+            {"fingerprint": self._fingerprint, "epochs": epochs, "has_best": best is not None},
+            score=records[-1].validation_loss,
+        )
 
 
 RunEpoch = Callable[[TrainState], tuple[TrainState, Metrics]]
@@ -188,15 +426,21 @@ class _Arrays:
         vae: VAE,
         optimizer: optax.GradientTransformation,
         state: TrainState,
+        *,
+        skip_non_finite: bool,
     ) -> RunEpoch:
         before: tuple[Any, ...]
         if self.devices is None:
             before, data = (), jax.tree.map(jnp.asarray, (self.example, self.labels))
-            train_epoch = _train_epoch(vae, optimizer, batch_size=self.batch_size)
+            train_epoch = _train_epoch(
+                vae, optimizer, batch_size=self.batch_size, skip_non_finite=skip_non_finite
+            )
         else:
             before = (parallel.shard(parallel.slots(self.devices), self.devices),)
             data = parallel.replicate((self.example, self.labels), self.devices)
-            train_epoch = parallel.map_epoch(vae, optimizer, self.batch_size, self.devices)
+            train_epoch = parallel.map_epoch(
+                vae, optimizer, self.batch_size, self.devices, skip_non_finite=skip_non_finite
+            )
         compiled = train_epoch.lower(*before, key, state, *data).compile()
 
         def run_epoch(state: TrainState) -> tuple[TrainState, Metrics]:
@@ -221,6 +465,7 @@ class _Stream:
                     f"for {parallel.local_count(devices)} of {len(devices)} devices"
                 )
         self.source, self.rows, self.devices = x, rows, devices
+        self.batch_size = batch_size
         for self.example, self.labels in streaming.read(x):
             break
         else:
@@ -232,6 +477,8 @@ class _Stream:
         vae: VAE,
         optimizer: optax.GradientTransformation,
         state: TrainState,
+        *,
+        skip_non_finite: bool,
     ) -> RunEpoch:
         width = self.example.shape[1]
         steps = streaming.chunk_steps(self.rows, width)
@@ -244,9 +491,11 @@ class _Stream:
             0,
         )
         if self.devices is None:
-            train_chunk = _train_chunk(vae, optimizer)
+            train_chunk = _train_chunk(vae, optimizer, skip_non_finite=skip_non_finite)
         else:
-            train_chunk = parallel.map_chunk(vae, optimizer, self.devices)
+            train_chunk = parallel.map_chunk(
+                vae, optimizer, self.devices, skip_non_finite=skip_non_finite
+            )
         nothing = self._to_device(empty)
         compiled = train_chunk.lower(key, state, *nothing).compile()
         several = jax.process_count() > 1
@@ -264,7 +513,7 @@ class _Stream:
                     state, metrics, made = compiled(key, state, *(chunk or nothing))
                     metrics, made = jax.device_get((metrics, made))
                     all_metrics.append(Metrics(*(leaf[:made] for leaf in metrics)))
-                    if made < steps or not all_metrics[-1].finite.all():
+                    if made < steps or not (skip_non_finite or all_metrics[-1].finite.all()):
                         break
             if not sum(len(metrics.loss) for metrics in all_metrics):
                 raise ValueError("x must give its batches again in each epoch, got none")
@@ -286,8 +535,11 @@ _train_epoch = functools.lru_cache(maxsize=16)(make_train_epoch)
 
 
 @functools.lru_cache(maxsize=16)
-def _train_chunk(vae: VAE, optimizer: optax.GradientTransformation) -> jax.stages.Wrapped:
-    return jax.jit(chunk_function(vae, optimizer), donate_argnums=1)
+def _train_chunk(
+    vae: VAE, optimizer: optax.GradientTransformation, *, skip_non_finite: bool
+) -> jax.stages.Wrapped:
+    chunk = chunk_function(vae, optimizer, skip_non_finite=skip_non_finite)
+    return jax.jit(chunk, donate_argnums=1)
 
 
 def epoch_record(epoch: int, metrics: Metrics, seconds: float) -> EpochRecord:
@@ -301,12 +553,20 @@ def epoch_record(epoch: int, metrics: Metrics, seconds: float) -> EpochRecord:
     Returns:
       The record.
     """
-    weight = np.asarray(metrics.weight, np.float64)
-    terms = (metrics.loss, metrics.reconstruction, metrics.kl)
-    loss, reconstruction, kl = (float(np.average(term, weights=weight)) for term in terms)
-    rate = float(weight.sum()) / seconds
+    weight, made = np.asarray(metrics.weight, np.float64), np.asarray(metrics.finite)
+    loss, reconstruction, kl = (
+        float(np.average(term[made], weights=weight[made])) if made.any() else float("nan")
+        for term in (metrics.loss, metrics.reconstruction, metrics.kl)
+    )
     return EpochRecord(
-        epoch, loss, reconstruction, kl, seconds, rate, batch_losses=np.asarray(metrics.loss)
+        epoch,
+        loss,
+        reconstruction,
+        kl,
+        seconds,
+        images_per_second=float(weight.sum()) / seconds,
+        batch_losses=np.asarray(metrics.loss),
+        skipped=int((~made).sum()),
     )
 
 
@@ -373,6 +633,12 @@ class Progress:
             tqdm.write(text, file=sys.stdout)
             sys.stdout.flush()
 
+    def restored(self, records: list[EpochRecord]) -> None:
+        """Say where the run goes on."""
+        self.note(f"going on after epoch {len(records)}")
+        if self._bar is not None:
+            self._bar.update(len(records))
+
     def epoch(self, *members: EpochRecord) -> None:
         """The line of an epoch; of several runs at once the means, and the loss's spread."""
         width, record = len(str(self._epochs)), members[0]
@@ -386,6 +652,8 @@ class Progress:
             f"loss {loss.mean():9.4f}{spread}   reconstruction {reconstruction.mean():9.4f}   "
             f"kl {kl.mean():8.4f}   {record.seconds:6.2f} s   "
             f"{sum(member.images_per_second for member in members):9,.0f} images/s"
+            + (f"   held out {record.validation_loss:9.4f}" if record.validation_loss else "")
+            + (f"   {record.skipped} steps skipped" if record.skipped else "")
         )
         if self._bar is not None:
             self._bar.update()

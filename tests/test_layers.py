@@ -21,6 +21,7 @@ ROWS = [
     "objectives",
     "models",
     "steps",
+    "averaging",
     "parallel",
     "evaluation",
     "checkpoints",
@@ -37,6 +38,7 @@ SOLE_IMPORTERS = {
     "tensorflow_probability": "distributions",
     "flax": "networks",
     "matplotlib": "figures",
+    "orbax": "checkpoints",
 }
 
 
