@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# As users run it; the default suite leaves LLVM's optimization out (tests/conftest.py).
+OPTIMIZED := XLA_FLAGS=--xla_backend_optimization_level=3
 
 .PHONY: train test test-fast test-core test-tensorflow test-long mnist robust-start bench-samplers bench-compat bench-scaling lint lock clean help
 
@@ -19,14 +21,14 @@ test-fast: $(VENV)/.dev  ## the suite without its slowest tests (three minutes o
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-core: $(VENV)/.dev  ## the numbers, the steps and the command line's basics (for another Python)
-	$(BIN)/python -m pytest -n auto -m "not slow" tests/test_import.py tests/test_golden.py tests/test_gamma.py \
+	$(OPTIMIZED) $(BIN)/python -m pytest -n auto -m "not slow" tests/test_import.py tests/test_golden.py tests/test_gamma.py \
 		tests/test_distributions.py tests/test_steps.py tests/test_training.py tests/test_streaming.py tests/test_revival.py
 
 test-tensorflow: $(VENV)/.tensorflow  ## live parity with TensorFlow (give it an environment: VENV=.venv-tensorflow)
 	$(BIN)/python -m pytest -n auto tests/test_tensorflow.py
 
 test-long: $(VENV)/.dev  ## the checks that take minutes: thirty epochs of MNIST, twenty seeds
-	$(BIN)/python -m pytest -m long
+	$(OPTIMIZED) $(BIN)/python -m pytest -m long
 
 mnist: $(VENV)/.run  ## the original's workload on MNIST, both models and objectives (15 minutes)
 	$(BIN)/python benchmarks/mnist.py

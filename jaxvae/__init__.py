@@ -2,6 +2,7 @@
 
 from jaxvae import datasets, objectives
 from jaxvae._version import __version__
+from jaxvae.averaging import average_params, averaged_params
 from jaxvae.datasets import Batch, Dataset
 from jaxvae.distributions import (
     kl_dirichlet,
@@ -32,7 +33,7 @@ from jaxvae.objectives import LossTerms
 from jaxvae.parallel import pmap_train_epoch, pmap_train_step
 from jaxvae.revival import revive_dead_categories
 from jaxvae.steps import Metrics, TrainState, init_state, make_train_epoch, make_train_step
-from jaxvae.training import EpochRecord, History, NonFiniteStepError, fit
+from jaxvae.training import EpochRecord, History, NonFiniteStepError, fit, load_state
 
 __all__ = [
     "VAE",
@@ -49,6 +50,8 @@ __all__ = [
     "TrainState",
     "__version__",
     "accuracy",
+    "average_params",
+    "averaged_params",
     "datasets",
     "dense_dirichlet_network",
     "dense_normal_network",
@@ -62,6 +65,7 @@ __all__ = [
     "kl_dirichlet",
     "kl_normal",
     "label_prior",
+    "load_state",
     "log_gamma_grad",
     "log_prob_dirichlet",
     "make_train_epoch",

@@ -5,7 +5,7 @@ Every error names the argument, says what is allowed, and shows the value it got
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -28,13 +28,20 @@ def positive_int(name: str, value: Any, *, minimum: int = 1) -> int:
 
 def positive_float(name: str, value: Any, *, zero: bool = False) -> float:
     """Return `value` as a finite float above zero (or at zero, where `zero` is True)."""
+    allowed = "finite and at least 0" if zero else "finite and above 0"
     try:
+        if isinstance(value, bool | np.bool_ | str | bytes):  # float() takes these too
+            raise TypeError
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {_show(value)}") from None
+    except OverflowError:
+        raise ValueError(f"{name} must be {allowed}, got an integer beyond floats") from None
     if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
-        allowed = "finite and at least 0" if zero else "finite and above 0"
         raise ValueError(f"{name} must be {allowed}, got {number}")
+    single = np.finfo(np.float32)  # what is computed in: beyond it there is inf, or NaN from 0/0
+    if number > float(single.max) or (number < float(single.tiny) and not zero):
+        raise ValueError(f"{name} must be {allowed} as a float32 too, got {number}")
     return number
 
 
@@ -59,6 +66,16 @@ def function(name: str, value: Any) -> Any:
     return value
 
 
+def shape(name: str, value: Any) -> tuple[int, ...]:
+    """Return `value` as a shape [..., K] with K at least 1, or raise if it is none."""
+    if not isinstance(value, tuple | list) or not value:
+        raise TypeError(f"{name} must be a tuple (..., K) of integers, got {_show(value)}")
+    return (
+        *(positive_int(name, size, minimum=0) for size in value[:-1]),
+        positive_int(f"{name}[-1]", value[-1]),
+    )
+
+
 def typed_key(name: str, key: Any) -> None:
     """Raise unless `key` is one typed key, as `jax.random.key` makes it."""
     if not _is_key(key):
@@ -80,12 +97,30 @@ def typed_keys(name: str, keys: Any) -> int:
 
 def floating(name: str, value: Any) -> jax.Array:
     """Return `value` as a float32 or float64 array: integers and half precision are widened."""
-    array = jnp.asarray(value)
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError):  # JAX's own errors do not name the argument
+        raise TypeError(f"{name} must be an array of real numbers, got {_show(value)}") from None
     if jnp.issubdtype(array.dtype, jnp.floating):
         return array if array.dtype.itemsize >= 4 else array.astype(jnp.float32)
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
     return array.astype(float)
+
+
+def common_shape(arrays: Mapping[str, jax.Array], *, event: bool = False) -> tuple[int, ...]:
+    """Return the shape to which arrays broadcast; with `event` it has a last axis [..., K]."""
+    try:
+        common = jnp.broadcast_shapes(*(array.shape for array in arrays.values()))
+    except ValueError:
+        shapes = " and ".join(str(array.shape) for array in arrays.values())
+        raise ValueError(f"{' and '.join(arrays)} must broadcast, got {shapes}") from None
+    if event and (not common or common[-1] == 0):
+        name = next(iter(arrays))
+        raise ValueError(
+            f"{name} must have at least one axis [..., K], with K at least 1, got {common}"
+        )
+    return common
 
 
 def finite_array(name: str, value: Any, *, positive: bool = False) -> None:
@@ -108,11 +143,9 @@ def finite_array(name: str, value: Any, *, positive: bool = False) -> None:
 
 def real_array(name: str, value: Any) -> np.ndarray:
     """Return a NumPy array of floats or integers, JAX's own (bfloat16, ...) included."""
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} must be an array, got rows that differ: {error}") from None
-    if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
+    array = _array(name, value)
+    numbers = jnp.issubdtype(array.dtype, jnp.floating) | jnp.issubdtype(array.dtype, jnp.integer)
+    if not numbers or array.dtype.kind == "m":  # a duration is an integer to NumPy
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
     return array
 
@@ -132,8 +165,8 @@ def data_array(name: str, value: Any) -> np.ndarray:
 
 def label_array(name: str, value: Any, examples: int, categories: int | None = None) -> np.ndarray:
     """Return labels as an int32 NumPy array [N] in [0, categories), or raise what is wrong."""
-    array = np.asarray(value)
-    if not np.issubdtype(array.dtype, np.integer):
+    array = _array(name, value)
+    if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
     if array.ndim != 1:
         raise ValueError(f"{name} must have the shape [N] (rank 1), got {array.shape}")
@@ -148,6 +181,13 @@ def label_array(name: str, value: Any, examples: int, categories: int | None = N
         allowed = "at least 0" if categories is None else f"from 0 to {top}"
         raise ValueError(f"{name} must be {allowed}, got {array[place]} at index {place}")
     return array.astype(np.int32)
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array, got rows that differ: {error}") from None
 
 
 def _is_key(value: Any) -> bool:

@@ -59,9 +59,7 @@ def average_params(
         raise ValueError(f"decay must be below 1, got {decay}")
 
     def init(params: Params) -> AveragedState:
-        # A copy: the train step donates its state, and no buffer may be in it twice.
-        average = jax.tree.map(jnp.copy, params)
-        return AveragedState(jnp.zeros((), jnp.int32), average, optimizer.init(params))
+        return AveragedState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
 
     def update(grads: Any, state: AveragedState, params: Any = None) -> tuple[Any, AveragedState]:
         updates, inner = optimizer.update(grads, state.inner, params)

@@ -53,6 +53,16 @@ def new_run(folder: str | os.PathLike) -> Path:
     return folder
 
 
+def clean(folder: Path) -> None:
+    """Remove what a killed process was writing beside a run's files.
+
+    Args:
+      folder: the run's, which no other process uses.
+    """
+    for path in folder.glob(f".*{STRAY}"):
+        path.unlink()
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON object, whole or not at all.
 
@@ -459,7 +469,7 @@ def _name(keys: Any) -> str:
 
 def _write(path: Path, content: Any) -> None:
     """Write beside the target and rename, so that no reader ever sees half a file."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(STRAY, f".{path.name}.", path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content) if isinstance(content, bytes) else content(file)

@@ -1,5 +1,6 @@
 """The command line: `jaxvae train`, `jaxvae evaluate RUN`, `jaxvae figures RUN`."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -11,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,11 +26,12 @@ from jax.experimental import multihost_utils
 
 from jaxvae import _checks, checkpoints, datasets, evaluation, models, networks
 from jaxvae._version import __version__
+from jaxvae.averaging import average_params, averaged_params
 from jaxvae.datasets import Dataset
 from jaxvae.ensembles import fit_many
 from jaxvae.models import VAE
-from jaxvae.steps import TrainState
-from jaxvae.training import EpochRecord, History, NonFiniteStepError, fit
+from jaxvae.steps import TrainState, steps_per_epoch
+from jaxvae.training import EpochRecord, History, NonFiniteStepError, fit, load_state
 
 DIRICHLET_OPTIONS = (
     "prior",
@@ -40,8 +41,11 @@ DIRICHLET_OPTIONS = (
     "head",
     "concentration_floor",
 )
+RESUMABLE = ("epochs", "devices", "distributed")  # what may be given anew with --resume
+# What a run of several seeds does not have.
+ALONE = ("distributed", "hold_out", "patience", "on_non_finite", "checkpoint_every")
 RESULTS = ("final_loss", "test_loss", "test_reconstruction", "test_kl", "test_accuracy")
-INTERRUPTED = 130  # the shell's convention for a program ended by Ctrl-C
+EPOCHS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +67,27 @@ class Train:
     """Of a pixel: a Normal of unit variance, or a Bernoulli."""
     kl_weight: float = 1.0
     """Factor of the KL term; 1 is the ELBO."""
-    epochs: int = 60
-    """Passes over the data."""
+    epochs: int | None = None
+    """Passes over the data; None: 60, or with --resume as many as before."""
     batch_size: int = 64
     """Examples a step."""
     learning_rate: float = 1e-3
-    """Of Adam."""
+    """Of Adam; with a schedule its highest."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Of the learning rate: constant, or down to zero at the last epoch along a cosine."""
+    warmup_epochs: int = 0
+    """Epochs at the start in which the learning rate rises from zero."""
+    clip_norm: float | None = None
+    """Scale a gradient of a larger norm down to this one."""
+    average: float | None = None
+    """Decay of an exponential moving average of the parameters, as 0.999; it is what is kept and
+    evaluated."""
+    hold_out: float = 0.0
+    """Share of the training examples whose loss is measured after each epoch instead."""
+    patience: int | None = None
+    """End after so many epochs without a lower loss on them; keep the parameters of the lowest."""
+    on_non_finite: Literal["raise", "skip"] = "raise"
+    """A step whose loss or gradient is not finite: end the run, or leave its update out."""
     seed: int = 0
     """Of everything random."""
     seeds: int = 1
@@ -105,32 +124,67 @@ class Train:
     """Normal: the prior's variance, the original's C."""
     out: Path | None = None
     """New or empty folder for the results; None: runs/MODEL-DATA-TIME."""
+    checkpoint_every: int | None = None
+    """Epochs between checkpoints; None: as often as costs at most 3% of the time."""
+    resume: Path | None = None
+    """Go on with the run in this folder, with its options, as if it had never stopped."""
 
     def run(self) -> int:
+        if self.resume is not None:
+            return self._resume(self.resume)
+        return self._run(None)
+
+    def _resume(self, folder: Path) -> int:
+        """Run with the options of the run in `folder`, but for those that may be given anew."""
+        anew = {name: getattr(self, name) for name in RESUMABLE}
+        if self != Train(resume=folder, **anew):
+            names = ", ".join(f"--{name}" for name in RESUMABLE)
+            raise ValueError(f"resume must be given alone or with {names}: the run has its options")
+        before = _from_json(folder / checkpoints.CONFIG)
+        if before.seeds > 1 or not (folder / checkpoints.CHECKPOINTS).is_dir():
+            raise ValueError(f"resume must be a run with checkpoints, got {folder}")
+        if self.epochs not in (None, before.epochs) and before.schedule != "constant":
+            raise ValueError(
+                f"epochs must be {before.epochs} or left out, as the run's learning rate follows a "
+                f"schedule, got {self.epochs}"
+            )
+        given = {name: value for name, value in anew.items() if value is not None}
+        return dataclasses.replace(before, **given)._run(folder)
+
+    def _run(self, resumed: Path | None) -> int:
         _checks.positive_int("seed", self.seed, minimum=0)
         _checks.positive_int("seeds", self.seeds)
-        _checks.positive_int("epochs", self.epochs)
+        if self.epochs is not None:
+            _checks.positive_int("epochs", self.epochs)
         _checks.positive_int("batch_size", self.batch_size)
-        optimizer = optax.adam(_checks.positive_float("learning_rate", self.learning_rate))
+        for name in ("devices", "checkpoint_every", "patience"):
+            if (value := getattr(self, name)) is not None:
+                _checks.positive_int(name, value)
+        for name in ("smoothness", "total_concentration", "prior_concentration", "prior_variance"):
+            _checks.positive_float(name, getattr(self, name))
         _check_options(self)
-        if self.distributed is not None and self.seeds > 1:
-            raise ValueError(f"seeds must be 1 with distributed, got {self.seeds}")
+        for name in ALONE:
+            if self.seeds > 1 and getattr(self, name) != getattr(Train, name):
+                raise ValueError(f"seeds must be 1 with {name}, got {self.seeds}")
+        if self.patience is not None and not self.hold_out:
+            raise ValueError("hold_out must be above 0 where patience is given, got 0.0")
         if self.distributed is not None:
             _join_hosts(self.distributed)
         data = _load_data(self)
         config = _resolve(self, data)
-        vae = _build(config, data)
-        if jax.process_index() > 0:  # one host writes and prints
-            key = jax.random.key(config.seed)
-            with _interruptible() as interrupted:
-                _fit(fit, key, config, vae, data, optimizer, lambda *_: _any_host(interrupted()))
-            return 0
-        name = f"{config.model}-{data.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        folder = checkpoints.new_run(config.out or Path("runs", name))
-        print(
-            f"{config.model} VAE on {data.name}: {len(data.x_train):,} examples to train on, "
-            f"{len(data.x_test):,} held out; results in {folder}"
-        )
+        vae, optimizer = _build(config, data), _optimizer(config, data)
+        if resumed is not None:
+            folder = resumed
+        elif jax.process_index() > 0:  # one host writes and prints
+            folder = config.out or Path("runs", "of-the-first-host")
+        else:
+            name = f"{config.model}-{data.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+            folder = checkpoints.new_run(config.out or Path("runs", name))
+        if jax.process_index() == 0:
+            print(
+                f"{config.model} VAE on {data.name}: {len(data.x_train):,} examples to train on, "
+                f"{len(data.x_test):,} held out; results in {folder}"
+            )
         train = _train_seeds if config.seeds > 1 else _train_one
         return train(config, vae, data, optimizer, folder)
 
@@ -140,7 +194,7 @@ class Evaluate:
     """Print the loss and, where it has one, the accuracy of a run on its test data."""
 
     folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
-    """A folder that `jaxvae train` wrote."""
+    """A folder that `jaxvae train` wrote, or one of the checkpoints in it."""
 
     def run(self) -> int:
         _print_results(_test_metrics(*_open_run(self.folder)))
@@ -152,10 +206,10 @@ class Figures:
     """Draw a run's pictures again."""
 
     folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
-    """A folder that `jaxvae train` wrote."""
+    """A folder that `jaxvae train` wrote, or one of the checkpoints in it."""
 
     def run(self) -> int:
-        _draw_figures(self.folder, *_open_run(self.folder))
+        _draw_figures(_run_of(self.folder), *_open_run(self.folder))
         return 0
 
 
@@ -167,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
       The exit status: 0; 1 for an error, told in one line on stderr; 2 for wrong usage; 130
-      after Ctrl-C.
+      after Ctrl-C and 143 after SIGTERM.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     if argv == ["--version"]:
@@ -190,7 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
-        return INTERRUPTED
+        return 128 + signal.SIGINT
     except (ValueError, TypeError, OSError, ImportError, NonFiniteStepError) as error:
         print(f"jaxvae: error: {error}", file=sys.stderr)
         return 1
@@ -223,6 +277,7 @@ def _fit(
     data: Dataset,
     optimizer: optax.GradientTransformation,
     on_epoch: Callable[..., bool],
+    **options: Any,
 ) -> Any:
     """Call `fit` with a key, or `fit_many` with keys."""
     return train(
@@ -236,16 +291,18 @@ def _fit(
         devices=config.devices,
         progress=True,
         on_epoch=on_epoch,
+        **options,
     )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _no_run_left(folder: Path) -> Iterator[None]:
     """Remove the folder of a run that is refused before its first step. Around `_fit` alone."""
     try:
         yield
     except (ValueError, TypeError):
-        shutil.rmtree(folder)
+        if not (folder / checkpoints.METRICS).is_file():
+            shutil.rmtree(folder)
         raise
 
 
@@ -256,31 +313,63 @@ def _train_one(
     optimizer: optax.GradientTransformation,
     folder: Path,
 ) -> int:
-    checkpoints.write_json(folder / checkpoints.CONFIG, _as_json(config))
-    with (folder / checkpoints.METRICS).open("w") as metrics, _interruptible() as interrupted:
+    training, held_out = _hold_out(config, data)
+    first_host = jax.process_index() == 0
+    if first_host:
+        checkpoints.write_json(folder / checkpoints.CONFIG, _as_json(config))
 
-        def on_epoch(record: EpochRecord, state: Any) -> bool:
-            metrics.write(_line(record))
-            metrics.flush()
-            return _any_host(interrupted())
+    def on_epoch(record: EpochRecord, state: TrainState) -> bool:
+        if first_host:
+            _append_metrics(folder / checkpoints.METRICS, record)
+        return _any_host(bool(interrupted()))
 
+    with _interruptible() as interrupted:
         try:
-            with _no_run_left(folder):
-                key = jax.random.key(config.seed)
-                state, history = _fit(fit, key, config, vae, data, optimizer, on_epoch)
+            with _no_run_left(folder) if first_host else contextlib.nullcontext():
+                state, history = _fit(
+                    fit,
+                    jax.random.key(config.seed),
+                    config,
+                    vae,
+                    training,
+                    optimizer,
+                    on_epoch,
+                    validation=held_out,
+                    patience=config.patience,
+                    on_non_finite=config.on_non_finite,
+                    checkpoint_dir=folder / checkpoints.CHECKPOINTS,
+                    checkpoint_every=config.checkpoint_every,
+                )
         except NonFiniteStepError as error:
-            checkpoints.save_params(folder / checkpoints.PARAMS, error.state.params)
+            if first_host:
+                params = averaged_params(error.state)
+                checkpoints.save_params(folder / checkpoints.PARAMS, params)
             raise
-        checkpoints.save_params(folder / checkpoints.PARAMS, state.params)
         stopped = interrupted()
-    summary = _summary(config, vae, data, state.params, history, stopped)
+    if not first_host:
+        return 0
+    params = averaged_params(state)
+    checkpoints.clean(folder)
+    checkpoints.save_params(folder / checkpoints.PARAMS, params)
+    if stopped:
+        done = len(history.epochs)
+        print(f"interrupted after epoch {done}; to go on: jaxvae train --resume {folder}")
+        return 128 + stopped
+    summary = _summary(config, vae, data, params, history, interrupted=False)
     checkpoints.write_json(folder / checkpoints.SUMMARY, summary)
     _print_results(summary)
-    if stopped:
-        print(f"interrupted; the pictures are still to draw: jaxvae figures {folder}")
-        return INTERRUPTED
-    _draw_figures(folder, config, vae, state.params, data)
+    _draw_figures(folder, config, vae, params, data)
     return 0
+
+
+def _append_metrics(path: Path, record: EpochRecord) -> None:
+    """Add an epoch's line. A resumed run may come to epochs of which there is a line already."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    if len(lines) == record.epoch:
+        with path.open("a") as file:
+            file.write(_line(record))
+    else:
+        path.write_text("".join([*lines[: record.epoch], _line(record)]))
 
 
 def _train_seeds(
@@ -298,7 +387,8 @@ def _train_seeds(
     runs = [checkpoints.new_run(folder / f"seed-{own.seed}") for own in configs]
 
     def save(states: TrainState) -> list[networks.Params]:
-        each = [jax.tree.map(operator.itemgetter(i), states.params) for i in range(len(runs))]
+        params = averaged_params(states)
+        each = [jax.tree.map(operator.itemgetter(i), params) for i in range(len(runs))]
         for run, own, params in zip(runs, configs, each, strict=True):
             checkpoints.write_json(run / checkpoints.CONFIG, _as_json(own))
             checkpoints.save_params(run / checkpoints.PARAMS, params)
@@ -309,7 +399,7 @@ def _train_seeds(
             with _no_run_left(folder):
                 keys = jnp.stack([jax.random.key(own.seed) for own in configs])
                 states, histories = _fit(
-                    fit_many, keys, config, vae, data, optimizer, lambda *_: interrupted()
+                    fit_many, keys, config, vae, data, optimizer, lambda *_: bool(interrupted())
                 )
         except NonFiniteStepError as error:
             save(error.state)
@@ -318,9 +408,9 @@ def _train_seeds(
     summaries = []
     for run, own, params, history in zip(runs, configs, save(states), histories, strict=True):
         (run / checkpoints.METRICS).write_text("".join(map(_line, history.epochs)))
-        summaries.append(_summary(own, vae, data, params, history, stopped))
+        summaries.append(_summary(own, vae, data, params, history, bool(stopped)))
         checkpoints.write_json(run / checkpoints.SUMMARY, summaries[-1])
-    spread: dict[str, Any] = {"seeds": len(summaries), "interrupted": stopped}
+    spread: dict[str, Any] = {"seeds": len(summaries), "interrupted": bool(stopped)}
     for name in RESULTS:
         if summaries[0][name] is not None:
             values = np.array([summary[name] for summary in summaries])
@@ -328,7 +418,7 @@ def _train_seeds(
             print(f"{name:20s} {values.mean():10.4f} ± {values.std(ddof=1):.4f}")
     checkpoints.write_json(folder / checkpoints.SUMMARY, spread)
     print(f"a run for each seed, its pictures still to draw: jaxvae figures {folder}/seed-N")
-    return INTERRUPTED if stopped else 0
+    return 128 + stopped if stopped else 0
 
 
 def _line(record: EpochRecord) -> str:
@@ -341,7 +431,7 @@ def _summary(
     data: Dataset,
     params: networks.Params,
     history: History,
-    stopped: bool,
+    interrupted: bool,
 ) -> dict[str, Any]:
     seconds = float(np.median([record.seconds for record in history.epochs]))
     return {
@@ -350,7 +440,7 @@ def _summary(
         "kl_weight": config.kl_weight,
         "seed": config.seed,
         "epochs": len(history.epochs),
-        "interrupted": stopped,
+        "interrupted": interrupted,
         "final_loss": history.epochs[-1].loss,
         **_test_metrics(config, vae, params, data),
         "seconds_per_epoch": seconds,
@@ -362,7 +452,7 @@ def _summary(
 
 def _as_json(config: Train) -> dict[str, Any]:
     fields = dataclasses.asdict(config)
-    for name in ("out", "distributed"):  # where it lay and where it ran: not what it was
+    for name in ("out", "distributed", "resume"):  # where it lay and where it ran: not what it was
         fields.pop(name)
     return {name: str(v) if isinstance(v, Path) else v for name, v in fields.items()}
 
@@ -409,6 +499,51 @@ def _check_options(config: Train) -> None:
                 raise ValueError(f"{name} must be left out except with {where}, got {value}")
 
 
+def _hold_out(
+    config: Train, data: Dataset
+) -> tuple[Dataset, tuple[np.ndarray, np.ndarray | None] | None]:
+    """The data to train on, and those held out of them."""
+    if not config.hold_out:
+        return data, None
+    share = _checks.positive_float("hold_out", config.hold_out)
+    count = round(share * len(data.x_train))
+    if not 0 < count < len(data.x_train):
+        raise ValueError(
+            f"hold_out must leave examples to train on and to hold out, got {share} of "
+            f"{len(data.x_train)}"
+        )
+    order = np.random.default_rng(config.seed).permutation(len(data.x_train))
+    held_out, rest = (
+        (data.x_train[rows], None if data.y_train is None else data.y_train[rows])
+        for rows in (order[:count], order[count:])
+    )
+    return data._replace(x_train=rest[0], y_train=rest[1]), held_out
+
+
+def _optimizer(config: Train, data: Dataset) -> optax.GradientTransformation:
+    rate: Any = _checks.positive_float("learning_rate", config.learning_rate)
+    examples = len(_hold_out(config, data)[0].x_train)
+    steps = steps_per_epoch(examples, min(config.batch_size, examples))
+    epochs = config.epochs or EPOCHS
+    warmup = _checks.positive_int("warmup_epochs", config.warmup_epochs, minimum=0)
+    if warmup >= epochs:
+        raise ValueError(f"warmup_epochs must be below epochs = {epochs}, got {warmup}")
+    if config.schedule == "cosine":
+        rate = optax.cosine_decay_schedule(rate, (epochs - warmup) * steps)
+    if warmup:
+        rise = optax.linear_schedule(0.0, config.learning_rate, warmup * steps)
+        rate = optax.join_schedules(
+            [rise, rate if callable(rate) else optax.constant_schedule(rate)], [warmup * steps]
+        )
+    optimizer = optax.adam(rate)
+    if config.clip_norm is not None:
+        norm = _checks.positive_float("clip_norm", config.clip_norm)
+        optimizer = optax.chain(optax.clip_by_global_norm(norm), optimizer)
+    if config.average is not None:
+        optimizer = average_params(optimizer, config.average)
+    return optimizer
+
+
 def _resolve(config: Train, data: Dataset) -> Train:
     """Fill in what depends on the data."""
     categories = 2 if config.model == "normal" else data.categories or 10
@@ -417,6 +552,7 @@ def _resolve(config: Train, data: Dataset) -> Train:
         config = dataclasses.replace(config, prior=config.prior or prior)
     return dataclasses.replace(
         config,
+        epochs=config.epochs or EPOCHS,
         latent_dim=categories if config.latent_dim is None else config.latent_dim,
         data=None if config.data is None else config.data.resolve(),
         data_dir=None if config.data_dir is None else config.data_dir.resolve(),
@@ -454,12 +590,24 @@ def _build(config: Train, data: Dataset) -> VAE:
     return models.dirichlet_vae(network, prior=prior, **common)
 
 
-def _open_run(folder: Path) -> tuple[Train, VAE, networks.Params, Dataset]:
+def _run_of(path: Path) -> Path:
+    """The run's folder, of itself or of a checkpoint in it."""
+    path = path.resolve()
+    return path.parent.parent if path.parent.name == checkpoints.CHECKPOINTS else path
+
+
+def _open_run(path: Path) -> tuple[Train, VAE, networks.Params, Dataset]:
+    """A run's final parameters or, of a checkpoint or a run that has none yet, the saved ones."""
+    folder = _run_of(path)
     config = _from_json(folder / checkpoints.CONFIG)
     data = _load_data(config)
     vae = _build(config, data)
-    like = jax.eval_shape(vae.init, jax.random.key(0), data.x_train[:1])
-    return config, vae, checkpoints.load_params(folder / checkpoints.PARAMS, like), data
+    if path.resolve() == folder and (folder / checkpoints.PARAMS).exists():
+        like = jax.eval_shape(vae.init, jax.random.key(0), data.x_train[:1])
+        return config, vae, checkpoints.load_params(folder / checkpoints.PARAMS, like), data
+    saved = folder / checkpoints.CHECKPOINTS if path.resolve() == folder else path.resolve()
+    state = load_state(saved, vae, _optimizer(config, data), data.x_train)
+    return config, vae, averaged_params(state), data
 
 
 def _test_metrics(
@@ -536,21 +684,29 @@ def _versions() -> dict[str, str]:
     }
 
 
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a request to stop; the second ends the program at once."""
-    asked = threading.Event()
+@contextlib.contextmanager
+def _interruptible() -> Iterator[Callable[[], int]]:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop; a second ends the program at once.
+
+    Gives a function that returns the signal's number, 0 before there was one.
+    """
+    asked = 0
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield lambda: asked
         return
 
-    def ask(*_: Any) -> None:
-        asked.set()
-        signal.signal(signal.SIGINT, before)
+    def ask(number: int, _: Any) -> None:
+        nonlocal asked
+        asked = number
+        restore()
         print("\nstopping after this epoch; Ctrl-C again ends at once", file=sys.stderr)
 
-    before = signal.signal(signal.SIGINT, ask)
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield lambda: asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

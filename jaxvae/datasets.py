@@ -323,7 +323,7 @@ def _read_npz(file: IO[bytes], size: int) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _read_at_most(file: IO[bytes], size: int, start: bytes = b"") -> bytearray:
+def _read_at_most(file: IO[bytes] | gzip.GzipFile, size: int, start: bytes = b"") -> bytearray:
     """`start` and what follows, to one piece beyond `size` bytes at the most.
 
     In pieces: memory follows what the file really holds, not what its header claims.

@@ -65,7 +65,7 @@ def sample_normal(key: jax.Array, loc: jax.Array, scale: jax.Array) -> jax.Array
     loc, scale = _checks.floating("loc", loc), _checks.floating("scale", scale)
     _checks.finite_array("loc", loc)
     _checks.finite_array("scale", scale, positive=True)
-    shape = jnp.broadcast_shapes(loc.shape, scale.shape)
+    shape = _checks.common_shape({"loc": loc, "scale": scale})
     eps = jax.random.normal(key, shape, jnp.result_type(loc, scale))
     return jnp.broadcast_to(loc, shape) + jnp.broadcast_to(scale, shape) * eps
 
@@ -95,6 +95,7 @@ def kl_normal(loc: jax.Array, scale: jax.Array, *, prior_variance: float = 1.0) 
     loc, scale = _checks.floating("loc", loc), _checks.floating("scale", scale)
     _checks.finite_array("loc", loc)
     _checks.finite_array("scale", scale, positive=True)
+    _checks.common_shape({"loc": loc, "scale": scale}, event=True)
     t = 2 * jnp.log(scale) - jnp.log(prior_variance).astype(scale.dtype)
     # expm1 keeps the digits that exp(t) - 1 - t loses near equality.
     spread = jnp.maximum(jnp.expm1(t) - t, 0)
@@ -117,7 +118,7 @@ def log_gamma_grad(concentration: jax.Array, log_x: jax.Array) -> jax.Array:
       6e-12 in float64. It has no derivative of its own: asking for one raises.
 
     Raises:
-      ValueError: if a concrete concentration is not finite and positive.
+      ValueError: if a concrete concentration is not finite and positive, or log_x not finite.
 
     Example:
       >>> round(float(log_gamma_grad(1.0, 0.0)), 4)
@@ -129,7 +130,8 @@ def log_gamma_grad(concentration: jax.Array, log_x: jax.Array) -> jax.Array:
     concentration = _checks.floating("concentration", concentration)
     log_x = _checks.floating("log_x", log_x)
     _checks.finite_array("concentration", concentration, positive=True)
-    shape = jnp.broadcast_shapes(concentration.shape, log_x.shape)
+    _checks.finite_array("log_x", log_x)
+    shape = _checks.common_shape({"concentration": concentration, "log_x": log_x})
     dtype = jnp.result_type(concentration, log_x)
     a, y = (jnp.broadcast_to(v, shape).astype(dtype) for v in (concentration, log_x))
     return _gamma.log_gamma_grad(a, y)
@@ -219,8 +221,8 @@ def sample_dirichlet(
 
     Source: Figurnov, Mohamed and Mnih, 2018, Implicit reparameterization gradients.
     """
-    if jnp.ndim(concentration) == 0:
-        raise ValueError("concentration must have at least one axis [..., K], got a scalar")
+    concentration = _checks.floating("concentration", concentration)
+    _checks.common_shape({"concentration": concentration}, event=True)
     return jax.nn.softmax(sample_log_gamma(key, concentration, method=method), axis=-1)
 
 
@@ -239,7 +241,8 @@ def log_prob_dirichlet(concentration: jax.Array, log_z: jax.Array) -> jax.Array:
       The log-density [...], with respect to Lebesgue measure on the first K - 1 components.
 
     Raises:
-      ValueError: if a concrete concentration is not finite and positive.
+      ValueError: if a concrete concentration is not finite and positive, or log_z not finite, or
+        they have no axis.
 
     Example:
       >>> round(float(log_prob_dirichlet(jnp.full(2, 2.0), jnp.log(jnp.array([0.3, 0.7])))), 4)
@@ -248,6 +251,8 @@ def log_prob_dirichlet(concentration: jax.Array, log_z: jax.Array) -> jax.Array:
     concentration = _checks.floating("concentration", concentration)
     log_z = _checks.floating("log_z", log_z)
     _checks.finite_array("concentration", concentration, positive=True)
+    _checks.finite_array("log_z", log_z)
+    _checks.common_shape({"concentration": concentration, "log_z": log_z}, event=True)
     normaliser = gammaln(jnp.sum(concentration, axis=-1)) - jnp.sum(gammaln(concentration), axis=-1)
     return normaliser + jnp.sum((concentration - 1) * log_z, axis=-1)
 
@@ -283,8 +288,7 @@ def kl_dirichlet(concentration: jax.Array, prior_concentration: jax.Array) -> ja
     b = _checks.floating("prior_concentration", prior_concentration)
     _checks.finite_array("concentration", a, positive=True)
     _checks.finite_array("prior_concentration", b, positive=True)
-    shape, dtype = jnp.broadcast_shapes(a.shape, b.shape), jnp.result_type(a, b)
-    if not shape:
-        raise ValueError("concentration must have at least one axis [..., K], got a scalar")
+    shape = _checks.common_shape({"concentration": a, "prior_concentration": b}, event=True)
+    dtype = jnp.result_type(a, b)
     a, b = (jnp.broadcast_to(v, shape).astype(dtype) for v in (a, b))
     return _dirichlet_kl.kl_dirichlet(a, b)

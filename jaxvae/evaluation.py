@@ -48,6 +48,7 @@ def evaluate(
       ValueError, TypeError: if the data do not fit the model; the argument is named.
     """
     _checks.typed_key("key", key)
+    _checks.instance("vae", vae, VAE, "a jaxvae.VAE")
     x = _checks.data_array("x", x)
     y = None if y is None else _checks.label_array("y", y, len(x))
     vae.check_data(params, x, y)
@@ -72,6 +73,7 @@ def encode_mean(vae: VAE, params: Params, x: Any, *, batch_size: int = 1024) -> 
     Raises:
       ValueError, TypeError: if x is not an array [N, D] of finite numbers.
     """
+    _checks.instance("vae", vae, VAE, "a jaxvae.VAE")
     x = _checks.data_array("x", x)
     means = [_posterior_mean(vae, params, batch.x) for batch in _batches(x, None, batch_size)]
     return np.concatenate([np.asarray(mean) for mean in means])[: len(x)]
@@ -92,9 +94,12 @@ def accuracy(vae: VAE, params: Params, x: Any, y: Any, *, batch_size: int = 1024
       A number in [0, 1].
 
     Raises:
-      ValueError, TypeError: if x or y cannot be used; the argument is named.
+      ValueError, TypeError: if x or y cannot be used or the latent is not a Dirichlet one; the
+        argument is named.
     """
     z = encode_mean(vae, params, x, batch_size=batch_size)
+    if isinstance(jax.eval_shape(vae.encode, params, np.asarray(x, np.float32)), tuple):
+        raise ValueError("vae must have a Dirichlet latent, got a Normal one")
     y = _checks.label_array("y", y, len(z), categories=z.shape[1])
     return float(np.mean(z.argmax(axis=1) == y))
 

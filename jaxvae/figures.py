@@ -1,5 +1,9 @@
-"""The pictures. Each function takes arrays and returns a Matplotlib figure; none touches pyplot."""
+"""The pictures. Each function takes arrays and returns a Matplotlib figure; none touches pyplot.
 
+Each raises ValueError or TypeError, the argument named, if its arrays do not fit together.
+"""
+
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +11,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from jaxvae import _checks
 
 ImageShape = tuple[int, int] | None
 GAP = 0.04  # between the cells of a grid, as a part of a cell's width
@@ -24,7 +30,8 @@ def latent_scatter(z: Any, y: Any = None, *, title: str = "Latent space") -> Fig
     Returns:
       The figure.
     """
-    z = np.asarray(z, np.float64)
+    z = _examples("z", z)
+    y = None if y is None else _checks.label_array("y", y, len(z))
     categories = z.shape[1]
     simplex = categories > 2 and bool(np.allclose(z.sum(axis=1), 1, atol=1e-3) and z.min() >= 0)
     figure = Figure(figsize=(8, 7), layout="constrained")
@@ -45,7 +52,6 @@ def latent_scatter(z: Any, y: Any = None, *, title: str = "Latent space") -> Fig
     if y is None:
         ax.scatter(z[:, 0], z[:, 1], s=size, linewidths=0, alpha=0.6)
         return figure
-    y = np.asarray(y)
     labels = np.unique(y)
     colours = mpl.colormaps["tab10" if len(labels) <= 10 else "turbo"]
     for i, label in enumerate(labels):
@@ -82,8 +88,10 @@ def image_grid(
     Returns:
       The figure.
     """
-    images = np.asarray(images, np.float64)
-    columns = min(columns, len(images))
+    images = _examples("images", images, image_shape)
+    columns = min(_checks.positive_int("columns", columns), len(images))
+    if names and len(names) != len(images):
+        raise ValueError(f"names must be one for each of {len(images)} images, got {len(names)}")
     rows = -(-len(images) // columns)
     side = float(np.clip(12 / columns, 0.35, 1.6))  # inches a cell; the unit of both axes
     shape = image_shape or (1, 1)
@@ -129,8 +137,10 @@ def mosaic(images: Any, image_shape: ImageShape, *, title: str, extent: Any = No
     Returns:
       The figure.
     """
-    images = np.asarray(images, np.float64)
-    n = round(len(images) ** 0.5)
+    images = _examples("images", images, image_shape)
+    n = math.isqrt(len(images))
+    if n * n != len(images):
+        raise ValueError(f"images must be a square number of them, n * n, got {len(images)}")
     if image_shape is None:
         return image_grid(images, None, columns=n, title=title)
     height, width = image_shape
@@ -157,7 +167,9 @@ def reconstructions(x: Any, x_decoded: Any, image_shape: ImageShape) -> Figure:
     Returns:
       The figure.
     """
-    x, x_decoded = np.asarray(x), np.asarray(x_decoded)
+    x, x_decoded = _examples("x", x, image_shape), _examples("x_decoded", x_decoded)
+    if x.shape != x_decoded.shape:
+        raise ValueError(f"x_decoded must have the shape of x, {x.shape}, got {x_decoded.shape}")
     return image_grid(
         np.concatenate([x, x_decoded]),
         image_shape,
@@ -195,6 +207,12 @@ def blend(
     Returns:
       The figure.
     """
+    if len(weights) != len(images):
+        raise ValueError(
+            f"weights must be one for each of {len(images)} images, got {len(weights)}"
+        )
+    if len(names) != 2:
+        raise ValueError(f"names must be those of two categories, got {names}")
     captions = [f"{1 - w:.0%} {names[0]}\n{w:.0%} {names[1]}" for w in weights]
     title = f"A blend of categories {names[0]} and {names[1]}"
     return image_grid(images, image_shape, columns=len(captions), title=title, names=captions)
@@ -226,17 +244,32 @@ def lattice(z: Any, n: int = 30) -> tuple[np.ndarray, tuple[float, float, float,
 
     Args:
       z: points [N, 2].
-      n: points a side.
+      n: points a side, at least 2.
 
     Returns:
       [n * n, 2], row by row from the top left, and the extent (left, right, bottom, top) of the
       cells around them.
     """
+    z, n = _examples("z", z), _checks.positive_int("n", n, minimum=2)
+    if z.shape[1] != 2:
+        raise ValueError(f"z must have the shape [N, 2], got {z.shape}")
     (left, bottom), (right, top) = np.min(z, axis=0), np.max(z, axis=0)
     across, down = np.meshgrid(np.linspace(left, right, n), np.linspace(top, bottom, n))
     half = (right - left) / (n - 1) / 2, (top - bottom) / (n - 1) / 2
     extent = (left - half[0], right + half[0], bottom - half[1], top + half[1])
     return np.stack([across, down], axis=-1).reshape(-1, 2).astype(np.float32), extent
+
+
+def _examples(name: str, value: Any, image_shape: ImageShape = None) -> np.ndarray:
+    """Examples as float64 [N, D], or raise if they are none, or no images of this shape."""
+    array = _checks.real_array(name, value)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"{name} must have the shape [N, D], not empty, got {array.shape}")
+    if image_shape is not None and math.prod(image_shape) != array.shape[1]:
+        raise ValueError(
+            f"image_shape must be of the {array.shape[1]} values of an example, got {image_shape}"
+        )
+    return array.astype(np.float64)
 
 
 def _draw_simplex_axes(ax: Axes, *, radius: float, categories: int) -> None:

@@ -278,6 +278,8 @@ def _bind(
     """
     if not isinstance(network, Network):
         raise TypeError(f"network must be a jaxvae.Network, got {network!r}")
+    for field, value in network._asdict().items():
+        _checks.function(f"network.{field}", value)
     bernoulli = _checks.one_of("likelihood", likelihood, LIKELIHOODS) == "bernoulli"
     kl_weight = _checks.positive_float("kl_weight", kl_weight, zero=True)
     if original and bernoulli:
@@ -297,12 +299,22 @@ def _bind(
         total = terms.reconstruction + kl_weight * terms.kl
         return objectives.weighted_mean(total, batch.weight), terms
 
+    def sample_prior(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        _checks.typed_key("key", key)
+        return latent.sample_prior(key, _checks.shape("shape", shape))
+
     def check_data(params: Params, x: np.ndarray, y: np.ndarray | None) -> None:
         if bernoulli and (x.min() < 0 or x.max() > 1):
             bad = x.min() if x.min() < 0 else x.max()
             raise ValueError(f"x must lie in [0, 1] for a Bernoulli likelihood, got {bad}")
         examples = jax.ShapeDtypeStruct(x.shape, jnp.float32)
-        posterior = jax.eval_shape(network.encode, params, examples)
+        try:
+            posterior = jax.eval_shape(network.encode, params, examples)
+        except Exception as error:  # each kind of network has kinds of its own
+            raise ValueError(
+                f"params must be of this model, and x as wide as what it was made for, "
+                f"got x {x.shape}: {error}"
+            ) from error
         latent.check(posterior, len(x), y)
         z = jax.tree.leaves(posterior)[0]
         decoded = jax.eval_shape(network.decode, params, z)
@@ -311,7 +323,7 @@ def _bind(
                 f"network.decode must return the shape of x, {x.shape}, got {_shapes(decoded)}"
             )
 
-    return VAE(network.init, network.encode, decode, loss, latent.sample_prior, check_data)
+    return VAE(network.init, network.encode, decode, loss, sample_prior, check_data)
 
 
 def _example_keys(key: jax.Array, batch: Batch) -> jax.Array:

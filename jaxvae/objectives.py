@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxvae import _checks
 from jaxvae.datasets import Array
 
 
@@ -36,10 +37,14 @@ def normal_nll(x: Array, mean: jax.Array) -> jax.Array:
     Returns:
       [...], summed over D.
 
+    Raises:
+      ValueError: if the shapes differ.
+
     Example:
       >>> round(float(normal_nll(jnp.zeros(2), jnp.ones(2))), 4)
       2.8379
     """
+    _same_shape("mean", mean, "x", x)
     constant = 0.5 * x.shape[-1] * math.log(2 * math.pi)
     return 0.5 * jnp.sum((x - mean) ** 2, axis=-1) + constant
 
@@ -58,6 +63,7 @@ def bernoulli_nll(x: Array, logits: jax.Array) -> jax.Array:
       >>> round(float(bernoulli_nll(jnp.ones(2), jnp.zeros(2))), 4)
       1.3863
     """
+    _same_shape("logits", logits, "x", x)
     return jnp.sum(jax.nn.softplus(logits) - x * logits, axis=-1)
 
 
@@ -71,6 +77,7 @@ def original_normal_reconstruction(x: Array, mean: jax.Array) -> jax.Array:
     Returns:
       [...], summed over D.
     """
+    _same_shape("mean", mean, "x", x)
     # The original divides by 1 + 1e-10, which is 1 in float32.
     return 0.5 * jnp.sum((x - mean) ** 2, axis=-1)
 
@@ -93,6 +100,9 @@ def original_normal_kl(
     Returns:
       [...], summed over K.
     """
+    prior_variance = _checks.positive_float("prior_variance", prior_variance)
+    _same_shape("loc", loc, "z", z)
+    _same_shape("scale", scale, "z", z)
     prior = jnp.sum(z**2, axis=-1) / prior_variance
     posterior = jnp.sum((z - loc) ** 2 / (scale + 1e-10), axis=-1)
     return 0.5 * (prior - posterior)
@@ -111,6 +121,7 @@ def original_dirichlet_reconstruction(x: Array, mean: jax.Array) -> jax.Array:
     Returns:
       [...].
     """
+    _same_shape("mean", mean, "x", x)
     return jnp.mean((x - mean) ** 2, axis=-1)
 
 
@@ -130,6 +141,16 @@ def weighted_mean(values: jax.Array, weight: Array | None) -> jax.Array:
     """
     if weight is None:
         return jnp.mean(values)
+    _same_shape("weight", weight, "values", values)
     total = jnp.sum(jnp.where(weight > 0, weight * values, 0))
     weights = jnp.sum(weight)
     return jnp.where(weights > 0, total / jnp.where(weights > 0, weights, 1), 0)
+
+
+def _same_shape(name: str, array: Array, other_name: str, other: Array) -> None:
+    """Raise unless two arrays have one shape [..., D]: broadcasting would hide a mistake."""
+    if jnp.shape(array) != jnp.shape(other) or not jnp.shape(array):
+        raise ValueError(
+            f"{name} must have the shape of {other_name}, [..., D], {jnp.shape(other)}, "
+            f"got {jnp.shape(array)}"
+        )

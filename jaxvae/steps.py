@@ -76,7 +76,10 @@ def init_state(
     """
     _checks.typed_key("key", key)
     params = vae.init(key, jnp.zeros((1, *x.shape[1:]), jnp.float32))
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+    # Copies: the state is donated, and an optimizer may put an array of its own, such as a key, or
+    # the parameters themselves into its state.
+    opt_state = jax.tree.map(jnp.copy, optimizer.init(params))
+    return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
 
 
 def make_train_step(

@@ -1,6 +1,7 @@
 """Bad calls: each raises the documented exception, and its message names the argument, the value
 and what is allowed, before anything is compiled."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 from conftest import small_vae
 
 import jaxvae
-from jaxvae import datasets, distributions
+from jaxvae import cli, datasets, distributions, figures, objectives
 
 KEY = jax.random.key(0)
+KEYS = jax.random.split(KEY, 2)
+SGD = optax.sgd(0.1)
 X = np.full((20, 64), 0.5, np.float32)
 Y = np.arange(20) % 10
 
@@ -25,6 +28,23 @@ def with_value(value, at=(3, 5)):
 def fit(x=X, y=Y, model="dirichlet", key=KEY, vae=None, **options):
     vae = small_vae(model, **options.pop("model_options", {})) if vae is None else vae
     return jaxvae.fit(key, vae, x, y, **{"batch_size": 8, "epochs": 1} | options)
+
+
+def fit_many(x=X, y=Y, model="dirichlet", keys=KEYS, **options):
+    return jaxvae.fit_many(keys, small_vae(model), x, y, **{"batch_size": 8, "epochs": 1} | options)
+
+
+def evaluate(x=X, y=Y, key=KEY, **options):
+    vae = small_vae("dirichlet")
+    return jaxvae.evaluate(key, vae, jax.eval_shape(vae.init, KEY, X), x, y, **options)
+
+
+def stream(*batches):
+    return fit(lambda: batches, None)
+
+
+def images(x=X, shape=(8, 8), columns=4, **options):
+    return figures.image_grid(x, shape, columns=columns, title="bad", **options)
 
 
 def network(**options):
@@ -57,6 +77,36 @@ BAD_CALLS = [
     (lambda: datasets.from_arrays(X, x_test=X[:, :5]), ValueError, "x_test must hold examples like"),
     (lambda: datasets.from_arrays(X, Y, x_test=X), ValueError, "y and y_test must both be given"),
     (lambda: datasets.from_arrays(X, Y, y_test=Y), ValueError, "y_test must come with x_test"),
+    (lambda: fit(X > 0), TypeError, "x must hold real numbers, got dtype bool"),
+    (lambda: fit(None), TypeError, "x must hold real numbers, got dtype object"),
+    (lambda: datasets.from_arrays(None), TypeError, "x must hold real numbers, got dtype object"),
+    (lambda: datasets.from_arrays([[1.0], [1.0, 2.0]]), ValueError, "x must be an array, got rows that differ"),
+    (lambda: datasets.from_arrays(X.astype("m8[s]")), TypeError, r"x must hold real numbers, got dtype timedelta64\[s\]"),
+    (lambda: datasets.from_arrays(X.astype("M8[s]")), TypeError, r"x must hold real numbers, got dtype datetime64\[s\]"),
+    (lambda: datasets.from_arrays(np.zeros((0, 5, 4))), ValueError, r"x must not be empty, got the shape \(0, 5, 4\)"),
+    (lambda: datasets.from_arrays(np.zeros((3, 2, 2, 1))), ValueError, r"x must have the shape \[N, D\] or \[N, H, W\], got \(3, 2, 2, 1\)"),
+    (lambda: datasets.from_arrays(with_value(np.nan)), ValueError, r"x must be finite, got nan at index \(3, 5\)"),
+    (lambda: datasets.from_arrays(X, x_test=X[:0]), ValueError, r"x_test must not be empty, got the shape \(0, 64\)"),
+    (lambda: datasets.from_arrays(X, x_test=with_value(np.inf)), ValueError, r"x_test must be finite, got inf at index \(3, 5\)"),
+    (lambda: datasets.from_arrays(X, x_test=X.reshape(20, 8, 8)), ValueError, r"x_test must hold examples like those of x, \(64,\), got \(8, 8\)"),
+    (lambda: datasets.from_arrays(X, x_test=X, y_test=Y), ValueError, "y and y_test must both be given"),
+    (lambda: datasets.from_arrays(X, Y, x_test=X, y_test=Y[:3]), ValueError, "y_test must have one label for each of 20 examples, got 3"),
+    (lambda: datasets.load_file("missing.npy"), FileNotFoundError, "path must name an existing file, got missing.npy"),
+    (lambda: datasets.load_file("data.csv"), ValueError, r"path must end in \.npy or \.npz, got data.csv"),
+    (lambda: datasets.load_mnist("missing"), FileNotFoundError, "data_dir must hold MNIST's four files; missing lacks train-images"),
+    (lambda: datasets.read_idx("missing.gz"), FileNotFoundError, "path must name an existing file, got missing.gz"),
+    (lambda: datasets.read_arrays("missing.npz"), FileNotFoundError, "path must name an existing file, got missing.npz"),
+    # data, batch by batch
+    (lambda: fit(iter([X]), None), TypeError, "x must be readable once an epoch.*which can be read once only"),
+    (lambda: fit(lambda: [X]), ValueError, "y must be None where x gives batches"),
+    (lambda: stream(), ValueError, "x must give at least one batch, got none"),
+    (lambda: stream(X), ValueError, "y must hold the labels that the prior is made from, got None"),
+    (lambda: stream((X * np.nan, Y)), ValueError, r"batch 0 of x must be finite, got nan at index \(0, 0\)"),
+    (lambda: stream((X[0], Y)), ValueError, r"batch 0 of x must have the shape \[N, D\] \(rank 2\), got \(64,\)"),
+    (lambda: stream((X, Y[:2])), ValueError, "the labels of batch 0 of x must have one label for each of 20 examples, got 2"),
+    (lambda: stream({"images": X}), ValueError, r"batch 0 of x must have the keys x and perhaps y, got \['images'\]"),
+    (lambda: stream(jaxvae.Batch(X, Y, weight=Y)), ValueError, "batch 0 of x must not set weight or position"),
+    (lambda: stream("abc"), TypeError, "batch 0 of x must hold real numbers, got dtype <U3"),
     # labels
     (lambda: fit(y=None), ValueError, "y must hold the labels that the prior is made from, got None"),
     (lambda: fit(y=Y[:-1]), ValueError, "y must have one label for each of 20 examples, got 19"),
@@ -65,6 +115,15 @@ BAD_CALLS = [
     (lambda: fit(y=Y + 1), ValueError, "y must be from 0 to 9, got 10 at index 9"),
     (lambda: fit(y=Y[:, None]), ValueError, r"y must have the shape \[N\].*got \(20, 1\)"),
     (lambda: fit(y=np.full(20, 2**40)), ValueError, "y must be at least 0"),
+    (lambda: fit(y=Y > 0), TypeError, "y must hold integers, got dtype bool"),
+    (lambda: fit(y="abc"), TypeError, "y must hold integers, got dtype <U3"),
+    (lambda: fit(y=[[1], [1, 2]]), ValueError, "y must be an array, got rows that differ"),
+    (lambda: fit(y=Y.astype("m8[s]")), TypeError, r"y must hold integers, got dtype timedelta64\[s\]"),
+    (lambda: fit(y=Y[:0]), ValueError, "y must have one label for each of 20 examples, got 0"),
+    (lambda: datasets.from_arrays(X, [[1], [1, 2]]), ValueError, "y must be an array, got rows that differ"),
+    (lambda: datasets.from_arrays(X, Y.astype("m8[s]")), TypeError, r"y must hold integers, got dtype timedelta64\[s\]"),
+    (lambda: datasets.from_arrays(X, Y - 1), ValueError, "y must be at least 0, got -1 at index 0"),
+    (lambda: datasets.from_arrays(X, np.full(20, 2**31)), ValueError, "y must be at least 0, got 2147483648"),
     # fit
     (lambda: fit(batch_size=0), ValueError, "batch_size must be at least 1, got 0"),
     (lambda: fit(batch_size=-3), ValueError, "batch_size must be at least 1, got -3"),
@@ -78,6 +137,33 @@ BAD_CALLS = [
     (lambda: fit(vae=network()), TypeError, "vae must be a jaxvae.VAE, got Network"),
     (lambda: fit(optimizer="adam"), TypeError, "optimizer must be an optax.*got 'adam'"),
     (lambda: fit(state=fit(model="normal")[0]), ValueError, "state must be of this model"),
+    (lambda: fit(batch_size=None), TypeError, "batch_size must be an integer, got None"),
+    (lambda: fit(epochs=1.0), TypeError, "epochs must be an integer, got 1.0"),
+    (lambda: fit(key=None), TypeError, "key must be a typed key.*got None"),
+    (lambda: fit(vae="vae"), TypeError, "vae must be a jaxvae.VAE, got 'vae'"),
+    (lambda: fit(state=3), ValueError, "state must be of this model and optimizer"),
+    (lambda: fit(devices=0), ValueError, "devices must be at least 1, got 0"),
+    (lambda: fit(devices=99), ValueError, "devices must be at most 8 here, got 99"),
+    (lambda: fit(devices=1.5), TypeError, "devices must be an integer, got 1.5"),
+    (lambda: fit(devices=[]), ValueError, r"devices must be different ones of \[.*, got \[\]"),
+    (lambda: fit(devices="gpu"), ValueError, r"devices must be different ones of \[.*, got gpu"),
+    (lambda: fit(devices=jax.devices()[:1] * 2), ValueError, r"devices must be different ones of \["),
+    # fit_many
+    (lambda: fit_many(keys=KEY), ValueError, r"keys must have the shape \[M\], got \(\)"),
+    (lambda: fit_many(keys=KEYS[:0]), ValueError, r"keys must have the shape \[M\], got \(0,\)"),
+    (lambda: fit_many(keys=2), TypeError, r"keys must be typed keys from jax.random.split\(key, M\), got 2"),
+    (lambda: fit_many(with_value(np.nan)), ValueError, r"x must be finite, got nan at index \(3, 5\)"),
+    (lambda: fit_many(y=Y + 1), ValueError, "y must be from 0 to 9, got 10 at index 9"),
+    (lambda: fit_many(y=None), ValueError, "y must hold the labels that the prior is made from, got None"),
+    (lambda: fit_many(batch_size=0), ValueError, "batch_size must be at least 1, got 0"),
+    (lambda: fit_many(epochs=-1), ValueError, "epochs must be at least 1, got -1"),
+    (lambda: fit_many(optimizer="adam"), TypeError, "optimizer must be an optax.*got 'adam'"),
+    (lambda: fit_many(devices=99), ValueError, "devices must be at most 8 here, got 99"),
+    (lambda: jaxvae.fit_many(KEYS, None, X, batch_size=8, epochs=1), TypeError, "vae must be a jaxvae.VAE, got None"),
+    (lambda: fit_many(hyperparams={"rate": [1, 2]}), ValueError, "hyperparams must be one of .*'learning_rate', got 'rate'"),
+    (lambda: fit_many(hyperparams={"learning_rate": [1, 2, 3]}), ValueError, r"hyperparams\['learning_rate'\] must have the shape \[2\] of keys, got \(3,\)"),
+    (lambda: fit_many(hyperparams={"learning_rate": [1, np.nan]}), ValueError, r"hyperparams\['learning_rate'\] must be finite, got nan at index \(1,\)"),
+    (lambda: fit_many(hyperparams={"learning_rate": [1, 2]}, optimizer=SGD), ValueError, "optimizer must be made by optax.inject_hyperparams"),
     # networks
     (lambda: network(layers=0), ValueError, "layers must be at least 1, got 0"),
     (lambda: network(hidden_units=-1), ValueError, "hidden_units must be at least 1, got -1"),
@@ -89,6 +175,20 @@ BAD_CALLS = [
     (lambda: network(head="exp"), ValueError, "head must be one of 'softplus', 'relu', got 'exp'"),
     (lambda: network(concentration_floor=0), ValueError, "concentration_floor must be finite and above 0, got 0"),
     (lambda: jaxvae.flax_network("encoder", None), TypeError, "encoder must be a flax.linen.Module"),
+    (lambda: network(layers="2"), TypeError, "layers must be an integer, got '2'"),
+    (lambda: network(layers=True), TypeError, "layers must be an integer, got True"),
+    (lambda: network(data_dim=None), TypeError, "data_dim must be an integer, got None"),
+    (lambda: network(hidden_units=2.0), TypeError, "hidden_units must be an integer, got 2.0"),
+    (lambda: network(head=None), ValueError, "head must be one of 'softplus', 'relu', got None"),
+    (lambda: network(activation=None), TypeError, "activation must be a function, got None"),
+    (lambda: network(concentration_floor=np.nan), ValueError, "concentration_floor must be finite and above 0, got nan"),
+    (lambda: network(concentration_floor="0.1"), TypeError, "concentration_floor must be a number, got '0.1'"),
+    (lambda: network(concentration_floor=1e-300), ValueError, "concentration_floor must be finite and above 0 as a float32 too, got 1e-300"),
+    (lambda: normal_network(layers=0), ValueError, "layers must be at least 1, got 0"),
+    (lambda: normal_network(data_dim=-5), ValueError, "data_dim must be at least 1, got -5"),
+    (lambda: normal_network(hidden_units=[3]), TypeError, r"hidden_units must be an integer, got \[3\]"),
+    (lambda: normal_network(activation="swoosh"), ValueError, "activation must be one of .*'relu'.*got 'swoosh'"),
+    (lambda: jaxvae.flax_network(nn.Dense(2), nn.Dense), TypeError, "decoder must be a flax.linen.Module instance, got <class"),
     # models
     (lambda: jaxvae.normal_vae("network"), TypeError, "network must be a jaxvae.Network, got 'network'"),
     (lambda: small_vae("normal", likelihood="poisson"), ValueError, "likelihood must be one of 'normal', 'bernoulli', got 'poisson'"),
@@ -105,6 +205,27 @@ BAD_CALLS = [
     (lambda: fit(vae=jaxvae.dirichlet_vae(WRONG_OUTPUT)), ValueError, r"network.decode must return the shape of x, \(20, 64\), got \(20, 63\)"),
     (lambda: fit(vae=jaxvae.dirichlet_vae(ENCODER_OF_THE_OTHER_LATENT)), ValueError, "network.encode must return a concentration"),
     (lambda: fit(vae=jaxvae.normal_vae(network(layers=1))), ValueError, r"network.encode must return a pair \(loc, scale\)"),
+    (lambda: jaxvae.normal_vae(jaxvae.Network(1, 2, 3)), TypeError, "network.init must be a function, got 1"),
+    (lambda: jaxvae.dirichlet_vae(None), TypeError, "network must be a jaxvae.Network, got None"),
+    (lambda: small_vae("dirichlet", kl_weight=np.nan), ValueError, "kl_weight must be finite and at least 0, got nan"),
+    (lambda: small_vae("dirichlet", kl_weight=1e300), ValueError, r"kl_weight must be finite and at least 0 as a float32 too, got 1e\+300"),
+    (lambda: small_vae("dirichlet", likelihood=None), ValueError, "likelihood must be one of 'normal', 'bernoulli', got None"),
+    (lambda: small_vae("dirichlet", objective=1), ValueError, "objective must be one of 'elbo', 'original', got 1"),
+    (lambda: small_vae("normal", objective="original", likelihood="bernoulli"), ValueError, 'likelihood must be "normal" with objective="original"'),
+    (lambda: small_vae("normal", prior_variance="1"), TypeError, "prior_variance must be a number, got '1'"),
+    (lambda: small_vae("normal", prior_variance=True), TypeError, "prior_variance must be a number, got True"),
+    (lambda: small_vae("normal", prior_variance=1e-300), ValueError, "prior_variance must be finite and above 0 as a float32 too, got 1e-300"),
+    (lambda: small_vae("normal", prior_variance=10**400), ValueError, "prior_variance must be finite and above 0, got an integer beyond floats"),
+    (lambda: jaxvae.label_prior(smoothness="0.5"), TypeError, "smoothness must be a number, got '0.5'"),
+    (lambda: jaxvae.label_prior(total_concentration=-8), ValueError, "total_concentration must be finite and above 0, got -8.0"),
+    (lambda: jaxvae.symmetric_prior(None), TypeError, "concentration must be a number, got None"),
+    (lambda: jaxvae.symmetric_prior(np.ones(2)), TypeError, r"concentration must be a number, got array\(\[1., 1.\]\)"),
+    (lambda: small_vae("dirichlet").sample_prior(0, (3, 10)), TypeError, "key must be a typed key.*got 0"),
+    (lambda: small_vae("dirichlet").sample_prior(KEY, ()), TypeError, r"shape must be a tuple \(..., K\) of integers, got \(\)"),
+    (lambda: small_vae("dirichlet").sample_prior(KEY, (3, 0)), ValueError, r"shape\[-1\] must be at least 1, got 0"),
+    (lambda: small_vae("normal").sample_prior(KEY, 2), TypeError, r"shape must be a tuple \(..., K\) of integers, got 2"),
+    (lambda: small_vae("normal").sample_prior(KEY, (-1, 2)), ValueError, "shape must be at least 0, got -1"),
+    (lambda: small_vae("normal").sample_prior(KEY, (3, 2.5)), TypeError, r"shape\[-1\] must be an integer, got 2.5"),
     # distributions
     (lambda: jaxvae.sample_dirichlet(KEY, jnp.array([1.0, 0.0])), ValueError, r"concentration must be finite and above 0, got 0.0 at index \(1,\)"),
     (lambda: jaxvae.sample_dirichlet(KEY, jnp.array([1.0, -2.0])), ValueError, "concentration must be finite and above 0, got -2.0"),
@@ -118,8 +239,118 @@ BAD_CALLS = [
     (lambda: jaxvae.kl_normal(jnp.zeros(2), jnp.ones(2), prior_variance=-1), ValueError, "prior_variance must be finite and above 0, got -1"),
     (lambda: jaxvae.kl_dirichlet(jnp.ones(2), jnp.zeros(2)), ValueError, "prior_concentration must be finite and above 0, got 0.0"),
     (lambda: jaxvae.kl_dirichlet(jnp.array([np.inf, 1.0]), jnp.ones(2)), ValueError, "concentration must be finite and above 0, got inf"),
+    (lambda: jaxvae.sample_normal(KEY, "x", 1.0), TypeError, "loc must be an array of real numbers, got 'x'"),
+    (lambda: jaxvae.sample_normal(KEY, jnp.ones(2), None), TypeError, "scale must be an array of real numbers, got None"),
+    (lambda: jaxvae.sample_normal(KEY, jnp.ones(2) > 0, jnp.ones(2)), TypeError, "loc must hold real numbers, got dtype bool"),
+    (lambda: jaxvae.sample_normal(KEY, jnp.ones(2), jnp.ones(3)), ValueError, r"loc and scale must broadcast, got \(2,\) and \(3,\)"),
+    (lambda: jaxvae.sample_normal(KEYS, jnp.ones(2), jnp.ones(2)), ValueError, r"key must be one key, got an array of keys of shape \(2,\)"),
+    (lambda: jaxvae.sample_log_gamma(KEY, [[1.0], [1.0, 2.0]]), TypeError, "concentration must be an array of real numbers, got"),
+    (lambda: jaxvae.sample_log_gamma(KEY, 1.0, method="slow"), ValueError, "method must be one of 'fast', 'tfp', got 'slow'"),
+    (lambda: jaxvae.sample_log_gamma(None, 1.0), TypeError, "key must be a typed key.*got None"),
+    (lambda: jaxvae.sample_dirichlet(KEY, None), TypeError, "concentration must be an array of real numbers, got None"),
+    (lambda: jaxvae.sample_dirichlet(KEY, np.ones((2, 0))), ValueError, r"concentration must have at least one axis \[..., K\], with K at least 1, got \(2, 0\)"),
+    (lambda: jaxvae.sample_dirichlet(KEY, jnp.ones(2), method=None), ValueError, "method must be one of 'fast', 'tfp', got None"),
+    (lambda: jaxvae.kl_normal(jnp.array([np.inf]), jnp.ones(1)), ValueError, r"loc must be finite, got inf at index \(0,\)"),
+    (lambda: jaxvae.kl_normal(1.0, 1.0), ValueError, r"loc must have at least one axis \[..., K\]"),
+    (lambda: jaxvae.kl_normal(jnp.ones(2), jnp.ones(3)), ValueError, r"loc and scale must broadcast, got \(2,\) and \(3,\)"),
+    (lambda: jaxvae.kl_normal(jnp.ones(2), jnp.ones(2), prior_variance=1e-300), ValueError, "prior_variance must be finite and above 0 as a float32 too, got 1e-300"),
+    (lambda: jaxvae.kl_dirichlet(1.0, 1.0), ValueError, r"concentration must have at least one axis \[..., K\]"),
+    (lambda: jaxvae.kl_dirichlet(jnp.ones(0), jnp.ones(0)), ValueError, r"concentration must have at least one axis .*K at least 1, got \(0,\)"),
+    (lambda: jaxvae.kl_dirichlet(jnp.ones(2), jnp.ones(3)), ValueError, r"concentration and prior_concentration must broadcast, got \(2,\) and \(3,\)"),
+    (lambda: jaxvae.kl_dirichlet(jnp.ones(2), "x"), TypeError, "prior_concentration must be an array of real numbers, got 'x'"),
+    (lambda: jaxvae.log_gamma_grad(-1.0, 0.0), ValueError, "concentration must be finite and above 0, got -1.0"),
+    (lambda: jaxvae.log_gamma_grad(1.0, np.nan), ValueError, "log_x must be finite, got nan"),
+    (lambda: jaxvae.log_gamma_grad(1.0, -np.inf), ValueError, "log_x must be finite, got -inf"),
+    (lambda: jaxvae.log_gamma_grad(jnp.ones(2), jnp.ones(3)), ValueError, r"concentration and log_x must broadcast, got \(2,\) and \(3,\)"),
+    (lambda: jaxvae.log_prob_dirichlet(jnp.array([1.0, 0.0]), jnp.zeros(2)), ValueError, r"concentration must be finite and above 0, got 0.0 at index \(1,\)"),
+    (lambda: jaxvae.log_prob_dirichlet(jnp.ones(2), jnp.array([0.0, -np.inf])), ValueError, r"log_z must be finite, got -inf at index \(1,\)"),
+    (lambda: jaxvae.log_prob_dirichlet(1.0, 0.0), ValueError, r"concentration must have at least one axis \[..., K\]"),
+    (lambda: jaxvae.log_prob_dirichlet(jnp.ones(2), jnp.ones(3)), ValueError, r"concentration and log_z must broadcast, got \(2,\) and \(3,\)"),
+    # objectives
+    (lambda: objectives.normal_nll(X, X[0]), ValueError, r"mean must have the shape of x, \[..., D\], \(20, 64\), got \(64,\)"),
+    (lambda: objectives.bernoulli_nll(X, X[:, :1]), ValueError, r"logits must have the shape of x, .*got \(20, 1\)"),
+    (lambda: objectives.original_normal_reconstruction(X, X[:, :3]), ValueError, r"mean must have the shape of x, .*got \(20, 3\)"),
+    (lambda: objectives.original_dirichlet_reconstruction(X, X[:3]), ValueError, r"mean must have the shape of x, .*got \(3, 64\)"),
+    (lambda: objectives.original_normal_kl(X, X, X, prior_variance=0), ValueError, "prior_variance must be finite and above 0, got 0.0"),
+    (lambda: objectives.original_normal_kl(X, X, X[:, :3], prior_variance=1), ValueError, r"scale must have the shape of z, .*got \(20, 3\)"),
+    (lambda: objectives.weighted_mean(jnp.ones(3), jnp.ones(2)), ValueError, r"weight must have the shape of values, .*\(3,\), got \(2,\)"),
     # steps
-    (lambda: jaxvae.make_train_epoch(small_vae("normal"), optax.sgd(0.1), batch_size=0), ValueError, "batch_size must be at least 1, got 0"),
+    (lambda: jaxvae.make_train_epoch(small_vae("normal"), SGD, batch_size=0), ValueError, "batch_size must be at least 1, got 0"),
+    (lambda: jaxvae.make_train_epoch(small_vae("normal"), SGD, batch_size="8"), TypeError, "batch_size must be an integer, got '8'"),
+    (lambda: jaxvae.init_state(0, small_vae("normal"), SGD, X), TypeError, "key must be a typed key.*got 0"),
+    (lambda: jaxvae.init_state(KEYS, small_vae("normal"), SGD, X), ValueError, "key must be one key"),
+    (lambda: jaxvae.pmap_train_step(small_vae("normal"), SGD, devices=99), ValueError, "devices must be at most 8 here, got 99"),
+    (lambda: jaxvae.pmap_train_step(small_vae("normal"), SGD, devices=[]), ValueError, "devices must be different ones of"),
+    (lambda: jaxvae.pmap_train_epoch(small_vae("normal"), SGD, batch_size=0), ValueError, "batch_size must be at least 1, got 0"),
+    (lambda: jaxvae.pmap_train_epoch(small_vae("normal"), SGD, batch_size=8, devices=0), ValueError, "devices must be at least 1, got 0"),
+    (lambda: jaxvae.revive_dead_categories(SGD, patience=0), ValueError, "patience must be at least 1, got 0"),
+    (lambda: jaxvae.revive_dead_categories(SGD, patience=1.5), TypeError, "patience must be an integer, got 1.5"),
+    (lambda: jaxvae.revive_dead_categories(SGD, nudge=-1), ValueError, "nudge must be finite and above 0, got -1.0"),
+    (lambda: jaxvae.revive_dead_categories(SGD, nudge="a"), TypeError, "nudge must be a number, got 'a'"),
+    # evaluation
+    (lambda: evaluate(key=0), TypeError, "key must be a typed key.*got 0"),
+    (lambda: evaluate(batch_size=0), ValueError, "batch_size must be at least 1, got 0"),
+    (lambda: evaluate(batch_size=2.5), TypeError, "batch_size must be an integer, got 2.5"),
+    (lambda: evaluate(y=Y[:3]), ValueError, "y must have one label for each of 20 examples, got 3"),
+    (lambda: evaluate(X[:, :5]), ValueError, r"params must be of this model, and x as wide.*got x \(20, 5\)"),
+    (lambda: jaxvae.evaluate(KEY, None, {}, X, Y), TypeError, "vae must be a jaxvae.VAE, got None"),
+    (lambda: jaxvae.evaluate(KEY, small_vae("dirichlet"), {}, X, Y), ValueError, "params must be of this model"),
+    (lambda: jaxvae.encode_mean(None, {}, X), TypeError, "vae must be a jaxvae.VAE, got None"),
+    (lambda: jaxvae.encode_mean(small_vae("normal"), {}, X[0]), ValueError, r"x must have the shape \[N, D\] \(rank 2\), got \(64,\)"),
+    (lambda: jaxvae.encode_mean(small_vae("normal"), {}, X, batch_size=-1), ValueError, "batch_size must be at least 1, got -1"),
+    (lambda: jaxvae.accuracy("vae", {}, X, Y), TypeError, "vae must be a jaxvae.VAE, got 'vae'"),
+    # figures
+    (lambda: figures.latent_scatter(np.zeros(3)), ValueError, r"z must have the shape \[N, D\], not empty, got \(3,\)"),
+    (lambda: figures.latent_scatter(np.zeros((0, 2))), ValueError, r"z must have the shape \[N, D\], not empty, got \(0, 2\)"),
+    (lambda: figures.latent_scatter(X, Y[:2]), ValueError, "y must have one label for each of 20 examples, got 2"),
+    (lambda: images(X[:0]), ValueError, r"images must have the shape \[N, D\], not empty, got \(0, 64\)"),
+    (lambda: images(shape=(8, 9)), ValueError, r"image_shape must be of the 64 values of an example, got \(8, 9\)"),
+    (lambda: images(columns=0), ValueError, "columns must be at least 1, got 0"),
+    (lambda: images(names=["one"]), ValueError, "names must be one for each of 20 images, got 1"),
+    (lambda: figures.mosaic(X, (8, 8), title="bad"), ValueError, r"images must be a square number of them, n \* n, got 20"),
+    (lambda: figures.reconstructions(X, X[:3], (8, 8)), ValueError, r"x_decoded must have the shape of x, \(20, 64\), got \(3, 64\)"),
+    (lambda: figures.corners(X[:0], None), ValueError, r"images must have the shape \[N, D\], not empty, got \(0, 64\)"),
+    (lambda: figures.blend(X[:3], (0, 1), ("0", "1"), (8, 8)), ValueError, "weights must be one for each of 3 images, got 2"),
+    (lambda: figures.blend(X[:2], (0, 1), ("0",), (8, 8)), ValueError, r"names must be those of two categories, got \('0',\)"),
+    (lambda: figures.lattice(np.zeros((5, 3))), ValueError, r"z must have the shape \[N, 2\], got \(5, 3\)"),
+    (lambda: figures.lattice(np.zeros((5, 2)), n=1), ValueError, "n must be at least 2, got 1"),
+]  # fmt: skip
+
+
+BAD_COMMANDS = [
+    ("train --epochs 0", 1, "epochs must be at least 1, got 0"),
+    ("train --epochs ten", 2, "ten"),
+    ("train --batch-size 0", 1, "batch_size must be at least 1, got 0"),
+    ("train --seed -1", 1, "seed must be at least 0, got -1"),
+    ("train --seeds 0", 1, "seeds must be at least 1, got 0"),
+    ("train --learning-rate inf", 1, "learning_rate must be finite and above 0, got inf"),
+    ("train --learning-rate 1e-300", 1, "learning_rate must be finite and above 0 as a float32 too, got 1e-300"),
+    ("train --kl-weight nan", 1, "kl_weight must be finite and at least 0, got nan"),
+    ("train --layers 0", 1, "layers must be at least 1, got 0"),
+    ("train --hidden-units -8", 1, "hidden_units must be at least 1, got -8"),
+    ("train --activation swoosh", 2, "swoosh"),
+    ("train --latent-dim 1", 1, "latent_dim must be at least 2, got 1"),
+    ("train --model normal --latent-dim 0", 1, "latent_dim must be at least 1, got 0"),
+    ("train --model normal --prior-variance 0", 1, "prior_variance must be finite and above 0, got 0.0"),
+    ("train --model normal --prior labels", 1, "prior must be left out except with --model dirichlet, got labels"),
+    ("train --model gauss", 2, "gauss"),
+    ("train --smoothness 0", 1, "smoothness must be finite and above 0, got 0.0"),
+    ("train --total-concentration -8", 1, "total_concentration must be finite and above 0, got -8.0"),
+    ("train --prior symmetric --prior-concentration nan", 1, "concentration must be finite and above 0, got nan"),
+    ("train --concentration-floor 0", 1, "concentration_floor must be finite and above 0, got 0.0"),
+    ("train --data missing.npz", 1, "path must name an existing file, got missing.npz"),
+    ("train --data data.csv", 1, "path must end in .npy or .npz, got data.csv"),
+    ("train --dataset mnist --data-dir missing", 1, "data_dir must hold MNIST's four files; missing lacks"),
+    ("train --dataset cifar", 2, "cifar"),
+    ("train --data-dir missing", 1, "data_dir must be left out except with --dataset mnist"),
+    ("train --distributed here", 1, "distributed must be auto or ADDRESS:PORT,COUNT,INDEX, got here"),
+    ("train --distributed a:1,2,2", 1, "distributed must have an INDEX from 0 to COUNT - 1, got a:1,2,2"),
+    ("train --objective original --likelihood bernoulli", 1, "likelihood must be"),
+    ("train --nonsense", 2, "--nonsense"),
+    ("train stray", 2, "stray"),
+    ("evaluate missing", 1, "missing/config.json"),
+    ("figures missing", 1, "missing/config.json"),
+    ("nonsense", 2, "nonsense"),
 ]  # fmt: skip
 
 
@@ -129,6 +360,22 @@ BAD_CALLS = [
 def test_bad_call(call, exception, message):
     with pytest.raises(exception, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "message"), BAD_COMMANDS, ids=[line for line, _, _ in BAD_COMMANDS]
+)
+def test_bad_command(line, status, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(line.split()) == status
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_normal_latent_has_no_accuracy():
+    vae = small_vae("normal")
+    with pytest.raises(ValueError, match="vae must have a Dirichlet latent, got a Normal one"):
+        jaxvae.accuracy(vae, vae.init(KEY, X[:1]), X, Y % 2)
 
 
 def test_bad_data_is_refused_before_anything_is_compiled(monkeypatch):

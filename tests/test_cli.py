@@ -3,7 +3,6 @@
 import json
 import os
 import pty
-import signal
 import subprocess
 import sys
 import termios
@@ -29,6 +28,7 @@ def run(tmp_path_factory):
 
 def test_train_writes_its_files(run):
     files = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    files = {name for name in files if not name.startswith("checkpoints/")}
     pictures = ("latent", "reconstructions", "generated", "corners", "blend", "loss")
     assert files == {
         "config.json",
@@ -175,7 +175,7 @@ def test_a_run_that_is_damaged(run, tmp_path, capsys):
         ("[]", "must hold a JSON object"),
         (json.dumps(config | {"depth": 3}), "got depth"),
         (json.dumps(config | {"model": "gauss"}), "options that `jaxvae train` takes"),
-        (json.dumps(config), "params.npz"),
+        (json.dumps(config), "path must hold a checkpoint; there is none in"),
     ):
         (tmp_path / "config.json").write_text(text)
         assert cli.main(["evaluate", str(tmp_path)]) == 1
@@ -234,35 +234,6 @@ def test_blown_up_run_keeps_its_last_good_parameters(tmp_path, capsys):
     assert "step " in capsys.readouterr().err
     with np.load(tmp_path / "run" / "params.npz") as params:
         assert all(np.isfinite(params[name]).all() for name in params)
-
-
-@pytest.mark.slow
-def test_ctrl_c_leaves_what_was_learnt(tmp_path):
-    out = tmp_path / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "jaxvae",
-        "train",
-        "--out",
-        str(out),
-        "--epochs",
-        "1000000",
-        *SMALL,
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if line.startswith("epoch"):
-            break
-    process.send_signal(signal.SIGINT)
-    rest, error = process.communicate(timeout=60)
-    assert process.returncode == 130, error
-    assert "stopping after this epoch" in error
-    assert "interrupted" in rest
-    summary = json.loads((out / "summary.json").read_text())
-    assert summary["interrupted"] is True
-    assert summary["epochs"] == len((out / "metrics.jsonl").read_text().splitlines())
-    assert cli.main(["figures", str(out)]) == 0
 
 
 @pytest.mark.slow

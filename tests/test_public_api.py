@@ -37,10 +37,13 @@ PROMISED = {
     "dirichlet_vae": "(network, *, prior, likelihood, objective, kl_weight)",
     "init_state": "(key, vae, optimizer, x)",
     "make_train_step": "(vae, optimizer, *, axis_name)",
-    "make_train_epoch": "(vae, optimizer, *, batch_size)",
+    "make_train_epoch": "(vae, optimizer, *, batch_size, skip_non_finite)",
     "pmap_train_step": "(vae, optimizer, *, devices)",
     "pmap_train_epoch": "(vae, optimizer, *, batch_size, devices)",
-    "fit": "(key, vae, x, y, *, batch_size, epochs, optimizer, state, devices, progress, on_epoch)",
+    "fit": (
+        "(key, vae, x, y, *, batch_size, epochs, optimizer, state, devices, validation, patience, "
+        "on_non_finite, checkpoint_dir, checkpoint_every, keep, progress, on_epoch)"
+    ),
 }
 COMPAT = {
     "VAE": "(encoder, decoder, C)",
