@@ -41,6 +41,7 @@ def test_train_writes_its_files(run):
     assert (config["latent_dim"], config["prior"], config["seed"]) == (10, "labels", 0)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     names = {"epoch", "loss", "reconstruction", "kl", "seconds", "images_per_second"}
+    names |= {"skipped", "validation_loss"}
     assert [line["epoch"] for line in lines] == [0, 1]
     assert all(set(line) == names for line in lines)
     summary = json.loads((run / "summary.json").read_text())
