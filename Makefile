@@ -17,7 +17,7 @@ train: $(VENV)/.run  ## train the Dirichlet VAE on the digits and draw its pictu
 test: $(VENV)/.dev lint  ## lint, types, and the full default test suite
 	$(BIN)/python -m pytest -n auto
 
-test-fast: $(VENV)/.dev  ## the suite without its slowest tests (three minutes on two cores)
+test-fast: $(VENV)/.dev  ## the suite without its slowest tests
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-core: $(VENV)/.dev  ## the numbers, the steps and the command line's basics (for another Python)
@@ -27,7 +27,7 @@ test-core: $(VENV)/.dev  ## the numbers, the steps and the command line's basics
 test-tensorflow: $(VENV)/.tensorflow  ## live parity with TensorFlow (give it an environment: VENV=.venv-tensorflow)
 	$(BIN)/python -m pytest -n auto tests/test_tensorflow.py
 
-test-long: $(VENV)/.dev  ## the checks that take minutes: thirty epochs of MNIST, twenty seeds
+test-long: $(VENV)/.dev  ## the checks that take an hour: epochs of MNIST, twenty seeds, a hundred kills
 	$(OPTIMIZED) $(BIN)/python -m pytest -m long
 
 mnist: $(VENV)/.run  ## the original's workload on MNIST, both models and objectives (15 minutes)
