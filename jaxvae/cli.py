@@ -315,6 +315,7 @@ def _train_one(
 ) -> int:
     training, held_out = _hold_out(config, data)
     first_host = jax.process_index() == 0
+    new = first_host and not (folder / checkpoints.CONFIG).exists()
     if first_host:
         checkpoints.write_json(folder / checkpoints.CONFIG, _as_json(config))
 
@@ -325,7 +326,7 @@ def _train_one(
 
     with _interruptible() as interrupted:
         try:
-            with _no_run_left(folder) if first_host else contextlib.nullcontext():
+            with _no_run_left(folder) if new else contextlib.nullcontext():
                 state, history = _fit(
                     fit,
                     jax.random.key(config.seed),
