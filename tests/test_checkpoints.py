@@ -567,4 +567,5 @@ def test_a_whole_checkpoint_gives_no_warning(two_checkpoints, digits):
     folder, vae, _ = two_checkpoints
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        training.load_state(folder, vae, optax.adam(1e-3), digits.x_train)
+        state = training.load_state(folder, vae, optax.adam(1e-3), digits.x_train)
+    assert int(state.step) == 12
