@@ -203,11 +203,11 @@ def read_checkpoint(
     with _orbax() as orbax:
         inside = {
             name: (tuple(leaf.shape), np.dtype(leaf.dtype).name)
-            for name, leaf in orbax.metadata(path / ARRAYS).item_metadata.tree.items()
+            for name, leaf in orbax.metadata((path / ARRAYS).absolute()).item_metadata.tree.items()
         }
         if inside != {_slot(i): stored[name] for i, (name, _) in enumerate(wanted)}:
             raise DamagedCheckpointError(f"{path} is damaged: its arrays are not those it lists")
-        arrays = orbax.restore(path / ARRAYS)
+        arrays = orbax.restore((path / ARRAYS).absolute())
     impls = {entry["name"]: entry["key"] for entry in about["arrays"]}
     leaves = [
         _from_numpy(arrays[_slot(i)], leaf, impls[name]) for i, (name, leaf) in enumerate(wanted)
@@ -342,7 +342,7 @@ class CheckpointWriter:
         try:
             new.mkdir()
             with _orbax() as orbax:
-                orbax.save(new / ARRAYS, arrays)
+                orbax.save((new / ARRAYS).absolute(), arrays)  # it takes no other path
             (new / ABOUT).write_text(json.dumps(about, allow_nan=False))
             _write_manifest(new)
             self._remove(self.folder / name)

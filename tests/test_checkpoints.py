@@ -196,6 +196,14 @@ def test_an_epoch_of_nothing_else_raises(digits):
         fit(never, digits, None, epochs=1, on_non_finite="skip", checkpoint_every=None)
 
 
+def test_a_relative_folder(digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    vae = small_vae("normal")
+    whole, _ = fit(vae, digits, "runs/mine", epochs=2)
+    assert (tmp_path / "runs" / "mine" / "0000000012").is_dir()
+    assert_same(training.load_state("runs/mine", vae, optax.adam(1e-3), digits.x_train), whole)
+
+
 @pytest.fixture(scope="module")
 def two_checkpoints(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
