@@ -274,6 +274,7 @@ class CheckpointWriter:
         for path in folder.iterdir():  # what a killed process left; ours is the only one now
             if path.name.endswith(STRAY):
                 shutil.rmtree(path)
+        self._scores = {path.name: _score(path) for path in checkpoints_in(folder)}
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._saving: Future[float] | None = None
         self._seconds, self._ended = 0.0, time.monotonic()
@@ -353,14 +354,14 @@ class CheckpointWriter:
             if isinstance(error, Exception) and not isinstance(error, OSError):
                 raise OSError(str(error)) from error  # Orbax wraps the system's errors in its own
             raise
+        self._scores[name] = about["score"]
         self._prune()
         return time.monotonic() - started
 
     def _prune(self) -> None:
         paths = checkpoints_in(self.folder)
-        scores = {path: json.loads((path / ABOUT).read_text())["score"] for path in paths}
-        scored = [path for path in paths if scores[path] is not None]
-        best = min(scored, key=lambda path: scores[path], default=None)
+        scores = {p: score for p in paths if (score := self._scores[p.name]) is not None}
+        best = min(scores, key=lambda path: scores[path], default=None)
         for path in paths[: -self.keep]:
             if path != best:
                 self._remove(path)
@@ -394,6 +395,14 @@ def _verified(path: Path) -> dict[str, Any]:
         check((path / name).stat().st_size == size, f"{name} has another size")
         check(_digest(path / name) == digest, f"{name} was changed")
     return json.loads((path / ABOUT).read_text())
+
+
+def _score(path: Path) -> float | None:
+    """The score of a checkpoint; of a damaged one none, so that it is never the best."""
+    try:
+        return _verified(path)["score"]
+    except DamagedCheckpointError:
+        return None
 
 
 def _write_manifest(folder: Path) -> None:

@@ -316,12 +316,20 @@ def _train_one(
     training, held_out = _hold_out(config, data)
     first_host = jax.process_index() == 0
     new = first_host and not (folder / checkpoints.CONFIG).exists()
-    if first_host:
+    if new:
         checkpoints.write_json(folder / checkpoints.CONFIG, _as_json(config))
+    begun = False
 
     def on_epoch(record: EpochRecord, state: TrainState) -> bool:
+        nonlocal begun
         if first_host:
-            _append_metrics(folder / checkpoints.METRICS, record)
+            metrics = folder / checkpoints.METRICS
+            if not begun:  # only here is it sure that no other process has the run
+                checkpoints.write_json(folder / checkpoints.CONFIG, _as_json(config))
+                _cut_metrics(metrics, record.epoch)
+                begun = True
+            with metrics.open("a") as file:
+                file.write(_line(record))
         return _any_host(bool(interrupted()))
 
     with _interruptible() as interrupted:
@@ -363,14 +371,10 @@ def _train_one(
     return 0
 
 
-def _append_metrics(path: Path, record: EpochRecord) -> None:
-    """Add an epoch's line. A resumed run may come to epochs of which there is a line already."""
+def _cut_metrics(path: Path, epochs: int) -> None:
+    """Keep the lines of so many epochs: a resumed run makes those since its checkpoint again."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    if len(lines) == record.epoch:
-        with path.open("a") as file:
-            file.write(_line(record))
-    else:
-        path.write_text("".join([*lines[: record.epoch], _line(record)]))
+    path.write_text("".join(lines[:epochs]))
 
 
 def _train_seeds(

@@ -162,6 +162,8 @@ def fit(
     optimizer = optax.adam(1e-3) if optimizer is None else optimizer
     _checks.instance("optimizer", optimizer, *OPTIMIZER)
     _checks.one_of("on_non_finite", on_non_finite, ("raise", "skip"))
+    if on_epoch is not None:
+        _checks.function("on_epoch", on_epoch)
     held_out = _held_out(validation, patience)
     chosen = None
     if devices is not None or jax.process_count() > 1:
@@ -180,7 +182,7 @@ def fit(
 
     records: list[EpochRecord] = []
     with (
-        _Saves.of(checkpoint_dir, checkpoint_every, keep, _fingerprint(key, data)) as saves,
+        _Saves.of(checkpoint_dir, checkpoint_every, keep, key, data) as saves,
         Progress(epochs, enabled=progress and jax.process_index() == 0) as show,
     ):
         best = None
@@ -253,7 +255,8 @@ def load_state(
     """
     path = Path(path)
     fresh = jax.eval_shape(lambda key: init_state(key, vae, optimizer, x), jax.random.key(0))
-    read = checkpoints.read_checkpoint if path.name.isdecimal() else checkpoints.read_last
+    is_one = path.name.isdecimal() and not checkpoints.checkpoints_in(path)
+    read = checkpoints.read_checkpoint if is_one else checkpoints.read_last
     found = read(path, functools.partial(_saved_tree, fresh))
     if found is None:
         raise FileNotFoundError(f"path must hold a checkpoint; there is none in {path}")
@@ -332,12 +335,16 @@ class _Saves:
         folder: str | os.PathLike | None,
         every: int | None,
         keep: int,
-        fingerprint: dict[str, Any],
+        key: jax.Array,
+        data: "_Arrays | _Stream",
     ) -> Iterator["_Saves"]:
         if every is not None:
             _checks.positive_int("checkpoint_every", every)
         _checks.positive_int("keep", keep)
-        saves = cls(None if folder is None else Path(folder), every, keep, fingerprint)
+        if folder is None:
+            saves = cls(None, every, keep, {})
+        else:
+            saves = cls(Path(folder), every, keep, _fingerprint(key, data))
         try:
             yield saves
         finally:

@@ -252,6 +252,17 @@ def test_each_damage_is_found_and_the_checkpoint_before_used(two_checkpoints, di
     assert int(load().step) == 12
 
 
+def test_a_run_goes_on_from_before_a_damaged_checkpoint(digits, tmp_path):
+    vae, folder = small_vae("normal"), tmp_path / "7"  # a folder named as a checkpoint could be
+    whole, _ = fit(vae, digits, None, epochs=6)
+    fit(vae, digits, folder, epochs=3)
+    (checkpoints.checkpoints_in(folder)[-1] / checkpoints.ABOUT).write_text("{")
+    with pytest.warns(UserWarning, match="0000000018 is damaged.*going on from 0000000012"):
+        resumed, _ = fit(vae, digits, folder, epochs=6)
+    assert_same(resumed, whole)
+    assert_same(training.load_state(folder, vae, optax.adam(1e-3), digits.x_train), whole)
+
+
 def test_nothing_whole_is_left(two_checkpoints, digits, tmp_path):
     folder, vae, _ = two_checkpoints
     name = checkpoints.checkpoints_in(folder)[0].name
