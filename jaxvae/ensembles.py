@@ -18,9 +18,12 @@ from jaxvae.training import (
     OPTIMIZER,
     EpochRecord,
     History,
+    Program,
     Progress,
     epoch_record,
     non_finite,
+    stopping,
+    trusts,
 )
 
 
@@ -115,15 +118,24 @@ def fit_many(
         started = time.perf_counter()
         keys, states = parallel.shard((keys, states), devices_used)
         data = parallel.replicate((x, y), devices_used)
-        train = _train_epochs(vae, optimizer, batch_size, devices_used)
-        compiled = train.lower(keys, states, *data).compile()
+
+        def compile_for(on_non_finite: str) -> Program:
+            train = _train_epochs(vae, optimizer, batch_size, devices_used, on_non_finite)
+            compiled = train.lower(keys, states, *data).compile()
+
+            def program(states: TrainState) -> tuple[TrainState, Metrics]:
+                states, metrics = compiled(keys, states, *data)
+                return states, jax.tree.map(_join, jax.device_get(metrics))
+
+            return program
+
+        program = stopping(compile_for, trust=trusts(optimizer, fresh.params))
         compile_seconds = time.perf_counter() - started
         show.note(f"compiled in {compile_seconds:.1f} s")
         for epoch in range(epochs):
             started = time.perf_counter()
             first_steps = np.asarray(states.step).reshape(-1)
-            states, metrics = compiled(keys, states, *data)
-            metrics = jax.tree.map(_join, jax.device_get(metrics))
+            states, metrics = program(states)
             seconds = time.perf_counter() - started
             for member in range(members):
                 of_member = Metrics(*(leaf[member] for leaf in metrics))
@@ -151,13 +163,14 @@ def _train_epochs(
     optimizer: optax.GradientTransformation,
     batch_size: int,
     devices: tuple[jax.Device, ...],
+    on_non_finite: str,
 ) -> Any:
     """An epoch of every member: by `pmap` over devices and `vmap` over the members of each."""
-    epoch = epoch_function(vae, optimizer, batch_size)
+    epoch = epoch_function(vae, optimizer, batch_size, on_non_finite=on_non_finite)
     return jax.pmap(
         jax.vmap(epoch, in_axes=(0, 0, None, None)),
         in_axes=(0, 0, None, None),
-        donate_argnums=1,
+        donate_argnums=() if on_non_finite == "trust" else 1,
         devices=devices,
         axis_name=parallel.AXIS,
     )

@@ -115,17 +115,19 @@ def map_epoch(
     optimizer: optax.GradientTransformation,
     batch_size: int,
     devices: tuple[jax.Device, ...],
-    *,
-    skip_non_finite: bool = False,
+    on_non_finite: str = "stop",
 ) -> Any:
-    """The mapped epoch itself: `(slots, key, state, x, y)`, all replicated but the first."""
-    epoch = epoch_function(vae, optimizer, batch_size, AXIS, skip_non_finite=skip_non_finite)
+    """The mapped epoch itself: `(slots, key, state, x, y)`, all replicated but the first.
+
+    The state is donated but with "trust", after which it may be needed once more.
+    """
+    epoch = epoch_function(vae, optimizer, batch_size, AXIS, on_non_finite=on_non_finite)
     return jax.pmap(
         lambda slot, *args: epoch(*args),  # pmap wants one argument to map over
         axis_name=AXIS,
         in_axes=(0, None, None, None, None),
         out_axes=None,
-        donate_argnums=2,
+        donate_argnums=() if on_non_finite == "trust" else 2,
         devices=devices,
     )
 
@@ -135,16 +137,18 @@ def map_chunk(
     vae: VAE,
     optimizer: optax.GradientTransformation,
     devices: tuple[jax.Device, ...],
-    *,
-    skip_non_finite: bool = False,
+    on_non_finite: str = "stop",
 ) -> Any:
-    """The mapped `steps.chunk_function`: `(key, state, batches, count)`, the last two split."""
+    """The mapped `steps.chunk_function`: `(key, state, batches, count)`, the last two split.
+
+    The state is donated as by `map_epoch`.
+    """
     return jax.pmap(
-        chunk_function(vae, optimizer, AXIS, skip_non_finite=skip_non_finite),
+        chunk_function(vae, optimizer, AXIS, on_non_finite=on_non_finite),
         axis_name=AXIS,
         in_axes=(None, None, 0, 0),
         out_axes=None,
-        donate_argnums=1,
+        donate_argnums=() if on_non_finite == "trust" else 1,
         devices=devices,
     )
 

@@ -142,7 +142,8 @@ def make_train_epoch(
       ValueError, TypeError: if batch_size is no integer of at least 1.
     """
     batch_size = _checks.positive_int("batch_size", batch_size)
-    epoch = epoch_function(vae, optimizer, batch_size, skip_non_finite=skip_non_finite)
+    on_non_finite = "skip" if skip_non_finite else "stop"
+    epoch = epoch_function(vae, optimizer, batch_size, on_non_finite=on_non_finite)
     return jax.jit(epoch, donate_argnums=1)
 
 
@@ -152,7 +153,7 @@ def epoch_function(
     batch_size: int,
     axis_name: str | None = None,
     *,
-    skip_non_finite: bool = False,
+    on_non_finite: str = "stop",
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """The epoch of `make_train_epoch`, not compiled.
 
@@ -162,12 +163,13 @@ def epoch_function(
       batch_size: examples a step, over all devices.
       axis_name: the mapped axis over which each batch is split. Each device then takes its
         columns of every batch; the examples must be the same on all of them.
-      skip_non_finite: go on after a step that is not finite, its update left out.
+      on_non_finite: of `step_function`. With "trust" the last step counts as finite only if the
+        parameters that come out are.
 
     Returns:
       `train_epoch(key, state, x, y) -> (state, metrics)`.
     """
-    step = step_function(vae, optimizer, axis_name, skip_non_finite=skip_non_finite)
+    step = step_function(vae, optimizer, axis_name, on_non_finite=on_non_finite)
 
     def train_epoch(
         key: jax.Array, state: TrainState, x: jax.Array, y: jax.Array | None
@@ -183,9 +185,11 @@ def epoch_function(
             index, weight = batch_slice
             batch = Batch(x[index], None if y is None else y[index], weight, position)
             state, metrics = step(key, state, batch, alive)
-            return (state, metrics.finite | skip_non_finite), metrics
+            return (state, metrics.finite | (on_non_finite == "skip")), metrics
 
         (state, _), metrics = jax.lax.scan(body, (state, jnp.bool_(True)), (index, weight))
+        if on_non_finite == "trust":
+            metrics = _and_finite(metrics, steps - 1, state)
         return state, metrics
 
     return train_epoch
@@ -196,7 +200,7 @@ def chunk_function(
     optimizer: optax.GradientTransformation,
     axis_name: str | None = None,
     *,
-    skip_non_finite: bool = False,
+    on_non_finite: str = "stop",
 ) -> Callable[..., tuple[TrainState, Metrics, jax.Array]]:
     """Some steps on given batches, in one loop: an epoch of streamed data is many of these.
 
@@ -204,14 +208,14 @@ def chunk_function(
       vae: the model.
       optimizer: any Optax transformation.
       axis_name: the mapped axis over which each batch is split.
-      skip_non_finite: go on after a step that is not finite, its update left out.
+      on_non_finite: of `epoch_function`.
 
     Returns:
       `train_chunk(key, state, batches, count) -> (state, metrics, count)`. `batches` has a leading
       axis of S steps, of which the first `count` are made: as many as on the device (of any host)
       that has the most, and that many are returned. Metrics are stacked [S], zero from `count` on.
     """
-    step = step_function(vae, optimizer, axis_name, skip_non_finite=skip_non_finite)
+    step = step_function(vae, optimizer, axis_name, on_non_finite=on_non_finite)
 
     def train_chunk(
         key: jax.Array, state: TrainState, batches: Batch, count: jax.Array
@@ -224,14 +228,22 @@ def chunk_function(
             batch = jax.tree.map(lambda leaf: leaf[i], batches)
             state, metrics = step(key, state, batch, alive)
             stacked = jax.tree.map(lambda all, one: all.at[i].set(one), stacked, metrics)
-            return state, metrics.finite | skip_non_finite, stacked
+            return state, metrics.finite | (on_non_finite == "skip"), stacked
 
         zeros = jnp.zeros(len(batches.x), jnp.float32)
         stacked = Metrics(zeros, zeros, zeros, zeros, jnp.zeros(len(batches.x), bool))
         state, _, stacked = jax.lax.fori_loop(0, count, body, (state, jnp.bool_(True), stacked))
+        if on_non_finite == "trust":
+            stacked = _and_finite(stacked, jnp.maximum(count - 1, 0), state)
         return state, stacked, count
 
     return train_chunk
+
+
+def _and_finite(metrics: Metrics, last: Any, state: TrainState) -> Metrics:
+    """The stacked metrics, their step `last` finite only if the parameters after it are."""
+    finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)]).all()
+    return metrics._replace(finite=metrics.finite.at[last].set(metrics.finite[last] & finite))
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
@@ -276,7 +288,7 @@ def step_function(
     optimizer: optax.GradientTransformation,
     axis_name: str | None = None,
     *,
-    skip_non_finite: bool = False,
+    on_non_finite: str = "stop",
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """The step of `make_train_step`, not compiled: `step(key, state, batch, alive)`.
 
@@ -284,14 +296,17 @@ def step_function(
       vae: the model.
       optimizer: any Optax transformation.
       axis_name: the mapped axis over which the batch is split.
-      skip_non_finite: count a step that is not finite as made, its update left out.
+      on_non_finite: what a step does whose loss or gradient is not finite. "stop": nothing. "skip":
+        it leaves its update out and counts as made. "trust": its update all the same, and
+        `metrics.finite` tells of the loss alone. That is 5% faster on a CPU, since no update waits
+        for the last gradient; `shows_non_finite` says when it is enough.
 
     Returns:
       The step. Where `alive` is false it makes no update and reports that it is not finite.
     """
 
     def rest(state: TrainState) -> TrainState:
-        return state._replace(step=state.step + 1) if skip_non_finite else state
+        return state._replace(step=state.step + 1) if on_non_finite == "skip" else state
 
     def step(
         key: jax.Array, state: TrainState, batch: Batch, alive: jax.Array | bool
@@ -311,15 +326,44 @@ def step_function(
         loss, reconstruction, kl, grads = means
 
         finite = jnp.isfinite(loss) & alive
+        if on_non_finite == "trust":
+            state = _update(optimizer, grads, state)
+            return state, Metrics(loss, reconstruction, kl, weight, finite)
         for leaf in jax.tree.leaves(grads):
             # 0 * x is 0, or NaN where x is not finite. A sum of floats vectorises on every
             # backend; `all(isfinite(x))` does not on CPUs.
             finite &= jnp.sum(0 * leaf) == 0
         # A branch, not a select over the whole state: that would cost 9% of a small step on a CPU.
-        state = jax.lax.cond(finite, lambda: _update(optimizer, grads, state), lambda: rest(state))
+        state = jax.lax.cond(
+            finite, lambda: _finite_update(optimizer, grads, state), lambda: rest(state)
+        )
         return state, Metrics(loss, reconstruction, kl, weight, finite)
 
     return step
+
+
+def shows_non_finite(optimizer: optax.GradientTransformation, params: Params) -> jax.Array:
+    """Whether a gradient that is not finite always ends in parameters that are not.
+
+    So it is with Adam, SGD and most others, and then it is enough to look at each loss and at the
+    last parameters. Not so with `optax.clip` (of infinity), `zero_nans`, or frozen parameters.
+
+    Args:
+      optimizer: any Optax transformation.
+      params: parameters, only their shapes matter.
+
+    Returns:
+      A boolean scalar: no element of any parameter was finite after an update by NaN, nor after
+      one by infinity.
+    """
+    shows = jnp.bool_(True)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    for value in (jnp.nan, jnp.inf):
+        grads = jax.tree.map(lambda leaf, value=value: jnp.full_like(leaf, value), params)
+        state = TrainState(jnp.int32(0), zeros, optimizer.init(zeros))
+        for leaf in jax.tree.leaves(_update(optimizer, grads, state).params):
+            shows &= ~jnp.isfinite(leaf).any()
+    return shows
 
 
 def _update(
@@ -327,13 +371,22 @@ def _update(
 ) -> TrainState:
     with jax.numpy_dtype_promotion("standard"):  # Optax relies on it, a caller may forbid it
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    # A finite gradient times a huge learning rate can overflow. Such an element stays as it was,
-    # so that what is stored is finite; the next step, whose loss is not, stops the run.
+    return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
+
+
+def _finite_update(
+    optimizer: optax.GradientTransformation, grads: Params, state: TrainState
+) -> TrainState:
+    """The update, its parameters finite.
+
+    A finite gradient times a huge learning rate can overflow. Such an element stays as it was, so
+    that what is stored is finite; the next step, whose loss is not, stops the run.
+    """
+    after = _update(optimizer, grads, state)
     params = jax.tree.map(
-        lambda new, old: jnp.where(jnp.isfinite(new), new, old), params, state.params
+        lambda new, old: jnp.where(jnp.isfinite(new), new, old), after.params, state.params
     )
-    return TrainState(state.step + 1, params, opt_state)
+    return after._replace(params=params)
 
 
 def _own_columns(

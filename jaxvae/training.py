@@ -21,7 +21,14 @@ from jaxvae import _checks, checkpoints, evaluation, parallel, streaming
 from jaxvae.averaging import averaged_params
 from jaxvae.datasets import Batch
 from jaxvae.models import VAE
-from jaxvae.steps import Metrics, TrainState, chunk_function, init_state, make_train_epoch
+from jaxvae.steps import (
+    Metrics,
+    TrainState,
+    chunk_function,
+    epoch_function,
+    init_state,
+    shows_non_finite,
+)
 
 MODEL = (VAE, "a jaxvae.VAE")
 OPTIMIZER = (optax.GradientTransformation, "an optax.GradientTransformation")
@@ -197,19 +204,23 @@ def fit(
         if _is_over(records, epochs, patience):
             return (state if best is None else best), History(tuple(records), 0.0)
         show.note("compiling ...")
-        skip = on_non_finite == "skip"
         if chosen is None:
             run_key, carried = key, state
         else:
             run_key, carried = parallel.replicate((key, state), chosen)
-        run_epoch = data.compile(run_key, vae, optimizer, carried, skip_non_finite=skip)
+        compile_for = functools.partial(data.compile, run_key, vae, optimizer, carried)
+        skip = on_non_finite == "skip"
+        if skip:
+            program = compile_for("skip")
+        else:
+            program = stopping(compile_for, trust=trusts(optimizer, fresh.params))
         compile_seconds = time.perf_counter() - started
         show.note(f"compiled in {compile_seconds:.1f} s")
         stop = False
         while not (stop or _is_over(records, epochs, patience)):
             started = time.perf_counter()
             first_step = int(carried.step)
-            carried, metrics = run_epoch(carried)
+            carried, metrics = data.run_epoch(program, carried, skip=skip)
             seconds = time.perf_counter() - started
             state = carried if chosen is None else parallel.local_copy(carried)
             if not (metrics.finite.any() if skip else metrics.finite.all()):
@@ -416,7 +427,52 @@ class _Saves:
         )
 
 
-RunEpoch = Callable[[TrainState], tuple[TrainState, Metrics]]
+# `program(state, *chunk) -> (state, metrics)`, the metrics read by the host.
+Program = Callable[..., tuple[TrainState, Metrics]]
+
+
+def stopping(compile_for: Callable[[str], Program], *, trust: bool) -> Program:
+    """A program whose state stays as it was from the first step on that is not finite.
+
+    Args:
+      compile_for: makes the program for one of `step_function`'s on_non_finite.
+      trust: run the faster program that trusts its gradients, and only where its losses or its
+        last parameters are not finite the careful one, from the same state.
+
+    Returns:
+      The program.
+    """
+    if not trust:
+        return compile_for("stop")
+    trusting, careful = compile_for("trust"), functools.cache(compile_for)
+
+    def program(state: TrainState, *chunk: Any) -> tuple[TrainState, Metrics]:
+        after, metrics = trusting(state, *chunk)
+        if metrics.finite.all():
+            return after, metrics
+        return careful("stop")(state, *chunk)
+
+    return program
+
+
+def trusts(optimizer: optax.GradientTransformation, params: Any) -> bool:
+    """`steps.shows_non_finite`, remembered.
+
+    Args:
+      optimizer: any Optax transformation.
+      params: parameters or their shapes.
+
+    Returns:
+      Whether the faster program may run with this optimizer.
+    """
+    leaves, tree = jax.tree.flatten(params)
+    return _trusts(optimizer, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+
+
+@functools.lru_cache(maxsize=16)
+def _trusts(optimizer: optax.GradientTransformation, tree: Any, leaves: tuple[Any, ...]) -> bool:
+    params = tree.unflatten(jax.ShapeDtypeStruct(*leaf) for leaf in leaves)
+    return bool(jax.jit(lambda: shows_non_finite(optimizer, params))())
 
 
 class _Arrays:
@@ -433,28 +489,30 @@ class _Arrays:
         vae: VAE,
         optimizer: optax.GradientTransformation,
         state: TrainState,
-        *,
-        skip_non_finite: bool,
-    ) -> RunEpoch:
+        on_non_finite: str,
+    ) -> Program:
         before: tuple[Any, ...]
         if self.devices is None:
             before, data = (), jax.tree.map(jnp.asarray, (self.example, self.labels))
-            train_epoch = _train_epoch(
-                vae, optimizer, batch_size=self.batch_size, skip_non_finite=skip_non_finite
-            )
+            train_epoch = _train_epoch(vae, optimizer, self.batch_size, on_non_finite)
         else:
             before = (parallel.shard(parallel.slots(self.devices), self.devices),)
             data = parallel.replicate((self.example, self.labels), self.devices)
             train_epoch = parallel.map_epoch(
-                vae, optimizer, self.batch_size, self.devices, skip_non_finite=skip_non_finite
+                vae, optimizer, self.batch_size, self.devices, on_non_finite
             )
         compiled = train_epoch.lower(*before, key, state, *data).compile()
 
-        def run_epoch(state: TrainState) -> tuple[TrainState, Metrics]:
+        def program(state: TrainState) -> tuple[TrainState, Metrics]:
             state, metrics = compiled(*before, key, state, *data)
             return state, jax.device_get(metrics)  # waits for the epoch, and reads it once
 
-        return run_epoch
+        return program
+
+    def run_epoch(
+        self, program: Program, state: TrainState, *, skip: bool
+    ) -> tuple[TrainState, Metrics]:
+        return program(state)
 
 
 class _Stream:
@@ -477,6 +535,7 @@ class _Stream:
             break
         else:
             raise ValueError("x must give at least one batch, got none")
+        self.steps = streaming.chunk_steps(rows, self.example.shape[1])
 
     def compile(
         self,
@@ -484,49 +543,47 @@ class _Stream:
         vae: VAE,
         optimizer: optax.GradientTransformation,
         state: TrainState,
-        *,
-        skip_non_finite: bool,
-    ) -> RunEpoch:
-        width = self.example.shape[1]
-        steps = streaming.chunk_steps(self.rows, width)
-        empty = streaming.Chunk(
-            Batch(
-                np.zeros((steps, self.rows, width), np.float32),
-                None if self.labels is None else np.zeros((steps, self.rows), np.int32),
-                np.zeros((steps, self.rows), np.float32),
-            ),
-            0,
-        )
+        on_non_finite: str,
+    ) -> Program:
         if self.devices is None:
-            train_chunk = _train_chunk(vae, optimizer, skip_non_finite=skip_non_finite)
+            train_chunk = _train_chunk(vae, optimizer, on_non_finite)
         else:
-            train_chunk = parallel.map_chunk(
-                vae, optimizer, self.devices, skip_non_finite=skip_non_finite
-            )
-        nothing = self._to_device(empty)
-        compiled = train_chunk.lower(key, state, *nothing).compile()
-        several = jax.process_count() > 1
+            train_chunk = parallel.map_chunk(vae, optimizer, self.devices, on_non_finite)
+        compiled = train_chunk.lower(key, state, *self._nothing).compile()
 
-        def run_epoch(state: TrainState) -> tuple[TrainState, Metrics]:
-            all_metrics = []
-            with contextlib.closing(
-                streaming.prefetch(streaming.chunks(self.source, self.rows, steps), self._to_device)
-            ) as ready:
-                while True:
-                    chunk = next(ready, None)
-                    # A host whose data have ended takes part until every host's have.
-                    if chunk is None and not several:
-                        break
-                    state, metrics, made = compiled(key, state, *(chunk or nothing))
-                    metrics, made = jax.device_get((metrics, made))
-                    all_metrics.append(Metrics(*(leaf[:made] for leaf in metrics)))
-                    if made < steps or not (skip_non_finite or all_metrics[-1].finite.all()):
-                        break
-            if not sum(len(metrics.loss) for metrics in all_metrics):
-                raise ValueError("x must give its batches again in each epoch, got none")
-            return state, jax.tree.map(lambda *leaves: np.concatenate(leaves), *all_metrics)
+        def program(state: TrainState, chunk: Any) -> tuple[TrainState, Metrics]:
+            state, metrics, made = compiled(key, state, *chunk)
+            metrics, made = jax.device_get((metrics, made))
+            return state, Metrics(*(leaf[:made] for leaf in metrics))
 
-        return run_epoch
+        return program
+
+    def run_epoch(
+        self, program: Program, state: TrainState, *, skip: bool
+    ) -> tuple[TrainState, Metrics]:
+        several, all_metrics = jax.process_count() > 1, []
+        chunks = streaming.chunks(self.source, self.rows, self.steps)
+        with contextlib.closing(streaming.prefetch(chunks, self._to_device)) as ready:
+            while True:
+                chunk = next(ready, None)
+                # A host whose data have ended takes part until every host's have.
+                if chunk is None and not several:
+                    break
+                state, metrics = program(state, chunk or self._nothing)
+                all_metrics.append(metrics)
+                if len(metrics.loss) < self.steps or not (skip or metrics.finite.all()):
+                    break
+        if not sum(len(metrics.loss) for metrics in all_metrics):
+            raise ValueError("x must give its batches again in each epoch, got none")
+        return state, jax.tree.map(lambda *leaves: np.concatenate(leaves), *all_metrics)
+
+    @functools.cached_property
+    def _nothing(self) -> tuple[Any, Any]:
+        """A chunk without a step, on the device."""
+        shape = (self.steps, self.rows)
+        x = np.zeros((*shape, self.example.shape[1]), np.float32)
+        y = None if self.labels is None else np.zeros(shape, np.int32)
+        return self._to_device(streaming.Chunk(Batch(x, y, np.zeros(shape, np.float32)), 0))
 
     def _to_device(self, chunk: streaming.Chunk) -> tuple[Any, Any]:
         if self.devices is None:
@@ -537,16 +594,22 @@ class _Stream:
 
 
 # The same function for the same model, optimizer and batch size: JAX then finds what it compiled
-# for it before, and a second call of `fit` on data of the same shape compiles nothing.
-_train_epoch = functools.lru_cache(maxsize=16)(make_train_epoch)
+# for it before, and a second call of `fit` on data of the same shape compiles nothing. The state is
+# donated but with "trust", after which it may be needed once more.
+@functools.lru_cache(maxsize=16)
+def _train_epoch(
+    vae: VAE, optimizer: optax.GradientTransformation, batch_size: int, on_non_finite: str
+) -> jax.stages.Wrapped:
+    epoch = epoch_function(vae, optimizer, batch_size, on_non_finite=on_non_finite)
+    return jax.jit(epoch, donate_argnums=() if on_non_finite == "trust" else 1)
 
 
 @functools.lru_cache(maxsize=16)
 def _train_chunk(
-    vae: VAE, optimizer: optax.GradientTransformation, *, skip_non_finite: bool
+    vae: VAE, optimizer: optax.GradientTransformation, on_non_finite: str
 ) -> jax.stages.Wrapped:
-    chunk = chunk_function(vae, optimizer, skip_non_finite=skip_non_finite)
-    return jax.jit(chunk, donate_argnums=1)
+    chunk = chunk_function(vae, optimizer, on_non_finite=on_non_finite)
+    return jax.jit(chunk, donate_argnums=() if on_non_finite == "trust" else 1)
 
 
 def epoch_record(epoch: int, metrics: Metrics, seconds: float) -> EpochRecord:

@@ -172,6 +172,12 @@ def test_a_nan_is_reported_at_its_step(vae, digits, tmp_path, what):
         assert np.isfinite(leaf).all()
 
 
+def test_a_gradient_that_the_optimizer_hides_is_reported_too(digits):
+    hides = optax.chain(optax.zero_nans(), optax.adam(1e-3))
+    with pytest.raises(jaxvae.NonFiniteStepError, match=r"step 9 \(epoch 1\): the gradient"):
+        fit(poisoned(small_vae("normal"), 9, "gradient"), digits, None, epochs=3, optimizer=hides)
+
+
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 def test_a_nan_is_skipped_on_request(digits, what):
     state, history = fit(

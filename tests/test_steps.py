@@ -140,6 +140,25 @@ def test_an_epoch_stays_at_the_state_before_the_bad_step(key, vae, data):
     assert_trees_close(state.params, one.params, 1e-6)
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "shows"),
+    [
+        (optax.sgd(1e-3), True),
+        (optax.adam(optax.warmup_cosine_decay_schedule(0.0, 1e-3, 5, 50)), True),
+        (optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3)), True),
+        (jaxvae.average_params(optax.adam(1e-3), 0.99), True),
+        (optax.chain(optax.clip(1.0), optax.adam(1e-3)), False),  # infinity becomes 1
+        (optax.chain(optax.zero_nans(), optax.adam(1e-3)), False),
+        (optax.MultiSteps(optax.adam(1e-3), 2).gradient_transformation(), False),
+        (optax.masked(optax.adam(1e-3), {"a": True, "b": False}), True),
+        (optax.chain(optax.adam(1e-3), optax.masked(optax.set_to_zero(), {"a": 0, "b": 1})), False),
+    ],
+)
+def test_which_optimizers_show_a_gradient_that_is_not_finite(optimizer, shows):
+    params = {"a": jnp.ones((2, 3)), "b": jnp.ones(3)}
+    assert bool(steps.shows_non_finite(optimizer, params)) == shows
+
+
 @pytest.mark.parametrize("shards", [2, 8])
 @pytest.mark.parametrize("mapping", ["vmap", "pmap"])
 def test_a_split_batch_has_the_update_of_the_whole(key, vae, data, shards, mapping):
