@@ -35,19 +35,34 @@ def cases(batch_sizes):
     return [Case(latent, k, size) for size in batch_sizes for latent, k in LATENTS.items()]
 
 
-def check(worker, competitor, case, data, options):
-    """Losses of the first epochs, [seeds, epochs]. The last seed's run goes on into the timing."""
-    losses = []
-    for seed in (competitor.seeds or options.seeds)[: len(options.seeds)]:
-        worker.ask("prepare", name=competitor.name, case=case._asdict(), seed=seed, data=data)
-        epochs = options.check_epochs if competitor.objective else 1
-        losses.append([worker.ask("epoch")["loss"] for _ in range(epochs)])
-    return losses
+def checked(competitor, case, data, options):
+    """A worker that has trained its first epochs, and their losses, [seeds, epochs].
+
+    Each seed has a process of its own; the last one stays, compiled and warm.
+    """
+    seeds, epochs, losses = options.seeds, options.check_epochs, []
+    if competitor.objective is None:
+        seeds, epochs = (0,), 1
+    elif competitor.seeds:
+        seeds = competitor.seeds[: len(seeds)]
+    for number, seed in enumerate(seeds, 1):
+        worker = workers.Process()
+        try:
+            told = {"name": competitor.name, "case": case._asdict(), "seed": seed, "data": data}
+            worker.ask("prepare", **told)
+            losses.append([worker.ask("epoch")["loss"] for _ in range(epochs)])
+        except BaseException:
+            worker.close()
+            raise
+        if number < len(seeds):
+            worker.close()
+    return worker, losses
 
 
 def last_loss(losses):
-    """The mean over seeds of the last epoch's loss."""
-    return float(np.mean([seed[-1] for seed in losses]))
+    """The mean over seeds of the last epoch's loss; None of a floor."""
+    last = [seed[-1] for seed in losses]
+    return None if None in last else float(np.mean(last))
 
 
 def learns(name, losses):
@@ -63,28 +78,25 @@ def run_case(case, chosen, data, options):
     """Check and time the competitors of one case."""
     losses, missing, running = {}, {}, {}
     with contextlib.ExitStack() as stack:
-        for competitor in (c for c in of_case(case) if c in chosen):
-            worker = stack.enter_context(workers.process())
+        for name in (c.name for c in of_case(case) if c in chosen):
             started = time.perf_counter()
             try:
-                losses[competitor.name] = check(worker, competitor, case, data, options)
-                running[competitor.name] = worker
-                said = f"losses {losses[competitor.name]}"
+                running[name], losses[name] = checked(find(name), case, data, options)
+                stack.callback(running[name].close)
+                said = f"losses {losses[name]}"
             except workers.WorkerError as error:
-                missing[competitor.name] = said = str(error)
-            print(f"{competitor.name}: {said}, {time.perf_counter() - started:.0f} s", flush=True)
+                missing[name] = said = str(error)
+            print(f"{name}: {said}, {time.perf_counter() - started:.0f} s", flush=True)
         timers = {
             name: lambda worker=worker: worker.ask("epoch")["seconds"]
             for name, worker in running.items()
         }
         seconds = timing.in_turns(timers, options.rounds)
-        memory = {name: worker.ask("memory")["mib"] for name, worker in running.items()}
     return {
         "case": case._asdict(),
         "losses": losses,
         "learns": {name: learns(name, losses) for name in losses},
         "seconds": seconds,
-        "memory_mib": memory,
         "missing": missing,
     }
 
@@ -129,7 +141,7 @@ def table(results, rows):
                     f"{seconds:.2f}",
                     times(relative(result, name, FLOOR)),
                     times(relative(result, name, find(name).base)),
-                    "-" if np.isnan(loss) else f"{loss:.4g}",
+                    "-" if loss is None else f"{loss:.4g}",
                     {True: "yes", False: "**no**", None: "-"}[learned],
                 ]
             )

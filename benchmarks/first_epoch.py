@@ -18,7 +18,7 @@ import numpy as np
 import report
 import timing
 import workers
-from competitors import COMPETITORS, Case, find
+from competitors import COMPETITORS, Case
 
 from jaxvae import datasets
 
@@ -162,23 +162,17 @@ def tables(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and starts")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="competitors, by table name")
     options = parser.parse_args()
 
     mnist = datasets.load_mnist()
     chosen = STARTS if not options.quick else (STARTS[0], STARTS[1], STARTS[3], STARTS[5])
-    names, callers = (
-        [n for n in group if options.only is None or n in options.only]
-        for group in (chosen, CALLERS)
-    )
     results = {"imports": import_seconds(7 if options.quick else 11)}
     with workers.saved(mnist.x_train, mnist.y_train) as data:
         results["first_epoch"], results["memory_mib"], results["missing"] = starts(
-            data, 1 if options.quick else 5, names
+            data, 1 if options.quick else 5, chosen
         )
-    callers = [n for n in callers if n not in results["missing"]]
+    callers = [n for n in CALLERS if n not in results["missing"]]
     results["calls"] = calls(3 if options.quick else 7, 0.2 if options.quick else 0.5, callers)
-    results["versions_of"] = {name: find(name).package for name in names}
     report.write("first_epoch", results, tables(results), PACKAGES)
 
 

@@ -55,7 +55,7 @@ def check_finite(rows):
 
     @jax.jit
     def bad(key, concentration):
-        weights = jnp.linspace(-1, 1, 10)
+        weights = jnp.linspace(-1, 1, 10)[None]
         draw = lambda c: jnp.sum(jaxvae.sample_dirichlet(key, c) * weights)  # noqa: E731
         draws = jaxvae.sample_dirichlet(key, concentration)
         finite = jnp.isfinite(draws) & jnp.isfinite(jax.grad(draw)(concentration))
@@ -146,8 +146,8 @@ def competitors_of(case, x, y):
 
     for name, precision in PRECISIONS.items():
         calls[f"jaxvae, {name}"] = under(precision, jax_based.prepare("core", case, x, y, 0))
-    if torch is not None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cpu" if jax.devices()[0].platform == "cpu" else "cuda"
+    if torch is not None and (device == "cpu" or torch.cuda.is_available()):
         for name, variant in {"eager": "eager", "CUDA graphs": "reduce-overhead"}.items():
             calls[f"PyTorch, {name}"] = torch_based.prepare(variant, case, x, y, 0, device=device)
     return calls
@@ -199,7 +199,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="few images, small batches, no GPU")
     parser.add_argument("--out", type=Path, help="folder of the results")
-    parser.add_argument("--seconds", type=float, default=500, help="begin no case after so many")
+    parser.add_argument("--seconds", type=float, default=400, help="begin no case after so many")
     options = parser.parse_args(argv)
     started, device = time.perf_counter(), jax.devices()[0]
     if device.platform == "cpu" and not options.tiny:

@@ -43,9 +43,9 @@ class Process:
             last = self.errors.read().decode(errors="replace").strip().splitlines()[-1:]
             raise WorkerError(f"the worker ended with {self.popen.wait()}: {' '.join(last)}")
         answer = json.loads(line)
+        self.popen.send_signal(signal.SIGSTOP)
         if "error" in answer:
             raise WorkerError(answer["error"])
-        self.popen.send_signal(signal.SIGSTOP)
         return answer
 
     def close(self):

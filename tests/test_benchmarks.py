@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ SMALL = Case("dirichlet", 10, 32, layers=1, hidden_units=16)
 def result(latent="dirichlet"):
     """What `run_case` gives, with times that are easy to divide."""
     losses = {
-        "floor, SGD": [[float("nan")]],
+        "floor, SGD": [[None]],
         "jaxvae": [[0.3, 0.10], [0.3, 0.12]],
         "PyTorch, eager": [[0.3, 0.115]],
         "TensorFlow, epoch as a graph": [[0.3, 0.9]],
@@ -38,7 +39,6 @@ def result(latent="dirichlet"):
             "PyTorch, eager": [3.0, 6.0, 8.0],
             "TensorFlow, epoch as a graph": [6.0, 6.0, 6.0],
         },
-        "memory_mib": {},
         "missing": {"NumPyro SVI": "ModuleNotFoundError: No module named 'numpyro'"},
     }
 
@@ -127,21 +127,26 @@ def test_a_fit_that_only_prints_is_held_after_each_epoch():
         epoch()
 
 
-def test_a_worker_says_what_went_wrong():
+def test_a_worker_says_what_went_wrong_and_goes_on():
+    told = {"name": "jaxvae", "case": SMALL._asdict(), "seed": 0, "data": "nowhere"}
     with workers.process() as worker:
-        told = {"case": SMALL._asdict(), "seed": 0, "data": "nowhere"}
-        with pytest.raises(workers.WorkerError, match=r"FileNotFoundError.*x\.npy"):
-            worker.ask("prepare", name="jaxvae", **told)
-        assert worker.ask("memory")["mib"] > 10  # and goes on
+        for _ in range(2):
+            with pytest.raises(workers.WorkerError, match=r"FileNotFoundError.*x\.npy"):
+                worker.ask("prepare", **told)
         worker.popen.kill()
         with pytest.raises(workers.WorkerError, match="ended with -9"):
-            worker.ask("memory")
+            worker.ask("prepare", **told)
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="Linux has /proc")
 def test_an_idle_worker_is_stopped():
     with workers.process() as worker:
-        worker.ask("memory")
-        state = Path(f"/proc/{worker.popen.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        assert worker.ask("memory")["mib"] > 10
+        for _ in range(1000):
+            stat = Path(f"/proc/{worker.popen.pid}/stat").read_text()
+            if (state := stat.rpartition(")")[2].split()[0]) == "T":
+                break
+            time.sleep(0.01)
         assert state == "T"
 
 

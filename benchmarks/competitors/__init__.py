@@ -34,7 +34,8 @@ class Competitor(NamedTuple):
     Attributes:
       name: as in tables.
       module: in this package; `module.prepare(variant, case, x, y, seed)` gives `epoch()`, which
-        trains one epoch, waits until it is done, and returns the mean loss of its examples.
+        trains one epoch, waits until it is done, and returns the mean loss of its examples (a
+        floor returns None).
       variant: which of the module's.
       package: the distribution whose version is reported.
       latents: the latents it can do.
@@ -104,8 +105,10 @@ def load(name: str):
     return importlib.import_module(f"competitors.{find(name).module}")
 
 
-def prepare(name: str, case: Case, x: np.ndarray, y: np.ndarray, seed: int) -> Callable[[], float]:
-    """A call that trains one more epoch and returns its mean loss."""
+def prepare(
+    name: str, case: Case, x: np.ndarray, y: np.ndarray, seed: int
+) -> Callable[[], float | None]:
+    """The competitor's call that trains one more epoch and returns its mean loss."""
     return load(name).prepare(find(name).variant, case, x, y, seed)
 
 
