@@ -26,7 +26,7 @@ def build(case, *, healthy_head=False):
 
 
 def prepare(variant, case, x, y, seed):
-    tf.random.set_seed(seed)
+    tf.keras.utils.set_random_seed(seed)  # the initial weights too
     if variant == "original":
         return stepwise.epochs_of(build(case), case, x, y)
 
@@ -66,7 +66,11 @@ def functions(variant, case, batch_size):
     vae = build(case)
     x = tf.constant(np.random.default_rng(0).random((batch_size, 784), np.float32))
     z = tf.fill((batch_size, case.latent_dim), np.float32(1 / case.latent_dim))
-    return {  # as the original's users call them: eagerly
+    calls = {  # as the original's users call them: eagerly
         "encode": lambda: vae.map_to_latent(x),
         "decode": lambda: vae.map_from_latent(z),
     }
+    if case.latent == "dirichlet":
+        dirichlet = tf_original.tfd.Dirichlet
+        calls["draw given x"] = lambda: dirichlet(vae.encoder(x) + vae.alpha_smoothing).sample()
+    return calls
