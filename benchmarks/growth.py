@@ -129,8 +129,9 @@ def table(measured):
 
 
 def plot(measured):
-    figure = Figure(figsize=(4 * len(measured), 3.6), layout="constrained")
-    for ax, (what, points) in zip(figure.subplots(1, len(measured)), measured.items(), strict=True):
+    figure = Figure(figsize=(3 * len(measured), 3.6), layout="constrained")
+    axes = figure.subplots(1, len(measured), sharey=True)
+    for ax, (what, points) in zip(axes, measured.items(), strict=True):
         values = [int(value) for value in points]
         for name in ("jaxvae", "floor"):
             if all(name in point for point in points.values()):
