@@ -189,7 +189,7 @@ def readme_rows(results, rows):
 def plot(results, rows):
     """Bars of seconds an epoch by competitor, a panel a latent, a colour a batch size."""
     sizes = sorted({r["case"]["batch_size"] for r in results})
-    figure = Figure(figsize=(11, 5), layout="constrained")
+    figure = Figure(figsize=(11, 6), layout="constrained")
     for ax, latent in zip(figure.subplots(1, 2), LATENTS, strict=True):
         of_latent = {r["case"]["batch_size"]: r for r in results if r["case"]["latent"] == latent}
         names = [
@@ -206,7 +206,8 @@ def plot(results, rows):
         ax.invert_yaxis()
         ax.margins(x=0.12)
         ax.grid(axis="x", alpha=0.3)
-    figure.axes[0].legend(loc="lower right")
+    handles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=len(sizes))
     figure.savefig(report.RESULTS / "compare.png", dpi=110)
 
 

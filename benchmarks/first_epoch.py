@@ -52,6 +52,7 @@ def first_epoch(name, data, memory):
             worker.ask("epoch")
             seconds = time.perf_counter() - started
             memory.setdefault(name, []).append(worker.ask("memory")["mib"])
+        print(f"{name}: {seconds:.1f} s to a first epoch", flush=True)
         return seconds
 
     return timer
