@@ -3,10 +3,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# What the library is measured against gets an environment of its own.
+VENV_BENCH ?= .venv-bench
+# Not in the hashed file: its wheel for the CPU has no line of its own in a package registry, and the
+# one that stands there brings gigabytes of CUDA. Give pip the place of a CPU wheel, by
+# PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL, and it is taken first.
+TORCH ?= torch==2.13.0
 # As users run it; the default suite leaves LLVM's optimization out (tests/conftest.py).
 OPTIMIZED := XLA_FLAGS=--xla_backend_optimization_level=3
 
-.PHONY: train test test-fast test-core test-tensorflow test-long mnist robust-start bench-samplers bench-compat bench-scaling lint lock clean help
+.PHONY: train test test-fast test-core test-tensorflow test-long mnist robust-start bench bench-quick bench-gpu bench-samplers bench-compat \
+	bench-scaling lint lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -36,6 +43,19 @@ mnist: $(VENV)/.run  ## the original's workload on MNIST, both models and object
 robust-start: $(VENV)/.run  ## does training start on each of twenty seeds? (3 minutes)
 	$(BIN)/python benchmarks/robust_start.py
 
+bench: $(VENV_BENCH)/.bench  ## jaxvae against TensorFlow, PyTorch, NumPyro, Pythae and the floor (2 hours)
+	$(VENV_BENCH)/bin/python benchmarks/compare.py $(ARGS)
+	$(VENV_BENCH)/bin/python benchmarks/first_epoch.py
+	$(VENV_BENCH)/bin/python benchmarks/growth.py
+
+bench-quick: $(VENV_BENCH)/.bench  ## the same, short: the README's workload alone (5 minutes of measuring)
+	$(VENV_BENCH)/bin/python benchmarks/compare.py --quick $(ARGS)
+	$(VENV_BENCH)/bin/python benchmarks/first_epoch.py --quick
+	$(VENV_BENCH)/bin/python benchmarks/growth.py --quick
+
+bench-gpu:  ## jaxvae (and PyTorch, if it is there) on the GPU that PYTHON's JAX has (9 minutes)
+	$(PYTHON) benchmarks/gpu.py $(ARGS)
+
 bench-samplers: $(VENV)/.dev  ## the Dirichlet samplers against TFP's and others' (10 minutes)
 	$(BIN)/python benchmarks/samplers.py
 
@@ -54,7 +74,11 @@ lock:  ## renew the hashed lock files (needs uv on the PATH)
 	echo 'setuptools>=77' | uv pip compile pyproject.toml - $(LOCK_FLAGS) -o requirements.txt
 	echo 'setuptools>=77' | uv pip compile pyproject.toml - --extra dev $(LOCK_FLAGS) -o requirements-dev.txt
 	uv pip compile pyproject.toml --extra tensorflow -c requirements-dev.txt $(LOCK_FLAGS) -o requirements-tensorflow.txt
+	printf '%s\n' $(NOT_LOCKED) | uv pip compile pyproject.toml --extra bench -c requirements-tensorflow.txt \
+		--override /dev/stdin $(LOCK_FLAGS) -o requirements-bench.txt
 
+# PyTorch: see TORCH. Pythae asks for a package that Python has had built in since 3.7.
+NOT_LOCKED := "torch; python_version < '3'" "dataclasses; python_version < '3'"
 LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-header --no-annotate
 
@@ -72,5 +96,15 @@ $(VENV)/.tensorflow: requirements-tensorflow.txt $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-tensorflow.txt
 	touch $@
 
+# The file is complete, so nothing is resolved; Pythae's own demands could not be (see NOT_LOCKED).
+$(VENV_BENCH)/.bench: requirements-bench.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV_BENCH)
+	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		-r requirements-bench.txt
+	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH)
+	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --editable .
+	touch $@
+
 clean:  ## remove the environment and caches (runs/ stays)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) $(VENV_BENCH) .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import report
+import timing
 
 import jaxvae
 from jaxvae import datasets
@@ -31,21 +32,10 @@ def build():
 
 def alternate(calls, rounds):
     """Median seconds of each call, by name, and the median ratio of each to the first."""
-    seconds = {name: [] for name in calls}
-    for name in calls:
-        calls[name]()  # compiles
-    for number in range(rounds):
-        order = list(calls) if number % 2 else list(calls)[::-1]
-        for name in order:
-            started = time.perf_counter()
-            calls[name]()
-            seconds[name].append(time.perf_counter() - started)
-    first = np.array(seconds[next(iter(calls))])
+    seconds = timing.alternate(calls, rounds)
+    first = seconds[next(iter(calls))]
     return {
-        name: {
-            "seconds": float(np.median(times)),
-            "ratio": float(np.median(np.array(times) / first)),
-        }
+        name: {"seconds": float(np.median(times)), "ratio": timing.ratio(times, first)}
         for name, times in seconds.items()
     }
 

@@ -1,0 +1,84 @@
+"""jaxvae: the functional core, with either objective, and `jaxvae.compat`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jaxvae
+from competitors import EPSILON, LEARNING_RATE, PRIOR_VARIANCE, stepwise
+
+
+def optimizer():
+    return optax.adam(LEARNING_RATE, eps=EPSILON)
+
+
+def build(case, objective="original"):
+    shape = {"layers": case.layers, "hidden_units": case.hidden_units}
+    if case.latent == "dirichlet":
+        network = jaxvae.dense_dirichlet_network(784, case.latent_dim, **shape)
+        return jaxvae.dirichlet_vae(network, objective=objective)
+    network = jaxvae.dense_normal_network(784, case.latent_dim, **shape)
+    variance = PRIOR_VARIANCE if objective == "original" else 1.0
+    return jaxvae.normal_vae(network, prior_variance=variance, objective=objective)
+
+
+def build_compat(case):
+    from jaxvae import compat
+
+    shape = {"layers": case.layers, "hidden_units": case.hidden_units, "activation": "relu"}
+    if case.latent == "normal":
+        return compat.VAE(
+            *compat.dense_encoder_decoder(784, case.latent_dim, **shape), C=PRIOR_VARIANCE
+        )
+    coders = compat.dense_encoder_decoder_dirichlet(784, case.latent_dim, **shape)
+    return compat.DIRICHLET_VAE(*coders, smoothness=0.5, categories=case.latent_dim)
+
+
+def prepare(variant, case, x, y, seed):
+    if variant == "compat":
+        from jaxvae import compat
+
+        compat.set_seed(seed)
+        return stepwise.epochs_of(build_compat(case), case, x, y)
+
+    vae = build(case, "elbo" if variant == "elbo" else "original")
+    constant = 784 / 2 * np.log(2 * np.pi) if variant == "elbo" else 0.0
+    key, adam = jax.random.key(seed), optimizer()
+    train_epoch = jaxvae.make_train_epoch(vae, adam, batch_size=case.batch_size)
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    state = jaxvae.init_state(key, vae, adam, x)
+
+    def epoch():
+        nonlocal state
+        state, metrics = train_epoch(key, state, x, y)
+        metrics = jax.device_get(metrics)  # as `fit` does: waits for the epoch
+        return float(np.average(metrics.loss, weights=metrics.weight)) - constant
+
+    return epoch
+
+
+def functions(variant, case, batch_size):
+    """Calls of encode, decode and a draw given x, of one batch, on an untrained model."""
+    x = np.random.default_rng(0).random((batch_size, 784), np.float32)
+    z = np.full((batch_size, case.latent_dim), 1 / case.latent_dim, np.float32)
+    if variant == "compat":
+        vae = build_compat(case)
+        return {
+            "encode": lambda: vae.map_to_latent(x),
+            "decode": lambda: vae.map_from_latent(z),
+        }
+    vae, key = build(case), jax.random.key(0)
+    params = vae.init(key, x)
+    draw = jaxvae.sample_dirichlet if case.latent == "dirichlet" else jaxvae.sample_normal
+
+    def posterior_draw(params, key, x):
+        posterior = vae.encode(params, x)
+        return draw(key, *(posterior if case.latent == "normal" else (posterior,)))
+
+    encode, decode, sample = jax.jit(vae.encode), jax.jit(vae.decode), jax.jit(posterior_draw)
+    return {
+        "encode": lambda: jax.block_until_ready(encode(params, x)),
+        "decode": lambda: jax.block_until_ready(decode(params, z)),
+        "draw given x": lambda: jax.block_until_ready(sample(params, key, x)),
+    }

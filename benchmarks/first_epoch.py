@@ -1,0 +1,181 @@
+"""What a user feels: the wait for a first epoch, for an import, for one call; memory held.
+
+Whole processes: from the command to the first MNIST epoch done (Python, imports, data, compilation
+and the epoch), the README's workload at batch 64; `import jaxvae` against the imports of what it
+is made of; encode, decode and a draw at batch 1 and 4,096. All in alternation.
+`python benchmarks/first_epoch.py` takes fifteen minutes on two cores (`--quick` two) and writes
+`results/first_epoch.json` and `.md`.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import report
+import timing
+import workers
+from competitors import COMPETITORS, Case
+
+from jaxvae import datasets
+
+CASE = Case("dirichlet", 10, 64)
+COMMAND_LINE = "jaxvae train (its checkpoints and figures too)"
+STARTS = (
+    "jaxvae",
+    "jaxvae.compat",
+    "NumPyro SVI",
+    "PyTorch, eager",
+    "PyTorch, torch.compile",
+    "TensorFlow, the original",
+)
+CALLERS = ("jaxvae", "jaxvae.compat", "PyTorch, eager", "TensorFlow, the original")
+IMPORTS = {
+    "jaxvae": "import jaxvae",
+    "what it is made of": "import jax, flax.linen, optax",
+    "nothing": "",
+}
+BATCH_SIZES = (1, 4096)
+PACKAGES = tuple(dict.fromkeys(c.package for c in COMPETITORS))
+
+
+def first_epoch(name, data, memory):
+    """A timer of a fresh process, from its start to its first epoch done."""
+
+    def timer():
+        started = time.perf_counter()
+        with workers.process() as worker:
+            worker.ask("prepare", name=name, case=CASE._asdict(), seed=0, data=data)
+            worker.ask("epoch")
+            seconds = time.perf_counter() - started
+            memory.setdefault(name, []).append(worker.ask("memory")["mib"])
+        print(f"{name}: {seconds:.1f} s to a first epoch", flush=True)
+        return seconds
+
+    return timer
+
+
+def command_line():
+    """Seconds of the command, to its end. It reads MNIST's own files."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "jaxvae", "train", "--dataset", "mnist", "--epochs", "1"]
+        command += ["--batch-size", "64", "--objective", "original", "--out", folder]
+        started = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - started
+
+
+def import_seconds(rounds):
+    def timer(code):
+        return timing.stopwatch(lambda: subprocess.run([sys.executable, "-c", code], check=True))
+
+    timers = {name: timer(code) for name, code in IMPORTS.items()}
+    for once in timers.values():
+        once()  # the files are read from disk once
+    return timing.in_turns(timers, rounds)
+
+
+def starts(data, rounds, names):
+    """Seconds to the first epoch done, by name, and the most MiB held until then."""
+    memory, missing = {}, {}
+    timers = {name: first_epoch(name, data, memory) for name in names}
+    if os.environ.get("JAXVAE_DATA"):
+        timers[COMMAND_LINE] = command_line
+    for name in names:
+        try:
+            timers[name]()  # the files are read from disk once
+        except workers.WorkerError as error:
+            missing[name] = str(error)
+            del timers[name]
+    return timing.in_turns(timers, rounds), memory, missing
+
+
+def calls(rounds, seconds, names):
+    """Seconds of one call, by batch size, function and name."""
+    measured = {}
+    for size in BATCH_SIZES:
+        running = {}
+        try:
+            for name in names:
+                running[name] = workers.Process()
+                told = {"name": name, "case": CASE._asdict(), "batch_size": size}
+                functions = running[name].ask("functions", **told)["functions"]
+                for function in functions:
+                    measured.setdefault((size, function), {})[name] = []
+            for (batch, function), of_names in measured.items():
+                if batch != size:
+                    continue
+                timers = {
+                    name: lambda worker=running[name], function=function: worker.ask(
+                        "call", function=function, seconds=seconds
+                    )["seconds"]
+                    for name in of_names
+                }
+                of_names |= timing.in_turns(timers, rounds)
+        finally:
+            for worker in running.values():
+                worker.close()
+    return [
+        {"batch_size": size, "function": function, "seconds": of_names}
+        for (size, function), of_names in measured.items()
+    ]
+
+
+def tables(results):
+    def median(values):
+        return float(np.median(values))
+
+    first = results["first_epoch"]
+    lines = [
+        [
+            name,
+            f"{median(seconds):.1f}",
+            f"{timing.ratio(seconds, first['jaxvae']):.2f}",
+            f"{median(results['memory_mib'][name]):,.0f}" if name in results["memory_mib"] else "-",
+        ]
+        for name, seconds in first.items()
+    ]
+    header = ["from the command to a first epoch", "seconds", "x jaxvae", "peak memory, MiB"]
+    text = report.markdown(header, lines)
+    imports = results["imports"]
+    made_of = imports["what it is made of"]
+    lines = [
+        [
+            f"`{IMPORTS[name]}`" if IMPORTS[name] else "Python alone",
+            f"{median(seconds):.2f}",
+            f"{timing.ratio(seconds, made_of):.2f}",
+        ]
+        for name, seconds in imports.items()
+    ]
+    text += "\n\n" + report.markdown(["a fresh process", "seconds", "x what it is made of"], lines)
+    names = list(dict.fromkeys(name for row in results["calls"] for name in row["seconds"]))
+    lines = [
+        [row["function"], row["batch_size"]]
+        + [f"{1e6 * median(row['seconds'][n]):,.0f}" if n in row["seconds"] else "-" for n in names]
+        for row in results["calls"]
+    ]
+    return text + "\n\n" + report.markdown(["microseconds a call", "batch", *names], lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and starts")
+    options = parser.parse_args()
+
+    mnist = datasets.load_mnist()
+    chosen = STARTS if not options.quick else (STARTS[0], STARTS[1], STARTS[3], STARTS[5])
+    results = {"imports": import_seconds(7 if options.quick else 11)}
+    with workers.saved(mnist.x_train, mnist.y_train) as data:
+        results["first_epoch"], results["memory_mib"], results["missing"] = starts(
+            data, 1 if options.quick else 5, chosen
+        )
+    callers = [n for n in CALLERS if n not in results["missing"]]
+    results["calls"] = calls(3 if options.quick else 7, 0.2 if options.quick else 0.5, callers)
+    report.write("first_epoch", results, tables(results), PACKAGES)
+
+
+if __name__ == "__main__":
+    main()
