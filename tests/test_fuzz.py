@@ -31,7 +31,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae import checkpoints, cli, datasets
+from jaxvae import checkpoints, cli, datasets, runs
 
 MIB = 2**20
 X = np.linspace(0, 1, 20 * 64, dtype=np.float32).reshape(20, 64)
@@ -151,7 +151,7 @@ READERS = {
     ".npy": lambda path: examples(datasets.load_file(path)),
     ".npz": lambda path: examples(datasets.load_file(path)),
     "params.npz": lambda path: jax.tree.leaves(checkpoints.load_params(path, PARAMS)),
-    ".json": lambda path: cli._from_json(path) and [],
+    ".json": lambda path: runs.read_config(path) and [],
 }
 
 
