@@ -466,13 +466,15 @@ UNREAD = {  # what the parser does not
     float: ["wide", "", "1,5", "1e-3x", "--"],
     typing.Literal: ["no-such", "", "--model", "NORMAL"],
 }
+COMMANDS = ["evaluate", "figures", "generate", "interpolate", "encode", "nonsense", "", "train"]
+COMMANDS += ["--evaluate"]
 WRONG = [["--nonsense", "1"], ["--epochs"], ["stray"], ["--model=gauss"], ["-x"], ["--no-model"]]
 
 
 def command_line(rng):
     """A random command line with at least one value that makes it invalid before training."""
     if rng.random() < 0.1:
-        command = str(rng.choice(["evaluate", "figures", "nonsense", "", "train", "--evaluate"]))
+        command = str(rng.choice(COMMANDS))
         return [
             command,
             str(rng.choice(["missing", "", "\0", "--epochs", "a" * 5000, "/dev/null"])),
