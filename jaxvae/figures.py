@@ -261,7 +261,7 @@ class GifWriter(AbstractMovieWriter):
 
 @styled
 def loss_curves(epochs: Sequence[Any], *, unit: str = "nats") -> Figure:
-    """Loss and its terms against the epoch.
+    """Loss and its terms against the epoch. The first tenth may leave the picture: it is steep.
 
     Args:
       epochs: records with `epoch`, `loss`, `reconstruction` and `kl`, as `History.epochs`.
@@ -276,6 +276,8 @@ def loss_curves(epochs: Sequence[Any], *, unit: str = "nats") -> Figure:
 @styled
 def loss_spread(runs: Sequence[Sequence[Any]], *, unit: str = "nats") -> Figure:
     """Loss and its terms against the epoch, over several runs: their mean and their spread.
+
+    As in `loss_curves`, the first tenth of the epochs may leave the picture.
 
     Args:
       runs: the records of each run, as in `loss_curves`; each of as many epochs.
@@ -320,7 +322,7 @@ def ternary(shares: Any, y: Any = None, *, names: Sequence[str], title: str) -> 
     if shares.min() < 0 or not (shares.sum(axis=1) > 0).all():
         raise ValueError(f"shares must be at least 0 and not all 0, got {shares.min()}")
     y = None if y is None else _checks.label_array("y", y, len(shares))
-    figure = Figure(figsize=(8, 7), layout="constrained")
+    figure = Figure(figsize=(8, 6.5), layout="constrained")
     ax = figure.add_subplot(title=title)
     ax.set_axis_off()
     triangle = _polygon(3)
@@ -454,12 +456,16 @@ def _look(label: int) -> tuple[str, str]:
 def _draw_points(ax: Axes, points: np.ndarray, y: np.ndarray | None) -> None:
     """Points [N, 2], smaller the more there are, with a legend entry for each label."""
     size = float(np.clip(9000 / len(points), 4, 36))
-    look: dict[str, Any] = {"s": size, "alpha": 0.75, "linewidths": 0.4, "edgecolors": "white"}
+    look: dict[str, Any] = {"s": size, "alpha": 0.75, "linewidths": 0}
+    large = size > 12  # smaller markers cannot be told apart, and some look larger than others
+    if large:
+        look |= {"linewidths": 0.4, "edgecolors": "white"}
     if y is None:
         ax.scatter(*points.T, **look)
         return
     for label in np.unique(y):
         colour, marker = _look(label)
+        marker = marker if large else "o"
         ax.scatter(*points[y == label].T, color=colour, marker=marker, **look)
         # The legend's own: of one size, however small the points are.
         ax.scatter([], [], color=colour, marker=marker, s=45, label=str(label))
@@ -480,6 +486,9 @@ def _loss_panels(runs: Sequence[Sequence[Any]], unit: str) -> Figure:
             ax.fill_between(number, mean - std, mean + std, alpha=0.35, **band)
         ax.set(xlabel="epoch", ylabel=unit, title="KL" if term == "kl" else term)
         ax.xaxis.get_major_locator().set_params(integer=True)
+        later = values[:, len(number) // 10 :]
+        if (height := np.ptp(later)) > 0:
+            ax.set_ylim(later.min() - 0.05 * height, later.max() + 0.05 * height)
         ax.grid()
     return figure
 

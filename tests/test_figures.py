@@ -115,6 +115,18 @@ def test_loss_spread(tmp_path):
     assert "3 seeds" in figure.get_suptitle()
 
 
+def test_a_steep_start_does_not_flatten_the_curve(tmp_path):
+    values = [100.0, *np.linspace(2, 1, 19)]
+    records = [
+        SimpleNamespace(epoch=i, loss=v, reconstruction=v, kl=v) for i, v in enumerate(values)
+    ]
+    figure = figures.loss_curves(records)
+    bottom, top = figure.axes[0].get_ylim()
+    assert 0.9 < bottom < 1
+    assert 1.9 < top < 2.1
+    assert len(figure.axes[0].lines[0].get_ydata()) == 20
+
+
 def test_ternary_places_each_share_between_its_corners(tmp_path):
     shares = np.array([[2, 0, 0], [0, 3, 0], [0, 0, 1], [1, 1, 0], [1, 1, 1]])
     figure = figures.ternary(shares, np.arange(5), names=("a", "b", "c"), title="shares")
