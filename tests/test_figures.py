@@ -115,11 +115,9 @@ def test_loss_spread(tmp_path):
     assert "3 seeds" in figure.get_suptitle()
 
 
-def test_a_steep_start_does_not_flatten_the_curve(tmp_path):
-    values = [100.0, *np.linspace(2, 1, 19)]
-    records = [
-        SimpleNamespace(epoch=i, loss=v, reconstruction=v, kl=v) for i, v in enumerate(values)
-    ]
+def test_a_steep_start_does_not_flatten_the_curve():
+    values = enumerate([100.0, *np.linspace(2, 1, 19)])
+    records = [SimpleNamespace(epoch=i, loss=v, reconstruction=v, kl=v) for i, v in values]
     figure = figures.loss_curves(records)
     bottom, top = figure.axes[0].get_ylim()
     assert 0.9 < bottom < 1
