@@ -136,7 +136,7 @@ class Generate:
 
     def run(self) -> int:
         _checks.positive_int("count", self.count)
-        _checks.positive_int("seed", self.seed, minimum=0)
+        runs.check_seed(self.seed)
         with runs.new_file(self.out, (".png", ".npy", ".npz"), replace=self.force) as path:
             run = runs.open_run(self.folder)
             _write_decoded(path, run, *self._draw(run))
@@ -245,7 +245,7 @@ class Encode:
                 names = [f"{name}_{k}" for name, z in arrays.items() for k in range(z.shape[1])]
                 table = np.concatenate(list(arrays.values()), axis=1)
                 np.savetxt(path, table, "%.9g", ",", header=",".join(names), comments="")
-        print(f"{len(x):,} posteriors in {self.out}: {', '.join(arrays)}")
+        print(f"{len(x):,} posteriors in {self.out}")
         return 0
 
 

@@ -1,7 +1,8 @@
 """The pictures. Each function takes arrays and returns a Matplotlib figure; none touches pyplot.
 
-One style for all: `PALETTE` and `MARKERS` for labels, `STYLE` for the rest. Ten labels differ both
-in a colour that the colour-blind can tell apart and in a marker.
+One style for all: `PALETTE` and `MARKERS` for labels, `STYLE` for the rest. Ten labels differ in a
+colour that the colour-blind can tell apart and, where points are large enough to show it, in a
+marker.
 
 Each raises ValueError or TypeError, the argument named, if its arrays do not fit together.
 """

@@ -228,7 +228,7 @@ def check(config: Config) -> None:
     Raises:
       ValueError, TypeError: the option is named.
     """
-    _checks.positive_int("seed", config.seed, minimum=0)
+    check_seed(config.seed)
     _checks.positive_int("seeds", config.seeds)
     if config.epochs is not None:
         _checks.positive_int("epochs", config.epochs)
@@ -251,6 +251,19 @@ def check(config: Config) -> None:
         for name in names:
             if (value := getattr(config, name)) != getattr(defaults, name):
                 raise ValueError(f"{name} must be left out except with {where}, got {value}")
+
+
+def check_seed(value: int) -> None:
+    """Refuse what no key can be made of.
+
+    Args:
+      value: the seed.
+
+    Raises:
+      ValueError: if it is below 0 or has more than 63 bits.
+    """
+    if _checks.positive_int("seed", value, minimum=0) >= 2**63:
+        raise ValueError(f"seed must be below 2**63, got {value}")
 
 
 def hold_out(
