@@ -17,7 +17,7 @@ import pytest
 from conftest import small_vae
 
 import jaxvae
-from jaxvae import checkpoints, cli, training
+from jaxvae import checkpoints, cli, runs, training
 from jaxvae.averaging import AveragedState, average_params, averaged_params
 
 SMALL = {"batch_size": 256}
@@ -452,8 +452,8 @@ def outcome(run):
 
 
 def state_of(run):
-    config, vae, _, data = cli._open_run(run)
-    optimizer = cli._optimizer(config, data)
+    _, config, data, vae, _ = runs.open_run(run)
+    optimizer = runs.optimizer(config, data)
     return training.load_state(run / checkpoints.CHECKPOINTS, vae, optimizer, data.x_train)
 
 

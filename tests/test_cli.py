@@ -1,5 +1,6 @@
 """The command line, run as a user runs it."""
 
+import gzip
 import json
 import os
 import pty
@@ -7,10 +8,13 @@ import subprocess
 import sys
 import termios
 
+import jax
 import numpy as np
 import pytest
+from PIL import Image
 
-from jaxvae import cli
+import jaxvae
+from jaxvae import cli, runs
 
 SMALL = ["--layers", "1", "--hidden-units", "16", "--batch-size", "256"]
 
@@ -29,13 +33,14 @@ def run(tmp_path_factory):
 def test_train_writes_its_files(run):
     files = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
     files = {name for name in files if not name.startswith("checkpoints/")}
-    pictures = ("latent", "reconstructions", "generated", "corners", "blend", "loss")
+    pictures = ("latent", "reconstructions", "generated", "corners", "blend", "ternary", "loss")
     assert files == {
         "config.json",
         "metrics.jsonl",
         "summary.json",
         "params.npz",
         *(f"figures/{name}.png" for name in pictures),
+        "figures/walk.gif",
     }
     config = json.loads((run / "config.json").read_text())
     assert (config["latent_dim"], config["prior"], config["seed"]) == (10, "labels", 0)
@@ -66,7 +71,179 @@ def test_figures_draws_again(run):
     for path in (run / "figures").iterdir():
         path.unlink()
     assert cli.main(["figures", str(run)]) == 0
-    assert len(list((run / "figures").glob("*.png"))) == 6
+    assert len(list((run / "figures").glob("*.png"))) == 7
+    with Image.open(run / "figures" / "walk.gif") as walk:
+        assert walk.n_frames == 60
+    assert (run / "figures" / "walk.gif").stat().st_size < 500_000
+
+
+@pytest.fixture(scope="module")
+def normal_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "normal"
+    assert train(folder, "--model", "normal") == 0
+    return folder
+
+
+def test_generate(run, tmp_path):
+    """The same seed gives the same examples, in each kind of file; a category has its own."""
+    command = ["generate", str(run), "--count", "12", "--out"]
+    for name in ("a.npy", "a.npz", "a.png"):
+        assert cli.main([*command, str(tmp_path / name)]) == 0
+    images = np.load(tmp_path / "a.npy")
+    assert images.shape == (12, 8, 8)
+    with np.load(tmp_path / "a.npz") as arrays:
+        np.testing.assert_array_equal(arrays["x"], images)
+        opened = runs.open_run(run)
+        key = jax.random.key(0)
+        np.testing.assert_array_equal(arrays["z"], opened.vae.sample_prior(key, (12, 10)))
+        decoded = opened.vae.decode(opened.params, arrays["z"])
+        np.testing.assert_allclose(images.reshape(12, 64), decoded, rtol=1e-5, atol=1e-6)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert min(picture.size) > 50
+    many = ["generate", str(run), "--count", "500", "--category", "3", "--out"]
+    assert cli.main([*many, str(tmp_path / "three.npz"), "--seed", "1"]) == 0
+    with np.load(tmp_path / "three.npz") as arrays:
+        mean = arrays["z"].mean(axis=0)  # of the prior: 1.5 and nine times 0.5, by 6
+    assert mean[3] == pytest.approx(1.5 / 6, abs=0.033)  # 5 standard errors
+    np.testing.assert_allclose(np.delete(mean, 3), 0.5 / 6, atol=0.021)
+
+
+def test_interpolate_between_categories(run, tmp_path):
+    command = ["interpolate", str(run), "--categories", "2", "7", "--out"]
+    for name in ("a.npz", "a.png", "a.gif", "a.npy"):
+        assert cli.main([*command, str(tmp_path / name)]) == 0
+    with np.load(tmp_path / "a.npz") as arrays:
+        share = np.linspace(0, 1, 9)[:, None]
+        expected = (1 - share) * np.eye(10)[2] + share * np.eye(10)[7]
+        np.testing.assert_allclose(arrays["z"], expected)
+        np.testing.assert_array_equal(arrays["x"], np.load(tmp_path / "a.npy"))
+        assert arrays["x"].shape == (9, 8, 8)
+    with Image.open(tmp_path / "a.gif") as animation:
+        assert animation.n_frames == 36 + 34
+    assert (tmp_path / "a.gif").stat().st_size < 500_000
+
+
+def test_interpolate_between_examples(normal_run, tmp_path, digits):
+    out = tmp_path / "a.npz"
+    command = ["interpolate", str(normal_run), "--examples", "4", "0", "--steps", "3"]
+    assert cli.main([*command, "--out", str(out)]) == 0
+    opened = runs.open_run(normal_run)
+    ends = jaxvae.encode_mean(opened.vae, opened.params, digits.x_test[[4, 0]])
+    with np.load(out) as arrays:
+        np.testing.assert_allclose(arrays["z"][[0, 2]], ends, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(arrays["z"][1], ends.mean(axis=0), rtol=1e-5, atol=1e-6)
+    assert cli.main([*command, "--out", str(tmp_path / "a.gif")]) == 0
+
+
+@pytest.mark.parametrize("kind", ["run", "normal_run"])
+def test_encode(kind, request, tmp_path, digits, monkeypatch):
+    """In batches, the last of them padded: as the model's own `encode` gives it at once."""
+    folder = request.getfixturevalue(kind)
+    monkeypatch.setattr(cli, "BATCH_SIZE", 100)
+    images = digits.x_test.reshape(-1, 8, 8)[:250]
+    np.save(tmp_path / "x.npy", images)
+    np.savez(tmp_path / "x.npz", x=images.reshape(250, 64), y=digits.y_test[:250])
+    opened = runs.open_run(folder)
+    posterior = opened.vae.encode(opened.params, digits.x_test[:250])
+    if kind == "run":
+        mean = jaxvae.encode_mean(opened.vae, opened.params, digits.x_test[:250])
+        expected = {"mean": mean, "concentration": posterior}
+    else:
+        expected = dict(zip(("loc", "scale"), posterior, strict=True))
+    for file, out in (("x.npy", "z.npz"), ("x.npz", "z.npy"), ("x.npy", "z.csv")):
+        paths = [str(folder), str(tmp_path / file), "--out", str(tmp_path / out)]
+        assert cli.main(["encode", *paths]) == 0
+    close = {"rtol": 1e-5, "atol": 1e-6}
+    first = next(iter(expected.values()))
+    np.testing.assert_allclose(np.load(tmp_path / "z.npy"), first, **close)
+    with np.load(tmp_path / "z.npz") as arrays:
+        assert set(arrays) == set(expected)
+        for name in arrays:
+            np.testing.assert_allclose(arrays[name], expected[name], **close)
+    header, *lines = (tmp_path / "z.csv").read_text().splitlines()
+    assert header.split(",")[0] == f"{next(iter(expected))}_0"
+    table = np.array([line.split(",") for line in lines], float)
+    np.testing.assert_allclose(table, np.concatenate(list(expected.values()), axis=1), **close)
+
+
+def test_encode_reads_idx_images(tmp_path, run):
+    """Bytes divided by 256, as MNIST's are."""
+    images = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8)
+    header = b"\0\0\x08\3" + np.array(images.shape, ">u4").tobytes()
+    (tmp_path / "images.gz").write_bytes(gzip.compress(header + images.tobytes()))
+    np.save(tmp_path / "images.npy", images / 256)
+    for name in ("images.gz", "images.npy"):
+        out = str(tmp_path / f"{name}.npy")
+        assert cli.main(["encode", str(run), str(tmp_path / name), "--out", out]) == 0
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "images.gz.npy"), np.load(tmp_path / "images.npy.npy")
+    )
+
+
+def test_what_was_generated_can_be_encoded(run, tmp_path):
+    images, latents = str(tmp_path / "x.npy"), str(tmp_path / "z.npy")
+    assert cli.main(["generate", str(run), "--count", "5", "--out", images]) == 0
+    assert cli.main(["encode", str(run), images, "--out", latents]) == 0
+    assert np.load(latents).shape == (5, 10)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("generate RUN --category 10", "category must be from 0 to 9, got 10"),
+        ("generate RUN --category -1", "category must be from 0 to 9, got -1"),
+        ("generate NORMAL --category 1", "category must be left out except for a Dirichlet run"),
+        ("generate RUN --out a.jpg", "out must end in .png, .npy, .npz, got a.jpg"),
+        ("generate RUN --out nowhere/a.png", "out must be in a folder that exists, got nowhere"),
+        ("interpolate RUN", "one of categories and examples must be given, got neither"),
+        ("interpolate RUN --categories 0 1 --examples 0 1", "must be given, got both"),
+        ("interpolate RUN --categories 0 10", "categories must be from 0 to 9, got 10"),
+        ("interpolate NORMAL --categories 0 1", "categories must be left out for a Normal run"),
+        ("interpolate RUN --examples 0 360", "examples must be from 0 to 359, got 360"),
+        ("interpolate RUN --examples -1 3", "examples must be from 0 to 359, got -1"),
+        ("interpolate RUN --categories 0 1 --steps 1", "steps must be at least 2, got 1"),
+        ("encode RUN missing.npy", "path must name an existing file, got missing.npy"),
+        ("encode RUN x.txt", "file must end in .npy, .npz or .gz, got x.txt"),
+        ("encode RUN y.npz", "file must hold x, got ['y'] in y.npz"),
+        ("encode RUN narrow.npy", "file must hold examples of 64 values as the run's data, got 5"),
+        ("encode RUN nan.npy", "nan.npy: x must be finite, got nan at index (1, 0)"),
+        ("encode RUN nan.npy --out z.txt", "out must end in .npz, .csv, .npy, got z.txt"),
+    ],
+)
+def test_bad_use_of_a_run(run, normal_run, tmp_path, monkeypatch, capsys, line, message):
+    monkeypatch.chdir(tmp_path)
+    np.savez("y.npz", y=np.zeros(3))
+    np.save("narrow.npy", np.zeros((3, 5)))
+    np.save("nan.npy", np.where(np.arange(128).reshape(2, 64) == 64, np.nan, 0))
+    before = sorted(tmp_path.iterdir())
+    words = [{"RUN": str(run), "NORMAL": str(normal_run)}.get(word, word) for word in line.split()]
+    assert cli.main(words) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("jaxvae: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_file_that_is_there_is_replaced_by_force_alone(run, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "mine.npy"
+    out.write_bytes(b"mine")
+    command = ["generate", str(run), "--count", "2", "--out", str(out)]
+    assert cli.main(command) == 1
+    assert "out must be a new file, or be replaced with --force" in capsys.readouterr().err
+    with monkeypatch.context() as context:
+        context.setattr(cli.np, "save", fails_half_way)
+        assert cli.main([*command, "--force"]) == 1
+    assert "disk full" in capsys.readouterr().err
+    assert out.read_bytes() == b"mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.npy"]
+    assert cli.main([*command, "--force"]) == 0
+    assert np.load(out).shape == (2, 8, 8)
+
+
+def fails_half_way(path, array):
+    path.write_bytes(b"half")
+    raise OSError("disk full")
 
 
 @pytest.mark.slow
@@ -189,8 +366,9 @@ def test_seeds_are_runs_of_their_own(tmp_path, capsys):
     assert train(tmp_path / "all", "--seeds", "3", "--seed", "4", "--devices", "2") == 0
     printed = capsys.readouterr().out
     assert "±" in printed
-    folders = sorted(path.name for path in (tmp_path / "all").iterdir() if path.is_dir())
+    folders = sorted(path.name for path in (tmp_path / "all").glob("seed-*"))
     assert folders == ["seed-4", "seed-5", "seed-6"]
+    assert [path.name for path in (tmp_path / "all" / "figures").iterdir()] == ["loss.png"]
     assert train(tmp_path / "one", "--seed", "5") == 0
     together, alone = (
         json.loads((folder / "summary.json").read_text())

@@ -1,5 +1,6 @@
 """Figures: what they show, not how they look (they are looked at by eye)."""
 
+import itertools
 import sys
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from jaxvae import figures
 
@@ -95,6 +97,102 @@ def test_loss_curves(tmp_path):
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata()[1], 0.5)
     assert figure.axes[0].get_ylabel() == "nats"
     assert rendered(figure, tmp_path) > 0.005
+
+
+def test_loss_spread(tmp_path):
+    values = np.array([[3.0, 2.0], [1.0, 0.0], [2.0, 4.0]])
+    runs = [
+        [SimpleNamespace(epoch=i, loss=v, reconstruction=v, kl=v) for i, v in enumerate(row)]
+        for row in values
+    ]
+    figure = figures.loss_spread(runs, unit="nats")
+    assert rendered(figure, tmp_path) > 0.005
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [2, 2])
+    ax = figure.axes[0]
+    extremes, deviation = (band.get_datalim(ax.transData) for band in ax.collections)
+    assert (extremes.ymin, extremes.ymax) == (0, 4)
+    assert deviation.ymax == pytest.approx(4)  # of 2, 0 and 4: 2 about 2
+    assert "3 seeds" in figure.get_suptitle()
+
+
+def test_a_steep_start_does_not_flatten_the_curve():
+    values = enumerate([100.0, *np.linspace(2, 1, 19)])
+    records = [SimpleNamespace(epoch=i, loss=v, reconstruction=v, kl=v) for i, v in values]
+    figure = figures.loss_curves(records)
+    bottom, top = figure.axes[0].get_ylim()
+    assert 0.9 < bottom < 1
+    assert 1.9 < top < 2.1
+    assert len(figure.axes[0].lines[0].get_ydata()) == 20
+
+
+def test_ternary_places_each_share_between_its_corners(tmp_path):
+    shares = np.array([[2, 0, 0], [0, 3, 0], [0, 0, 1], [1, 1, 0], [1, 1, 1]])
+    figure = figures.ternary(shares, np.arange(5), names=("a", "b", "c"), title="shares")
+    assert rendered(figure, tmp_path) > 0.005
+    drawn = [np.asarray(c.get_offsets()) for c in figure.axes[0].collections]
+    points = np.concatenate([points for points in drawn if points.size])
+    assert points[0] == pytest.approx([0, 1])
+    assert points[1] == pytest.approx([np.sqrt(3) / 2, -0.5])
+    assert points[2] == pytest.approx([-np.sqrt(3) / 2, -0.5])
+    assert points[3] == pytest.approx((points[0] + points[1]) / 2)
+    assert points[4] == pytest.approx([0, 0])
+    assert {"a", "b", "c", "50%"} <= set(titles(figure))
+
+
+@pytest.mark.parametrize("shape", [(8, 8), None])
+@pytest.mark.parametrize("categories", [None, 3, 25])
+def test_walk(tmp_path, shape, categories):
+    shares = None if categories is None else np.full((10, categories), 1 / categories)
+    animation = figures.walk(IMAGES, [f"step {i}" for i in range(10)], shape, shares=shares)
+    path = tmp_path / "walk.gif"
+    animation.save(path, writer=figures.GifWriter(fps=10))
+    with Image.open(path) as walk:
+        assert (walk.n_frames, walk.info["duration"], walk.info["loop"]) == (10, 100, 0)
+        frames = []
+        for i in range(10):
+            walk.seek(i)
+            frames.append(np.asarray(walk.convert("L"), float))
+    assert all(abs(a - b).max() > 50 for a, b in itertools.pairwise(frames))
+
+
+# Machado, Oliveira and Fernandes, 2009, A physiologically-based model for simulation of color
+# vision deficiency: severity 1, on linear RGB.
+VISION = {
+    "full": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def lab(colour, vision):
+    """CIELAB of a colour as seen with this vision."""
+    rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.asarray(VISION[vision]) @ linear, 0, 1)
+    x, y, z = np.cbrt(XYZ @ seen / [0.9505, 1, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_ten_labels_look_different_to_all(vision):
+    """By the distance in CIELAB: tab10, Matplotlib's default, has pairs at 5 and 7 of it."""
+    seen = [lab(colour, vision) for colour in figures.PALETTE]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 15
+    assert len(set(figures.MARKERS)) == len(figures.PALETTE) == 10
 
 
 def test_no_pyplot():

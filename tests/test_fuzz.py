@@ -31,7 +31,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae import checkpoints, cli, datasets
+from jaxvae import checkpoints, cli, datasets, runs
 
 MIB = 2**20
 X = np.linspace(0, 1, 20 * 64, dtype=np.float32).reshape(20, 64)
@@ -151,7 +151,7 @@ READERS = {
     ".npy": lambda path: examples(datasets.load_file(path)),
     ".npz": lambda path: examples(datasets.load_file(path)),
     "params.npz": lambda path: jax.tree.leaves(checkpoints.load_params(path, PARAMS)),
-    ".json": lambda path: cli._from_json(path) and [],
+    ".json": lambda path: runs.read_config(path) and [],
 }
 
 
@@ -466,13 +466,15 @@ UNREAD = {  # what the parser does not
     float: ["wide", "", "1,5", "1e-3x", "--"],
     typing.Literal: ["no-such", "", "--model", "NORMAL"],
 }
+COMMANDS = ["evaluate", "figures", "generate", "interpolate", "encode", "nonsense", "", "train"]
+COMMANDS += ["--evaluate"]
 WRONG = [["--nonsense", "1"], ["--epochs"], ["stray"], ["--model=gauss"], ["-x"], ["--no-model"]]
 
 
 def command_line(rng):
     """A random command line with at least one value that makes it invalid before training."""
     if rng.random() < 0.1:
-        command = str(rng.choice(["evaluate", "figures", "nonsense", "", "train", "--evaluate"]))
+        command = str(rng.choice(COMMANDS))
         return [
             command,
             str(rng.choice(["missing", "", "\0", "--epochs", "a" * 5000, "/dev/null"])),
