@@ -25,6 +25,10 @@ def tfp_distributions() -> ModuleType:
 
     Raises:
       ImportError: if the installed TFP does not run on the installed JAX.
+
+    Example:
+      >>> tfp_distributions().Dirichlet.__name__
+      'Dirichlet'
     """
     try:
         from tensorflow_probability.substrates.jax import distributions as tfd
@@ -90,6 +94,8 @@ def kl_normal(loc: jax.Array, scale: jax.Array, *, prior_variance: float = 1.0) 
     Example:
       >>> float(kl_normal(jnp.zeros(2), jnp.ones(2)))
       0.0
+
+    Source: Kingma and Welling, 2014, Auto-encoding variational Bayes, appendix B.
     """
     prior_variance = _checks.positive_float("prior_variance", prior_variance)
     loc, scale = _checks.floating("loc", loc), _checks.floating("scale", scale)
@@ -247,6 +253,8 @@ def log_prob_dirichlet(concentration: jax.Array, log_z: jax.Array) -> jax.Array:
     Example:
       >>> round(float(log_prob_dirichlet(jnp.full(2, 2.0), jnp.log(jnp.array([0.3, 0.7])))), 4)
       0.2311
+
+    Source: the density's definition; that it takes log z, docs/sampler.md.
     """
     concentration = _checks.floating("concentration", concentration)
     log_z = _checks.floating("log_z", log_z)
