@@ -14,6 +14,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from flax import linen
 from sphinx import addnodes
+from sphinx.util.nodes import make_refnode
 
 sys.path.insert(0, str(Path(__file__).parent))
 from layers import layers_svg
@@ -46,7 +47,7 @@ nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 highlight_language = "text"
-smartquotes = False
+smartquotes_action = "De"  # dashes and dots; quotes stay as they are in code
 
 default_role = "py:obj"  # a name in single backticks is a link where it names something of ours
 autodoc_member_order = "bysource"
@@ -69,7 +70,7 @@ html_math_renderer = "mathml"
 
 
 def inline_math(translator, node):
-    """Formulas become MathML when the site is built: reading them takes no script and no network."""
+    """Write a formula as MathML, so that reading the site takes no script and no network."""
     translator.body.append(latex2mathml.converter.convert(node.astext()))
     raise nodes.SkipNode
 
@@ -95,20 +96,34 @@ def end_blocks(app, doctree):
         block.rawsource = text
 
 
+PAGE = re.compile(r"(docs/\w+)\.md")
 LINKS = (nodes.reference, addnodes.pending_xref)
 
 
 def link_names(app, doctree):
     """Make a link of each `name` in code that is a public name of ours."""
-    if app.env.docname == "docs/migration":  # whose names are those of compat
-        return
+    ours = () if app.env.docname == "docs/migration" else jaxvae.__all__  # its names are compat's
     for literal in list(doctree.findall(nodes.literal)):
         name = literal.astext()
-        if name in jaxvae.__all__ and not isinstance(literal.parent, LINKS):
+        if (name in ours or PAGE.fullmatch(name)) and not isinstance(literal.parent, LINKS):
+            target = name if PAGE.fullmatch(name) else f"jaxvae.{name}"
             link = addnodes.pending_xref(
-                "", literal.deepcopy(), refdomain="py", reftype="obj", reftarget=f"jaxvae.{name}"
+                "",
+                literal.deepcopy(),
+                refdoc=app.env.docname,
+                refdomain="py",
+                reftype="obj",
+                reftarget=target,
             )
             literal.replace_self(link)
+
+
+def link_page(app, env, node, content):
+    """Make a link of the name of a page, as `docs/sampler.md`, here and in docstrings."""
+    page = PAGE.fullmatch(node.get("reftarget", ""))
+    if page is None:
+        return None
+    return make_refnode(app.builder, node["refdoc"], page[1], "", content)
 
 
 def skip_fields(app, what, name, value, skip, options):
@@ -130,3 +145,4 @@ def setup(app):
     app.add_directive("layers", Layers)
     app.connect("doctree-read", end_blocks)
     app.connect("doctree-read", link_names)
+    app.connect("missing-reference", link_page)

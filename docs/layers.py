@@ -66,7 +66,9 @@ def layers_svg() -> str:
         for other in sorted(names):
             x1, y1, x2, y2 = centre[other], bottom[other], centre[module], bottom[module] - HEIGHT
             middle = (y1 + y2) / 2
-            parts.append(f'<path d="M{x1:g} {y1}C{x1:g} {middle:g} {x2:g} {middle:g} {x2:g} {y2}"/>')
+            parts.append(
+                f'<path d="M{x1:g} {y1}C{x1:g} {middle:g} {x2:g} {middle:g} {x2:g} {y2}"/>'
+            )
     for module in direct:
         x, y = centre[module] - BOX / 2, bottom[module] - HEIGHT
         style = "private" if module.startswith("_") and module != "__init__" else "public"

@@ -131,7 +131,7 @@ def log_gamma_grad(concentration: jax.Array, log_x: jax.Array) -> jax.Array:
       1.1736
 
     Source: Figurnov, Mohamed and Mnih, 2018, Implicit reparameterization gradients. How it is
-    computed: docs/sampler.md.
+    computed: `docs/sampler.md`.
     """
     concentration = _checks.floating("concentration", concentration)
     log_x = _checks.floating("log_x", log_x)
@@ -167,7 +167,7 @@ def sample_log_gamma(
       True
 
     Source: Marsaglia and Tsang, 2000, A simple method for generating gamma variables;
-    docs/sampler.md.
+    `docs/sampler.md`.
     """
     _checks.typed_key("key", key)
     concentration = _checks.floating("concentration", concentration)
@@ -254,7 +254,7 @@ def log_prob_dirichlet(concentration: jax.Array, log_z: jax.Array) -> jax.Array:
       >>> round(float(log_prob_dirichlet(jnp.full(2, 2.0), jnp.log(jnp.array([0.3, 0.7])))), 4)
       0.2311
 
-    Source: the density's definition; that it takes log z, docs/sampler.md.
+    Source: the density's definition; that it takes log z, `docs/sampler.md`.
     """
     concentration = _checks.floating("concentration", concentration)
     log_z = _checks.floating("log_z", log_z)
@@ -290,7 +290,7 @@ def kl_dirichlet(concentration: jax.Array, prior_concentration: jax.Array) -> ja
       0.1931
 
     Source: the closed form is Penny, 2001, KL-divergences of Normal, Gamma, Dirichlet and Wishart
-    densities; how it is computed, docs/sampler.md.
+    densities; how it is computed, `docs/sampler.md`.
     """
     a = _checks.floating("concentration", concentration)
     b = _checks.floating("prior_concentration", prior_concentration)

@@ -115,8 +115,8 @@ def symmetric_prior(concentration: float = 1.0) -> DirichletPrior:
       ValueError: if the concentration is not finite and positive.
 
     Example:
-      >>> symmetric_prior(0.5).concentration(None, 3)
-      Array([0.5, 0.5, 0.5], dtype=float32)
+      >>> symmetric_prior(0.5).concentration(None, 3).tolist()
+      [0.5, 0.5, 0.5]
 
     Source: Blei, Ng and Jordan, 2003, Latent Dirichlet allocation.
     """

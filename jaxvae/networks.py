@@ -47,7 +47,9 @@ class Function(NamedTuple):
       apply: `apply(params, x [B, D])` -> what the module returns.
 
     Example:
-      >>> scaled = Function(lambda key, x: {"by": jnp.ones(())}, lambda params, x: params["by"] * x)
+      >>> scaled = Function(
+      ...     init=lambda key, x: {"by": jnp.ones(())}, apply=lambda params, x: params["by"] * x
+      ... )
       >>> scaled.apply(scaled.init(jax.random.key(0), jnp.ones((1, 3))), jnp.ones((1, 3)))
       Array([[1., 1., 1.]], dtype=float32)
     """
@@ -102,7 +104,7 @@ class NormalEncoder(nn.Module):
     """x [B, D] -> (loc, scale), each [B, K]; scale = exp of a linear head.
 
     Attributes:
-      latent_dim: K.
+      latent_dim: K, the width of either.
       trunk: the module below the two heads.
 
     Example:
@@ -125,7 +127,7 @@ class DirichletEncoder(nn.Module):
     """x [B, D] -> concentration [B, K] = head(linear) + floor.
 
     Attributes:
-      latent_dim: K.
+      latent_dim: K, the number of categories.
       trunk: the module below the head.
       head: from any number to one of at least zero.
       floor: what is added, above zero.
@@ -151,7 +153,7 @@ class Decoder(nn.Module):
     """z [B, K] -> [B, D], the last layer linear.
 
     Attributes:
-      data_dim: D.
+      data_dim: D, values an example.
       trunk: the module below the last layer.
 
     Example:
@@ -344,7 +346,7 @@ def dense_dirichlet_network(
       >>> network.encode(params, jnp.zeros((5, 64))).shape
       (5, 10)
 
-    Source: the 2020 TensorFlow script, but for the head: docs/dead_categories.md.
+    Source: the 2020 TensorFlow script, but for the head: `docs/dead_categories.md`.
     """
     trunk = _trunk(layers, hidden_units, activation)
     encoder = DirichletEncoder(

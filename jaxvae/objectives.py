@@ -97,7 +97,7 @@ def original_normal_reconstruction(x: Array, mean: jax.Array) -> jax.Array:
       >>> float(original_normal_reconstruction(jnp.zeros(2), jnp.ones(2)))
       1.0
 
-    Source: the 2020 TensorFlow script; docs/objectives.md.
+    Source: the 2020 TensorFlow script; `docs/objectives.md`.
     """
     _same_shape("mean", mean, "x", x)
     # The original divides by 1 + 1e-10, which is 1 in float32.
@@ -130,7 +130,7 @@ def original_normal_kl(
       >>> float(original_normal_kl(z, loc, scale, prior_variance=1.0))  # (1 / 1 - 1 / 0.5) / 2
       -0.5
 
-    Source: the 2020 TensorFlow script; docs/objectives.md.
+    Source: the 2020 TensorFlow script; `docs/objectives.md`.
     """
     prior_variance = _checks.positive_float("prior_variance", prior_variance)
     _same_shape("loc", loc, "z", z)
@@ -160,7 +160,7 @@ def original_dirichlet_reconstruction(x: Array, mean: jax.Array) -> jax.Array:
       >>> float(original_dirichlet_reconstruction(jnp.zeros(2), jnp.ones(2)))
       1.0
 
-    Source: the 2020 TensorFlow script; docs/objectives.md.
+    Source: the 2020 TensorFlow script; `docs/objectives.md`.
     """
     _same_shape("mean", mean, "x", x)
     return jnp.mean((x - mean) ** 2, axis=-1)

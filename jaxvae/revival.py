@@ -63,7 +63,7 @@ def revive_dead_categories(
       >>> updates["encoder"]["concentration"]["bias"]
       Array([ 0.5, -0.1], dtype=float32)
 
-    Source: our own; docs/dead_categories.md.
+    Source: our own; `docs/dead_categories.md`.
     """
     patience = _checks.positive_int("patience", patience)
     nudge = _checks.positive_float("nudge", nudge)
