@@ -51,8 +51,8 @@ lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/mypy
 
 docs: $(VENV)/.docs  ## build the documentation site into docs/_build
-	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet -c docs . docs/_build
-	@echo "open docs/_build/index.html"
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet -c docs -d docs/_build/doctrees . docs/_build/html
+	@echo "open docs/_build/html/index.html"
 
 dist: $(VENV)/.dev  ## build the sdist, and the wheel from it, into dist/
 	rm -rf build dist
