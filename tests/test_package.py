@@ -13,7 +13,7 @@ import pytest
 import jaxvae
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("jaxvae", "pyproject.toml", "README.md", "LICENSE")  # all that a build reads
+SOURCES = ("jaxvae", "tests", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 MODULES = {f"jaxvae/{path.name}" for path in Path(ROOT, "jaxvae").glob("*.py")}
 INFO = {
     f"jaxvae-{jaxvae.__version__}.dist-info/{name}"
@@ -86,10 +86,15 @@ def test_the_wheel_holds_the_package_alone(wheel):
 
 
 @pytest.mark.slow
-def test_the_sdist_holds_what_a_build_reads(sdist):
+def test_the_sdist_holds_what_a_build_reads_and_no_more(sdist):
     with tarfile.open(sdist) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    assert names >= {*MODULES, "jaxvae/py.typed", "pyproject.toml", "README.md", "LICENSE"}
+        names = {file.name.partition("/")[2] for file in archive if file.isfile()}
+    made = {name for name in names if name.startswith("jaxvae.egg-info/")} | {
+        "PKG-INFO",
+        "setup.cfg",
+    }
+    read = {"jaxvae/py.typed", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"}
+    assert names - made == {*MODULES, *read}
 
 
 @pytest.mark.slow
