@@ -212,22 +212,18 @@ def entry(text, name):
     return found and found[1]
 
 
-def calls(function):
-    """The names that a function's body calls, and whether it raises."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    nodes = list(ast.walk(tree))
-    called = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
-    return called, any(isinstance(node, ast.Raise) for node in nodes)
-
-
-def can_raise(function):
+def can_raise(function, seen=()):
     """Whether a function raises, checks an argument, or calls a helper of its module that does."""
-    called, raises = calls(function)
-    helpers = [vars(inspect.getmodule(function)).get(name) for name in called if name[0] == "_"]
-    return (
-        raises
-        or any(name.startswith("_checks.") for name in called)
-        or any(can_raise(helper) for helper in helpers if inspect.isfunction(helper))
+    nodes = list(ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))))
+    called = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+    if any(isinstance(node, ast.Raise) for node in nodes) or any(
+        name.startswith("_checks.") for name in called
+    ):
+        return True
+    beside = vars(inspect.getmodule(function))
+    helpers = {beside.get(name) for name in called if name[0] == "_"} - {function, *seen}
+    return any(
+        can_raise(helper, (function, *seen)) for helper in helpers if inspect.isfunction(helper)
     )
 
 
