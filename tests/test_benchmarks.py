@@ -118,7 +118,7 @@ def test_a_fit_that_only_prints_is_held_after_each_epoch():
                     raise ValueError("it failed")
 
     model = Model()
-    epoch = stepwise.epochs_of(model, Case("normal", 2, 64), None, None)
+    epoch = stepwise.epochs_of_original(model, Case("normal", 2, 64), None, None)
     assert model.trained == 0
     assert [epoch(), epoch()] == [1.0, 2.0]
     assert model.trained == 2

@@ -1,7 +1,6 @@
 """jaxvae: the functional core, with either objective, and `jaxvae.compat`."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -40,22 +39,25 @@ def prepare(variant, case, x, y, seed):
         from jaxvae import compat
 
         compat.set_seed(seed)
-        return stepwise.epochs_of(build_compat(case), case, x, y)
+        return stepwise.epochs_of_original(build_compat(case), case, x, y)
 
     vae = build(case, "elbo" if variant == "elbo" else "original")
     constant = 784 / 2 * np.log(2 * np.pi) if variant == "elbo" else 0.0
-    key, adam = jax.random.key(seed), optimizer()
-    train_epoch = jaxvae.make_train_epoch(vae, adam, batch_size=case.batch_size)
-    x, y = jnp.asarray(x), jnp.asarray(y)
-    state = jaxvae.init_state(key, vae, adam, x)
+    y = y if case.latent == "dirichlet" else None
 
-    def epoch():
-        nonlocal state
-        state, metrics = train_epoch(key, state, x, y)
-        metrics = jax.device_get(metrics)  # as `fit` does: waits for the epoch
-        return float(np.average(metrics.loss, weights=metrics.weight)) - constant
+    def train(hold):
+        jaxvae.fit(
+            jax.random.key(seed),
+            vae,
+            x,
+            y,
+            batch_size=case.batch_size,
+            epochs=stepwise.EPOCHS,
+            optimizer=optimizer(),
+            on_epoch=lambda record, state: hold(record.loss - constant),
+        )
 
-    return epoch
+    return stepwise.epochs_of(train)
 
 
 def functions(variant, case, batch_size):

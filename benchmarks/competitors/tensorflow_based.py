@@ -28,7 +28,7 @@ def build(case, *, healthy_head=False):
 def prepare(variant, case, x, y, seed):
     tf.keras.utils.set_random_seed(seed)  # the initial weights too
     if variant == "original":
-        return stepwise.epochs_of(build(case), case, x, y)
+        return stepwise.epochs_of_original(build(case), case, x, y)
 
     vae, size = build(case, healthy_head=True), case.batch_size
     arrays = (tf.constant(x),) if case.latent == "normal" else (tf.constant(x), tf.constant(y))
