@@ -19,7 +19,7 @@ import report
 from scaling import alternate
 
 import jaxvae
-from jaxvae import datasets, steps, training
+from jaxvae import datasets, programs, steps
 
 OPTIMIZER = optax.adam(1e-3)
 
@@ -60,7 +60,7 @@ def without_guard(vae, optimizer):
 def guard(model, data, rows, rounds):
     vae, key = build(model), jax.random.key(0)
     x, y = data.x_train[:rows], data.y_train[:rows]
-    arrays = training._Arrays(x, y, 64, None)
+    arrays = programs.Arrays(x, y, 64, None)
 
     def call(program):
         state = jaxvae.init_state(key, vae, OPTIMIZER, x)
@@ -82,8 +82,8 @@ def guard(model, data, rows, rounds):
     return alternate(
         {
             "no guard": call(bare),
-            "fit": call(training.stopping(compile_for, trust=True)),
-            "fit, an optimizer that hides": call(training.stopping(compile_for, trust=False)),
+            "fit": call(programs.stopping(compile_for, trust=True)),
+            "fit, an optimizer that hides": call(programs.stopping(compile_for, trust=False)),
         },
         rounds,
     )

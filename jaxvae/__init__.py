@@ -15,6 +15,7 @@ from jaxvae.distributions import (
 )
 from jaxvae.ensembles import fit_many
 from jaxvae.evaluation import Evaluation, accuracy, encode_mean, evaluate
+from jaxvae.history import EpochRecord, History, NonFiniteStepError
 from jaxvae.models import (
     VAE,
     DirichletPrior,
@@ -33,7 +34,7 @@ from jaxvae.objectives import LossTerms
 from jaxvae.parallel import pmap_train_epoch, pmap_train_step
 from jaxvae.revival import revive_dead_categories
 from jaxvae.steps import Metrics, TrainState, init_state, make_train_epoch, make_train_step
-from jaxvae.training import EpochRecord, History, NonFiniteStepError, fit, load_state
+from jaxvae.training import fit, load_state
 
 __all__ = [
     "VAE",

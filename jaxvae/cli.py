@@ -17,8 +17,8 @@ from tqdm import tqdm
 from jaxvae import _checks, checkpoints, datasets, evaluation, experiments, runs
 from jaxvae._version import __version__
 from jaxvae.distributions import sample_dirichlet
+from jaxvae.history import NonFiniteStepError
 from jaxvae.runs import Config, Run
-from jaxvae.training import NonFiniteStepError
 
 RESUMABLE = ("epochs", "devices", "distributed")  # what may be given anew with --resume
 # What a run of several seeds does not have.

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxvae import _checks, _keras, evaluation, models, networks, steps, training
+from jaxvae import _checks, _keras, evaluation, history, models, networks, steps, training
 from jaxvae.datasets import Batch
 from jaxvae.networks import Function, Params
 from jaxvae.revival import revive_dead_categories
@@ -259,7 +259,7 @@ class _Model:
         params = jax.tree.map(jnp.copy, params)
         start = state = steps.TrainState(jnp.int32(0), params, optimizer.init(params))
 
-        def on_epoch(record: training.EpochRecord, state: steps.TrainState) -> None:
+        def on_epoch(record: history.EpochRecord, state: steps.TrainState) -> None:
             self._keep(jax.tree.map(jnp.copy, state.params))
             print(f"Error {record.batch_losses[-1]:.2f}", end="\r")
             print(f"epoch {record.epoch} - {record.batch_losses.mean():.2f}")
@@ -276,7 +276,7 @@ class _Model:
                 state=state,
                 on_epoch=on_epoch,
             )
-        except training.NonFiniteStepError as error:
+        except history.NonFiniteStepError as error:
             state = error.state
             raise
         finally:

@@ -11,19 +11,16 @@ import numpy as np
 import optax
 
 from jaxvae import _checks, parallel
+from jaxvae.history import EpochRecord, History, Progress, epoch_record, non_finite
 from jaxvae.models import VAE
-from jaxvae.steps import Metrics, TrainState, epoch_function, init_state
-from jaxvae.training import (
-    MODEL,
-    OPTIMIZER,
-    EpochRecord,
-    History,
-    Program,
-    Progress,
-    epoch_record,
-    non_finite,
-    stopping,
-    trusts,
+from jaxvae.programs import Program, stopping, trusts
+from jaxvae.steps import (
+    Metrics,
+    TrainState,
+    check_model,
+    check_optimizer,
+    epoch_function,
+    init_state,
 )
 
 
@@ -81,14 +78,14 @@ def fit_many(
       ([4, 4, 4], 3, 2)
     """
     members = _checks.typed_keys("keys", keys)
-    _checks.instance("vae", vae, *MODEL)
+    check_model(vae)
     x = _checks.data_array("x", x)
     y = None if y is None else _checks.label_array("y", y, len(x))
     batch_size = min(_checks.positive_int("batch_size", batch_size), len(x))
     epochs = _checks.positive_int("epochs", epochs)
     if optimizer is None:
         optimizer = optax.inject_hyperparams(optax.adam)(1e-3) if hyperparams else optax.adam(1e-3)
-    _checks.instance("optimizer", optimizer, *OPTIMIZER)
+    check_optimizer(optimizer)
     chosen = parallel.choose_devices(1 if devices is None else devices)
     if jax.process_count() > 1:
         raise ValueError("fit_many trains on the devices of one host, got several hosts")

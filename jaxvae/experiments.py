@@ -25,10 +25,11 @@ from jaxvae._version import __version__
 from jaxvae.averaging import averaged_params
 from jaxvae.datasets import Dataset
 from jaxvae.ensembles import fit_many
+from jaxvae.history import EpochRecord, History, NonFiniteStepError
 from jaxvae.models import VAE
 from jaxvae.runs import Config, Run
 from jaxvae.steps import TrainState
-from jaxvae.training import EpochRecord, History, NonFiniteStepError, fit
+from jaxvae.training import fit
 
 RESULTS = ("final_loss", "test_loss", "test_reconstruction", "test_kl", "test_accuracy")
 

@@ -20,6 +20,8 @@ from jaxvae.models import VAE
 from jaxvae.steps import (
     Metrics,
     TrainState,
+    check_model,
+    check_optimizer,
     chunk_function,
     epoch_function,
     step_function,
@@ -57,6 +59,8 @@ def pmap_train_step(
       >>> int(state.step), float(metrics.weight)
       (1, 7.0)
     """
+    check_model(vae)
+    check_optimizer(optimizer)
     chosen = choose_devices(devices)
     step = step_function(vae, optimizer, AXIS)
     mapped = jax.pmap(
@@ -107,6 +111,8 @@ def pmap_train_epoch(
       >>> metrics.weight.tolist()
       [32.0, 32.0, 32.0, 4.0]
     """
+    check_model(vae)
+    check_optimizer(optimizer)
     chosen = choose_devices(devices)
     mapped = map_epoch(vae, optimizer, _checks.positive_int("batch_size", batch_size), chosen)
 

@@ -61,6 +61,31 @@ class Metrics(NamedTuple):
     finite: jax.Array
 
 
+def check_model(vae: VAE) -> None:
+    """Refuse what is no model, before it is called.
+
+    Args:
+      vae: the argument of this name.
+
+    Raises:
+      TypeError: if it is no VAE.
+    """
+    _checks.instance("vae", vae, VAE, "a jaxvae.VAE")
+
+
+def check_optimizer(optimizer: optax.GradientTransformation) -> None:
+    """Refuse what is no optimizer, before it is called.
+
+    Args:
+      optimizer: the argument of this name.
+
+    Raises:
+      TypeError: if it is no Optax transformation.
+    """
+    kind = optax.GradientTransformation
+    _checks.instance("optimizer", optimizer, kind, "an optax.GradientTransformation")
+
+
 def init_state(
     key: jax.Array, vae: VAE, optimizer: optax.GradientTransformation, x: Array
 ) -> TrainState:
@@ -76,7 +101,7 @@ def init_state(
       Step 0, fresh parameters, and the optimizer's state for them.
 
     Raises:
-      TypeError: if the key is not a typed one.
+      TypeError: if the key is no typed one, vae no VAE, or optimizer no Optax transformation.
 
     Example:
       >>> from jaxvae import dense_normal_network, normal_vae
@@ -86,6 +111,8 @@ def init_state(
       0
     """
     _checks.typed_key("key", key)
+    check_model(vae)
+    check_optimizer(optimizer)
     params = vae.init(key, jnp.zeros((1, *x.shape[1:]), jnp.float32))
     # Copies: the state is donated, and an optimizer may put an array of its own, such as a key, or
     # the parameters themselves into its state.
@@ -110,6 +137,9 @@ def make_train_step(
       the one that comes out. A step whose loss or gradient is not finite returns the state
       unchanged and says so in `metrics.finite`.
 
+    Raises:
+      TypeError: if vae is no VAE, or optimizer no Optax transformation.
+
     Example:
       >>> from jaxvae import dense_normal_network, normal_vae
       >>> vae, optimizer = normal_vae(dense_normal_network(64, 2)), optax.adam(1e-3)
@@ -119,6 +149,8 @@ def make_train_step(
       >>> int(state.step), bool(metrics.finite)
       (1, True)
     """
+    check_model(vae)
+    check_optimizer(optimizer)
     step = step_function(vae, optimizer, axis_name)
 
     def train_step(key: jax.Array, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -150,7 +182,8 @@ def make_train_epoch(
       not finite the state stays as it was before it.
 
     Raises:
-      ValueError, TypeError: if batch_size is no integer of at least 1.
+      ValueError, TypeError: if batch_size is no integer of at least 1, vae no VAE, or optimizer no
+        Optax transformation.
 
     Example:
       >>> from jaxvae import dense_normal_network, normal_vae
@@ -161,6 +194,8 @@ def make_train_epoch(
       >>> metrics.weight.tolist()
       [32.0, 32.0, 32.0, 4.0]
     """
+    check_model(vae)
+    check_optimizer(optimizer)
     batch_size = _checks.positive_int("batch_size", batch_size)
     on_non_finite = "skip" if skip_non_finite else "stop"
     epoch = epoch_function(vae, optimizer, batch_size, on_non_finite=on_non_finite)

@@ -3,107 +3,30 @@
 import contextlib
 import functools
 import os
-import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.experimental import multihost_utils
-from tqdm import tqdm
 
 from jaxvae import _checks, checkpoints, evaluation, parallel, streaming
 from jaxvae.averaging import averaged_params
-from jaxvae.datasets import Batch
-from jaxvae.models import VAE
-from jaxvae.steps import (
-    Metrics,
-    TrainState,
-    chunk_function,
-    epoch_function,
-    init_state,
-    shows_non_finite,
+from jaxvae.history import (
+    EpochRecord,
+    History,
+    Progress,
+    epoch_record,
+    non_finite,
 )
-
-MODEL = (VAE, "a jaxvae.VAE")
-OPTIMIZER = (optax.GradientTransformation, "an optax.GradientTransformation")
-
-
-class EpochRecord(NamedTuple):
-    """One line of a run's history.
-
-    Attributes:
-      epoch: counted from 0 within the call of `fit`, or within the run if it has checkpoints.
-      loss: the mean over the epoch's examples, each before the update of its step.
-      reconstruction: the same of the reconstruction term.
-      kl: the same of the KL term, before its weight.
-      seconds: wall time of the epoch, compilation not counted.
-      images_per_second: examples by seconds.
-      batch_losses: the loss of each step, float32 [steps].
-      skipped: steps whose loss or gradient was not finite and whose update was left out; the
-        means leave them out too.
-      validation_loss: the loss on the held-out examples after the epoch; None without them.
-
-    Example:
-      >>> record = EpochRecord(0, 4.0, 3.0, 1.0, 0.5, 2874.0, np.array([5.0, 3.0], np.float32))
-      >>> float(record.batch_losses.mean()), record.skipped
-      (4.0, 0)
-    """
-
-    epoch: int
-    loss: float
-    reconstruction: float
-    kl: float
-    seconds: float
-    images_per_second: float
-    batch_losses: np.ndarray
-    skipped: int = 0
-    validation_loss: float | None = None
-
-
-class History(NamedTuple):
-    """What `fit` saw.
-
-    Attributes:
-      epochs: a record for each epoch.
-      compile_seconds: the time that tracing and compiling took.
-
-    Example:
-      >>> record = EpochRecord(0, 4.0, 3.0, 1.0, 0.5, 2874.0, np.array([5.0, 3.0], np.float32))
-      >>> [record.loss for record in History((record,), compile_seconds=2.0).epochs]
-      [4.0]
-    """
-
-    epochs: tuple[EpochRecord, ...]
-    compile_seconds: float
-
-
-class NonFiniteStepError(FloatingPointError):
-    """A step's loss or gradient was not finite. Its update was not made.
-
-    Attributes:
-      step: which step, counted from 0 over the whole run.
-      state: the state before that step; all its parameters are finite.
-      history: the epochs before it.
-
-    Example:
-      >>> from jaxvae import dense_normal_network, normal_vae
-      >>> vae = normal_vae(dense_normal_network(64, 2, layers=1, hidden_units=16))
-      >>> try:
-      ...     fit(jax.random.key(0), vae, np.full((64, 64), 1e30), batch_size=32, epochs=1)
-      ... except NonFiniteStepError as error:
-      ...     print(error.step, int(error.state.step))
-      0 0
-    """
-
-    def __init__(self, message: str, step: int, state: TrainState, history: History):
-        super().__init__(message)
-        self.step, self.state, self.history = step, state, history
+from jaxvae.models import VAE
+from jaxvae.programs import Arrays, Stream, stopping, trusts
+from jaxvae.steps import TrainState, check_model, check_optimizer, init_state
 
 
 def fit(
@@ -182,11 +105,11 @@ def fit(
       True
     """
     _checks.typed_key("key", key)
-    _checks.instance("vae", vae, *MODEL)
+    check_model(vae)
     batch_size = _checks.positive_int("batch_size", batch_size)
     epochs = _checks.positive_int("epochs", epochs)
     optimizer = optax.adam(1e-3) if optimizer is None else optimizer
-    _checks.instance("optimizer", optimizer, *OPTIMIZER)
+    check_optimizer(optimizer)
     _checks.one_of("on_non_finite", on_non_finite, ("raise", "skip"))
     if on_epoch is not None:
         _checks.function("on_epoch", on_epoch)
@@ -194,11 +117,11 @@ def fit(
     chosen = None
     if devices is not None or jax.process_count() > 1:
         chosen = parallel.choose_devices(devices)
-    data: _Arrays | _Stream
+    data: Arrays | Stream
     if streaming.is_stream(x):
-        data = _Stream(x, y, batch_size, chosen)
+        data = Stream(x, y, batch_size, chosen)
     else:
-        data = _Arrays(x, y, batch_size, chosen)
+        data = Arrays(x, y, batch_size, chosen)
     fresh = jax.eval_shape(lambda key: init_state(key, vae, optimizer, data.example), key)
     vae.check_data(fresh.params, data.example, data.labels)
     if held_out is not None:
@@ -342,14 +265,14 @@ def _is_over(records: list[EpochRecord], epochs: int, patience: int | None) -> b
     return _lowest(records) < _lowest(records[-patience:])
 
 
-def _fingerprint(key: jax.Array, data: "_Arrays | _Stream") -> dict[str, Any]:
+def _fingerprint(key: jax.Array, data: Arrays | Stream) -> dict[str, Any]:
     """What has to be the same for a run to go on, by the argument that gives it."""
     prints: dict[str, Any] = {
         "key": [str(jax.random.key_impl(key)), np.asarray(jax.random.key_data(key)).tolist()],
         "batch_size": data.batch_size,
         "x": [data.example.shape[1]],
     }
-    if isinstance(data, _Arrays):
+    if isinstance(data, Arrays):
         arrays = {"x": data.example, "y": data.labels}
         for name, array in arrays.items():
             if array is not None:
@@ -376,7 +299,7 @@ class _Saves:
         every: int | None,
         keep: int,
         key: jax.Array,
-        data: "_Arrays | _Stream",
+        data: Arrays | Stream,
     ) -> Iterator["_Saves"]:
         if every is not None:
             _checks.positive_int("checkpoint_every", every)
@@ -456,303 +379,5 @@ class _Saves:
         )
 
 
-# `program(state, *chunk) -> (state, metrics)`, the metrics read by the host.
-Program = Callable[..., tuple[TrainState, Metrics]]
-
-
-def stopping(compile_for: Callable[[str], Program], *, trust: bool) -> Program:
-    """A program whose state stays as it was from the first step on that is not finite.
-
-    Args:
-      compile_for: makes the program for one of `step_function`'s on_non_finite.
-      trust: run the faster program that trusts its gradients, and only where its losses or its
-        last parameters are not finite the careful one, from the same state.
-
-    Returns:
-      The program.
-    """
-    if not trust:
-        return compile_for("stop")
-    trusting, careful = compile_for("trust"), functools.cache(compile_for)
-
-    def program(state: TrainState, *chunk: Any) -> tuple[TrainState, Metrics]:
-        after, metrics = trusting(state, *chunk)
-        if metrics.finite.all():
-            return after, metrics
-        return careful("stop")(state, *chunk)
-
-    return program
-
-
-def trusts(optimizer: optax.GradientTransformation, params: Any) -> bool:
-    """`steps.shows_non_finite`, remembered.
-
-    Args:
-      optimizer: any Optax transformation.
-      params: parameters or their shapes.
-
-    Returns:
-      Whether the faster program may run with this optimizer.
-    """
-    leaves, tree = jax.tree.flatten(params)
-    return _trusts(optimizer, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
-
-
-@functools.lru_cache(maxsize=16)
-def _trusts(optimizer: optax.GradientTransformation, tree: Any, leaves: tuple[Any, ...]) -> bool:
-    params = tree.unflatten(jax.ShapeDtypeStruct(*leaf) for leaf in leaves)
-    return bool(jax.jit(lambda: shows_non_finite(optimizer, params))())
-
-
-class _Arrays:
-    """Data that lie on the device: an epoch is one compiled call."""
-
-    def __init__(self, x: Any, y: Any, batch_size: int, devices: tuple[jax.Device, ...] | None):
-        self.example = _checks.data_array("x", x)
-        self.labels = None if y is None else _checks.label_array("y", y, len(self.example))
-        self.batch_size, self.devices = min(batch_size, len(self.example)), devices
-
-    def compile(
-        self,
-        key: jax.Array,
-        vae: VAE,
-        optimizer: optax.GradientTransformation,
-        state: TrainState,
-        on_non_finite: str,
-    ) -> Program:
-        before: tuple[Any, ...]
-        if self.devices is None:
-            before, data = (), jax.tree.map(jnp.asarray, (self.example, self.labels))
-            train_epoch = _train_epoch(vae, optimizer, self.batch_size, on_non_finite)
-        else:
-            before = (parallel.shard(parallel.slots(self.devices), self.devices),)
-            data = parallel.replicate((self.example, self.labels), self.devices)
-            train_epoch = parallel.map_epoch(
-                vae, optimizer, self.batch_size, self.devices, on_non_finite
-            )
-        compiled = train_epoch.lower(*before, key, state, *data).compile()
-
-        def program(state: TrainState) -> tuple[TrainState, Metrics]:
-            state, metrics = compiled(*before, key, state, *data)
-            return state, jax.device_get(metrics)  # waits for the epoch, and reads it once
-
-        return program
-
-    def run_epoch(
-        self, program: Program, state: TrainState, *, skip: bool
-    ) -> tuple[TrainState, Metrics]:
-        return program(state)
-
-
-class _Stream:
-    """Data that are read as they are needed: an epoch is a compiled call for each chunk."""
-
-    def __init__(self, x: Any, y: Any, batch_size: int, devices: tuple[jax.Device, ...] | None):
-        if y is not None:
-            raise ValueError("y must be None where x gives batches: they hold the labels")
-        rows = batch_size
-        if devices is not None:
-            rows, rest = divmod(batch_size * parallel.local_count(devices), len(devices))
-            if rest and jax.process_count() > 1:
-                raise ValueError(
-                    f"batch_size must give each host whole rows, got {batch_size} "
-                    f"for {parallel.local_count(devices)} of {len(devices)} devices"
-                )
-        self.source, self.rows, self.devices = x, rows, devices
-        self.batch_size = batch_size
-        for self.example, self.labels in streaming.read(x):
-            break
-        else:
-            raise ValueError("x must give at least one batch, got none")
-        self.steps = streaming.chunk_steps(rows, self.example.shape[1])
-
-    def compile(
-        self,
-        key: jax.Array,
-        vae: VAE,
-        optimizer: optax.GradientTransformation,
-        state: TrainState,
-        on_non_finite: str,
-    ) -> Program:
-        if self.devices is None:
-            train_chunk = _train_chunk(vae, optimizer, on_non_finite)
-        else:
-            train_chunk = parallel.map_chunk(vae, optimizer, self.devices, on_non_finite)
-        compiled = train_chunk.lower(key, state, *self._nothing).compile()
-
-        def program(state: TrainState, chunk: Any) -> tuple[TrainState, Metrics]:
-            state, metrics, made = compiled(key, state, *chunk)
-            metrics, made = jax.device_get((metrics, made))
-            return state, Metrics(*(leaf[:made] for leaf in metrics))
-
-        return program
-
-    def run_epoch(
-        self, program: Program, state: TrainState, *, skip: bool
-    ) -> tuple[TrainState, Metrics]:
-        several, all_metrics = jax.process_count() > 1, []
-        chunks = streaming.chunks(self.source, self.rows, self.steps)
-        with contextlib.closing(streaming.prefetch(chunks, self._to_device)) as ready:
-            while True:
-                chunk = next(ready, None)
-                # A host whose data have ended takes part until every host's have.
-                if chunk is None and not several:
-                    break
-                state, metrics = program(state, chunk or self._nothing)
-                all_metrics.append(metrics)
-                if len(metrics.loss) < self.steps or not (skip or metrics.finite.all()):
-                    break
-        if not sum(len(metrics.loss) for metrics in all_metrics):
-            raise ValueError("x must give its batches again in each epoch, got none")
-        return state, jax.tree.map(lambda *leaves: np.concatenate(leaves), *all_metrics)
-
-    @functools.cached_property
-    def _nothing(self) -> tuple[Any, Any]:
-        """A chunk without a step, on the device."""
-        shape = (self.steps, self.rows)
-        x = np.zeros((*shape, self.example.shape[1]), np.float32)
-        y = None if self.labels is None else np.zeros(shape, np.int32)
-        return self._to_device(streaming.Chunk(Batch(x, y, np.zeros(shape, np.float32)), 0))
-
-    def _to_device(self, chunk: streaming.Chunk) -> tuple[Any, Any]:
-        if self.devices is None:
-            return jax.device_put((chunk.batches, np.int32(chunk.used)))
-        local = parallel.local_count(self.devices)
-        batches = parallel.split_rows(chunk.batches, local, axis=1)
-        return parallel.shard((batches, np.full(local, chunk.used, np.int32)), self.devices)
-
-
-# The same function for the same model, optimizer and batch size: JAX then finds what it compiled
-# for it before, and a second call of `fit` on data of the same shape compiles nothing. The state is
-# donated but with "trust", after which it may be needed once more.
-@functools.lru_cache(maxsize=16)
-def _train_epoch(
-    vae: VAE, optimizer: optax.GradientTransformation, batch_size: int, on_non_finite: str
-) -> jax.stages.Wrapped:
-    epoch = epoch_function(vae, optimizer, batch_size, on_non_finite=on_non_finite)
-    return jax.jit(epoch, donate_argnums=() if on_non_finite == "trust" else 1)
-
-
-@functools.lru_cache(maxsize=16)
-def _train_chunk(
-    vae: VAE, optimizer: optax.GradientTransformation, on_non_finite: str
-) -> jax.stages.Wrapped:
-    chunk = chunk_function(vae, optimizer, on_non_finite=on_non_finite)
-    return jax.jit(chunk, donate_argnums=() if on_non_finite == "trust" else 1)
-
-
-def epoch_record(epoch: int, metrics: Metrics, seconds: float) -> EpochRecord:
-    """The record of an epoch.
-
-    Args:
-      epoch: which.
-      metrics: of its steps, [steps]; each batch counts by its true weight.
-      seconds: wall time.
-
-    Returns:
-      The record.
-    """
-    weight, made = np.asarray(metrics.weight, np.float64), np.asarray(metrics.finite)
-    loss, reconstruction, kl = (
-        float(np.average(term[made], weights=weight[made])) if made.any() else float("nan")
-        for term in (metrics.loss, metrics.reconstruction, metrics.kl)
-    )
-    return EpochRecord(
-        epoch,
-        loss,
-        reconstruction,
-        kl,
-        seconds,
-        images_per_second=float(weight.sum()) / seconds,
-        batch_losses=np.asarray(metrics.loss),
-        skipped=int((~made).sum()),
-    )
-
-
-def non_finite(
-    metrics: Metrics,
-    first_step: int,
-    epoch: int,
-    state: TrainState,
-    history: History,
-    *,
-    member: int | None = None,
-) -> NonFiniteStepError:
-    """The error that an epoch calls for in which a step was not finite.
-
-    Args:
-      metrics: of its steps, [steps].
-      first_step: the number of the first of them.
-      epoch: which.
-      state: the state before the step that was not finite.
-      history: the epochs before.
-      member: which run of several at once.
-
-    Returns:
-      The error, to be raised.
-    """
-    i = int(np.argmin(metrics.finite))
-    values = {"reconstruction": metrics.reconstruction[i], "kl": metrics.kl[i]}
-    bad = [f"{name} is {value}" for name, value in values.items() if not np.isfinite(value)]
-    what = " and ".join(bad) or "the gradient is not finite"
-    where = "" if member is None else f"member {member}, "
-    return NonFiniteStepError(
-        f"{where}step {first_step + i} (epoch {epoch}): {what}; the parameters are those before "
-        "it. A smaller learning rate, or a likelihood that fits the data's range, may help.",
-        first_step + i,
-        state,
-        history,
-    )
-
-
 def _shapes(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree)
-
-
-class Progress:
-    """A bar on stderr and a line an epoch on stdout, or nothing at all."""
-
-    def __init__(self, epochs: int, *, enabled: bool):
-        self._epochs, self._enabled = epochs, enabled
-        self._bar: Any = None
-
-    def __enter__(self) -> "Progress":
-        if self._enabled:
-            # Where stderr is no terminal a bar would only litter the log: the lines say it all.
-            quiet = not sys.stderr.isatty()
-            self._bar = tqdm(total=self._epochs, unit="epoch", leave=False, disable=quiet)
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def note(self, text: str) -> None:
-        if self._enabled:
-            tqdm.write(text, file=sys.stdout)
-            sys.stdout.flush()
-
-    def restored(self, records: list[EpochRecord]) -> None:
-        """Say where the run goes on."""
-        self.note(f"going on after epoch {len(records)}")
-        if self._bar is not None:
-            self._bar.update(len(records))
-
-    def epoch(self, *members: EpochRecord) -> None:
-        """The line of an epoch; of several runs at once the means, and the loss's spread."""
-        width, record = len(str(self._epochs)), members[0]
-        loss, reconstruction, kl = (
-            np.array([getattr(member, term) for member in members])
-            for term in ("loss", "reconstruction", "kl")
-        )
-        spread = f" ± {loss.std(ddof=1):.4f}" if len(members) > 1 else ""
-        self.note(
-            f"epoch {record.epoch + 1:{width}d}/{self._epochs}   "
-            f"loss {loss.mean():9.4f}{spread}   reconstruction {reconstruction.mean():9.4f}   "
-            f"kl {kl.mean():8.4f}   {record.seconds:6.2f} s   "
-            f"{sum(member.images_per_second for member in members):9,.0f} images/s"
-            + (f"   held out {record.validation_loss:9.4f}" if record.validation_loss else "")
-            + (f"   {record.skipped} steps skipped" if record.skipped else "")
-        )
-        if self._bar is not None:
-            self._bar.update()

@@ -25,6 +25,8 @@ ROWS = [
     "parallel",
     "evaluation",
     "checkpoints",
+    "history",
+    "programs",
     "training",
     "ensembles",
     "_keras",

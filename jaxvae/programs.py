@@ -1,0 +1,206 @@
+"""An epoch as a compiled program: of arrays or of a stream, on one device or on several."""
+
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxvae import _checks, parallel, streaming
+from jaxvae.datasets import Batch
+from jaxvae.models import VAE
+from jaxvae.steps import (
+    Metrics,
+    TrainState,
+    chunk_function,
+    epoch_function,
+    shows_non_finite,
+)
+
+# `program(state, *chunk) -> (state, metrics)`, the metrics read by the host.
+Program = Callable[..., tuple[TrainState, Metrics]]
+
+
+def stopping(compile_for: Callable[[str], Program], *, trust: bool) -> Program:
+    """A program whose state stays as it was from the first step on that is not finite.
+
+    Args:
+      compile_for: makes the program for one of `step_function`'s on_non_finite.
+      trust: run the faster program that trusts its gradients, and only where its losses or its
+        last parameters are not finite the careful one, from the same state.
+
+    Returns:
+      The program.
+    """
+    if not trust:
+        return compile_for("stop")
+    trusting, careful = compile_for("trust"), functools.cache(compile_for)
+
+    def program(state: TrainState, *chunk: Any) -> tuple[TrainState, Metrics]:
+        after, metrics = trusting(state, *chunk)
+        if metrics.finite.all():
+            return after, metrics
+        return careful("stop")(state, *chunk)
+
+    return program
+
+
+def trusts(optimizer: optax.GradientTransformation, params: Any) -> bool:
+    """`steps.shows_non_finite`, remembered.
+
+    Args:
+      optimizer: any Optax transformation.
+      params: parameters or their shapes.
+
+    Returns:
+      Whether the faster program may run with this optimizer.
+    """
+    leaves, tree = jax.tree.flatten(params)
+    return _trusts(optimizer, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+
+
+@functools.lru_cache(maxsize=16)
+def _trusts(optimizer: optax.GradientTransformation, tree: Any, leaves: tuple[Any, ...]) -> bool:
+    params = tree.unflatten(jax.ShapeDtypeStruct(*leaf) for leaf in leaves)
+    return bool(jax.jit(lambda: shows_non_finite(optimizer, params))())
+
+
+class Arrays:
+    """Data that lie on the device: an epoch is one compiled call."""
+
+    def __init__(self, x: Any, y: Any, batch_size: int, devices: tuple[jax.Device, ...] | None):
+        self.example = _checks.data_array("x", x)
+        self.labels = None if y is None else _checks.label_array("y", y, len(self.example))
+        self.batch_size, self.devices = min(batch_size, len(self.example)), devices
+
+    def compile(
+        self,
+        key: jax.Array,
+        vae: VAE,
+        optimizer: optax.GradientTransformation,
+        state: TrainState,
+        on_non_finite: str,
+    ) -> Program:
+        before: tuple[Any, ...]
+        if self.devices is None:
+            before, data = (), jax.tree.map(jnp.asarray, (self.example, self.labels))
+            train_epoch = _train_epoch(vae, optimizer, self.batch_size, on_non_finite)
+        else:
+            before = (parallel.shard(parallel.slots(self.devices), self.devices),)
+            data = parallel.replicate((self.example, self.labels), self.devices)
+            train_epoch = parallel.map_epoch(
+                vae, optimizer, self.batch_size, self.devices, on_non_finite
+            )
+        compiled = train_epoch.lower(*before, key, state, *data).compile()
+
+        def program(state: TrainState) -> tuple[TrainState, Metrics]:
+            state, metrics = compiled(*before, key, state, *data)
+            return state, jax.device_get(metrics)  # waits for the epoch, and reads it once
+
+        return program
+
+    def run_epoch(
+        self, program: Program, state: TrainState, *, skip: bool
+    ) -> tuple[TrainState, Metrics]:
+        return program(state)
+
+
+class Stream:
+    """Data that are read as they are needed: an epoch is a compiled call for each chunk."""
+
+    def __init__(self, x: Any, y: Any, batch_size: int, devices: tuple[jax.Device, ...] | None):
+        if y is not None:
+            raise ValueError("y must be None where x gives batches: they hold the labels")
+        rows = batch_size
+        if devices is not None:
+            rows, rest = divmod(batch_size * parallel.local_count(devices), len(devices))
+            if rest and jax.process_count() > 1:
+                raise ValueError(
+                    f"batch_size must give each host whole rows, got {batch_size} "
+                    f"for {parallel.local_count(devices)} of {len(devices)} devices"
+                )
+        self.source, self.rows, self.devices = x, rows, devices
+        self.batch_size = batch_size
+        for self.example, self.labels in streaming.read(x):
+            break
+        else:
+            raise ValueError("x must give at least one batch, got none")
+        self.steps = streaming.chunk_steps(rows, self.example.shape[1])
+
+    def compile(
+        self,
+        key: jax.Array,
+        vae: VAE,
+        optimizer: optax.GradientTransformation,
+        state: TrainState,
+        on_non_finite: str,
+    ) -> Program:
+        if self.devices is None:
+            train_chunk = _train_chunk(vae, optimizer, on_non_finite)
+        else:
+            train_chunk = parallel.map_chunk(vae, optimizer, self.devices, on_non_finite)
+        compiled = train_chunk.lower(key, state, *self._nothing).compile()
+
+        def program(state: TrainState, chunk: Any) -> tuple[TrainState, Metrics]:
+            state, metrics, made = compiled(key, state, *chunk)
+            metrics, made = jax.device_get((metrics, made))
+            return state, Metrics(*(leaf[:made] for leaf in metrics))
+
+        return program
+
+    def run_epoch(
+        self, program: Program, state: TrainState, *, skip: bool
+    ) -> tuple[TrainState, Metrics]:
+        several, all_metrics = jax.process_count() > 1, []
+        chunks = streaming.chunks(self.source, self.rows, self.steps)
+        with contextlib.closing(streaming.prefetch(chunks, self._to_device)) as ready:
+            while True:
+                chunk = next(ready, None)
+                # A host whose data have ended takes part until every host's have.
+                if chunk is None and not several:
+                    break
+                state, metrics = program(state, chunk or self._nothing)
+                all_metrics.append(metrics)
+                if len(metrics.loss) < self.steps or not (skip or metrics.finite.all()):
+                    break
+        if not sum(len(metrics.loss) for metrics in all_metrics):
+            raise ValueError("x must give its batches again in each epoch, got none")
+        return state, jax.tree.map(lambda *leaves: np.concatenate(leaves), *all_metrics)
+
+    @functools.cached_property
+    def _nothing(self) -> tuple[Any, Any]:
+        """A chunk without a step, on the device."""
+        shape = (self.steps, self.rows)
+        x = np.zeros((*shape, self.example.shape[1]), np.float32)
+        y = None if self.labels is None else np.zeros(shape, np.int32)
+        return self._to_device(streaming.Chunk(Batch(x, y, np.zeros(shape, np.float32)), 0))
+
+    def _to_device(self, chunk: streaming.Chunk) -> tuple[Any, Any]:
+        if self.devices is None:
+            return jax.device_put((chunk.batches, np.int32(chunk.used)))
+        local = parallel.local_count(self.devices)
+        batches = parallel.split_rows(chunk.batches, local, axis=1)
+        return parallel.shard((batches, np.full(local, chunk.used, np.int32)), self.devices)
+
+
+# The same function for the same model, optimizer and batch size: JAX then finds what it compiled
+# for it before, and a second call of `fit` on data of the same shape compiles nothing. The state is
+# donated but with "trust", after which it may be needed once more.
+@functools.lru_cache(maxsize=16)
+def _train_epoch(
+    vae: VAE, optimizer: optax.GradientTransformation, batch_size: int, on_non_finite: str
+) -> jax.stages.Wrapped:
+    epoch = epoch_function(vae, optimizer, batch_size, on_non_finite=on_non_finite)
+    return jax.jit(epoch, donate_argnums=() if on_non_finite == "trust" else 1)
+
+
+@functools.lru_cache(maxsize=16)
+def _train_chunk(
+    vae: VAE, optimizer: optax.GradientTransformation, on_non_finite: str
+) -> jax.stages.Wrapped:
+    chunk = chunk_function(vae, optimizer, on_non_finite=on_non_finite)
+    return jax.jit(chunk, donate_argnums=() if on_non_finite == "trust" else 1)
