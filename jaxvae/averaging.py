@@ -85,6 +85,12 @@ def averaged_params(state: TrainState) -> Params:
     Returns:
       The average that `average_params` keeps, wherever it lies in the optimizer's state; the
       parameters themselves where there is none.
+
+    Example:
+      >>> params = {"w": jnp.ones(2)}
+      >>> opt_state = average_params(optax.adam(1e-3)).init(params)
+      >>> averaged_params(TrainState(jnp.int32(0), params, opt_state))["w"]
+      Array([1., 1.], dtype=float32)
     """
     nodes = jax.tree.leaves(state.opt_state, is_leaf=lambda node: isinstance(node, AveragedState))
     return next((node.average for node in nodes if isinstance(node, AveragedState)), state.params)

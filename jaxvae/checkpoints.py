@@ -45,6 +45,10 @@ def new_run(folder: str | os.PathLike) -> Path:
     Raises:
       FileExistsError: if it exists and is not an empty folder.
       OSError: if it cannot be made or written to.
+
+    Example:
+      >>> new_run(Path(tempfile.mkdtemp(), "runs", "mine")).name
+      'mine'
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -58,6 +62,13 @@ def clean(folder: Path) -> None:
 
     Args:
       folder: the run's, which no other process uses.
+
+    Example:
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> (folder / ".params.npz.tmp").touch()
+      >>> clean(folder)
+      >>> list(folder.iterdir())
+      []
     """
     for path in folder.glob(f".*{STRAY}"):
         path.unlink()
@@ -72,6 +83,13 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
     Raises:
       ValueError: if a number is not finite.
+      OSError: if the file cannot be written; what was there stays.
+
+    Example:
+      >>> path = Path(tempfile.mkdtemp(), "summary.json")
+      >>> write_json(path, {"loss": 1.5})
+      >>> read_json(path)
+      {'loss': 1.5}
     """
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     _write(path, text.encode())
@@ -89,6 +107,12 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
       FileNotFoundError: if there is no such file.
       ValueError: if it holds no JSON object.
+
+    Example:
+      >>> path = Path(tempfile.mkdtemp(), "summary.json")
+      >>> write_json(path, {"epochs": 3})
+      >>> read_json(path)["epochs"]
+      3
     """
     if not path.is_file():
         raise FileNotFoundError(f"a run must hold {path.name}; there is no {path}")
@@ -107,6 +131,15 @@ def save_params(path: Path, params: Params) -> None:
     Args:
       path: the `.npz` file.
       params: the parameters; each array is named by its path in the tree.
+
+    Raises:
+      OSError: if the file cannot be written; what was there stays.
+
+    Example:
+      >>> path = Path(tempfile.mkdtemp(), "params.npz")
+      >>> save_params(path, {"decoder": {"bias": jnp.zeros(2)}})
+      >>> list(read_arrays(path))
+      ['decoder/bias']
     """
     arrays = {_name(keys): np.asarray(leaf) for keys, leaf in jax.tree.leaves_with_path(params)}
     _write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
@@ -125,6 +158,12 @@ def load_params(path: Path, like: Params) -> Params:
     Raises:
       FileNotFoundError: if there is no such file.
       ValueError: if it cannot be read, or its arrays are not those of `like`, or not finite.
+
+    Example:
+      >>> path, params = Path(tempfile.mkdtemp(), "params.npz"), {"bias": jnp.zeros(2)}
+      >>> save_params(path, params)
+      >>> load_params(path, params)
+      {'bias': Array([0., 0.], dtype=float32)}
     """
     arrays = read_arrays(path)
     wanted = {_name(keys): leaf for keys, leaf in jax.tree.leaves_with_path(like)}
@@ -145,7 +184,16 @@ def load_params(path: Path, like: Params) -> Params:
 
 
 class DamagedCheckpointError(ValueError):
-    """A checkpoint is not what was saved. The message names it, and what is wrong with it."""
+    """A checkpoint is not what was saved. The message names it, and what is wrong with it.
+
+    Example:
+      >>> empty = Path(tempfile.mkdtemp())
+      >>> try:
+      ...     read_checkpoint(empty, lambda beside: {})
+      ... except DamagedCheckpointError as error:
+      ...     print(empty.name in str(error))
+      True
+    """
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
@@ -156,6 +204,13 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
     Returns:
       Their paths, the earliest step first.
+
+    Example:
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> for step in 20, 10:
+      ...     (folder / f"{step:010d}").mkdir()
+      >>> [path.name for path in checkpoints_in(folder)]
+      ['0000000010', '0000000020']
     """
     if not folder.is_dir():
         return []
@@ -179,6 +234,14 @@ def read_checkpoint(
     Raises:
       DamagedCheckpointError: if it is not what was saved.
       ValueError: if it is of another format, or its arrays are not those of `like`.
+
+    Example:
+      >>> writer = CheckpointWriter(Path(tempfile.mkdtemp()))
+      >>> writer.save(7, {"w": jnp.ones(2)}, {"epochs": 1}, score=None)
+      >>> writer.close()
+      >>> (path,) = checkpoints_in(writer.folder)
+      >>> read_checkpoint(path, lambda beside: {"w": ANY})
+      ({'w': array([1., 1.], dtype=float32)}, {'epochs': 1})
     """
     about = _verified(path)
     if about.get("format") != FORMAT:
@@ -230,6 +293,10 @@ def read_last(
     Raises:
       DamagedCheckpointError: if there are checkpoints and all of them are damaged.
       ValueError: if the last whole one is of another model.
+
+    Example:
+      >>> read_last(Path(tempfile.mkdtemp()), lambda beside: {}) is None
+      True
     """
     damaged = None
     for path in reversed(checkpoints_in(folder)):
@@ -259,6 +326,14 @@ class CheckpointWriter:
 
     Raises:
       OSError: if the folder cannot be made or written to, or another process writes to it.
+
+    Example:
+      >>> writer = CheckpointWriter(Path(tempfile.mkdtemp()), keep=1)
+      >>> for step in 1, 2:
+      ...     writer.save(step, {"w": jnp.full(2, float(step))}, {}, score=None)
+      >>> writer.close()
+      >>> [path.name for path in checkpoints_in(writer.folder)]
+      ['0000000002']
     """
 
     def __init__(self, folder: Path, *, keep: int = 3):

@@ -24,7 +24,7 @@ from jaxvae.networks import Function, Params
 from jaxvae.revival import revive_dead_categories
 
 Mapping = Callable[[Any], Any]
-"""What the original calls the type of an encoder or a decoder: a function of one array."""
+"""A function of one array; so the original calls the type of an encoder or a decoder."""
 
 # Our names of the layers to the original's; the trunk has none there.
 ORIGINAL_NAMES = {
@@ -36,7 +36,12 @@ ORIGINAL_NAMES = {
 
 
 class Array(np.ndarray):
-    """A NumPy array with the `.numpy()` of a TensorFlow tensor."""
+    """A NumPy array with the `.numpy()` of a TensorFlow tensor.
+
+    Example:
+      >>> np.ones(2).view(Array).numpy()
+      array([1., 1.])
+    """
 
     def numpy(self) -> Any:
         """The plain NumPy array, or for a scalar the plain NumPy number."""
@@ -53,6 +58,11 @@ class Coder:
       function: the pure functions behind it.
       input_dim: the width of what it takes; None until it is known.
       output_dim: the width of what it gives; None where unknown.
+
+    Example:
+      >>> encoder, decoder = dense_encoder_decoder_dirichlet(64, 10, 4, 128, "relu")
+      >>> decoder.input_dim, decoder.output_dim
+      (10, 64)
     """
 
     def __init__(
@@ -105,6 +115,14 @@ def set_seed(seed: int) -> None:
 
     Raises:
       TypeError, ValueError: if the seed is none.
+
+    Example:
+      >>> def encoded():
+      ...     set_seed(0)
+      ...     encoder, _ = dense_encoder_decoder(64, 2, 4, 128, "relu")
+      ...     return encoder(np.ones((5, 64)))[0]
+      >>> bool((encoded() == encoded()).all())
+      True
     """
     global _seed, _drawn
     _seed, _drawn = _checks.positive_int("seed", seed, minimum=0), 0
@@ -116,8 +134,8 @@ def dense_encoder_decoder(
     """The dense networks of the Normal model.
 
     Args:
-      data_dim: D.
-      latent_dim: K.
+      data_dim: D, values an example.
+      latent_dim: K, at least 1.
       layers: hidden layers each, at least 1.
       hidden_units: width of a hidden layer.
       activation: a JAX function, a name, or TensorFlow's own (`tf.nn.relu`).
@@ -135,6 +153,8 @@ def dense_encoder_decoder(
       >>> decoded, one = decoder(mu)
       >>> mu.shape, decoded.numpy().shape, one
       ((5, 2), (5, 64), 1.0)
+
+    Source: the 2020 TensorFlow script; `docs/migration.md`.
     """
     return _pair(_normal_functions, data_dim, latent_dim, layers, hidden_units, activation)
 
@@ -145,7 +165,7 @@ def dense_encoder_decoder_dirichlet(
     """The dense networks of the Dirichlet model.
 
     Args:
-      data_dim: D.
+      data_dim: D, values an example.
       latent_dim: K, the number of categories, at least 2.
       layers: hidden layers each, at least 1.
       hidden_units: width of a hidden layer.
@@ -162,6 +182,8 @@ def dense_encoder_decoder_dirichlet(
       >>> encoder, decoder = dense_encoder_decoder_dirichlet(64, 10, 4, 128, jax.nn.relu)
       >>> decoder(np.eye(10)).shape
       (10, 64)
+
+    Source: the 2020 TensorFlow script; `docs/migration.md`.
     """
     _checks.positive_int("latent_dim", latent_dim, minimum=2)
     return _pair(_dirichlet_functions, data_dim, latent_dim, layers, hidden_units, activation)
@@ -300,6 +322,8 @@ class VAE(_Model):
       >>> mu, sigma = v.map_to_latent(np.zeros((5, 64)))
       >>> mu.shape
       (5, 2)
+
+    Source: the 2020 TensorFlow script; `docs/objectives.md` on what it minimises.
     """
 
     def __init__(self, encoder: Any, decoder: Any, C: float = 1.0):  # noqa: N803
@@ -368,6 +392,8 @@ class DIRICHLET_VAE(_Model):  # noqa: N801
       >>> z = v.map_to_latent(np.zeros((5, 64)))
       >>> z.numpy().shape, bool(np.allclose(z.sum(axis=1), 1))
       ((5, 10), True)
+
+    Source: the 2020 TensorFlow script; `docs/objectives.md` on what it minimises.
     """
 
     def __init__(

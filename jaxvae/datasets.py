@@ -27,6 +27,11 @@ class Batch(NamedTuple):
       weight: weights [B]; 0 marks padding. None weighs all alike.
       position: each example's place in the global batch [B], which keys its noise, so that a
         batch split over devices gets the noise it gets on one. None means 0 ... B-1.
+
+    Example:
+      >>> batch = Batch(np.zeros((5, 64)), y=np.arange(5))
+      >>> batch.x.shape, batch.weight
+      ((5, 64), None)
     """
 
     x: Array
@@ -43,6 +48,11 @@ class Dataset(NamedTuple):
       x_train, x_test: examples, float32 [N, D].
       y_train, y_test: labels, int32 [N], or None.
       image_shape: (height, width) where an example is an image, else None.
+
+    Example:
+      >>> data = from_arrays(np.zeros((20, 16)), np.arange(20) % 3)
+      >>> data.y_train.shape, data.categories
+      ((18,), 3)
     """
 
     name: str
@@ -121,6 +131,13 @@ def load_digits() -> Dataset:
 
     Returns:
       1,437 training and 360 test examples of 64 pixels, with labels 0 ... 9.
+
+    Example:
+      >>> load_digits().x_train.shape
+      (1437, 64)
+
+    Source: Alpaydin and Kaynak, 1998, Optical recognition of handwritten digits (UCI); the part of
+    it that scikit-learn has.
     """
     from sklearn.datasets import load_digits as sklearn_digits
     from sklearn.model_selection import train_test_split
@@ -163,6 +180,14 @@ def load_mnist(data_dir: str | os.PathLike | None = None) -> Dataset:
       FileNotFoundError: if the folder lacks one of the files.
       ValueError: if a file is damaged or the arrays are not MNIST's, by their SHA-256.
       OSError: if the download fails.
+
+    Example:
+      >>> load_mnist("an/empty/folder")  # doctest: +ELLIPSIS
+      Traceback (most recent call last):
+      FileNotFoundError: data_dir must hold MNIST's four files; an/empty/folder lacks ...
+
+    Source: LeCun, Bottou, Bengio and Haffner, 1998, Gradient-based learning applied to document
+    recognition.
     """
     data_dir = data_dir or os.environ.get("JAXVAE_DATA") or None
     arrays = _mnist_openml() if data_dir is None else _mnist_folder(Path(data_dir))
@@ -197,6 +222,14 @@ def load_file(path: str | os.PathLike) -> Dataset:
     Raises:
       FileNotFoundError: if there is no such file.
       ValueError, TypeError: if it cannot be read, or for what `from_arrays` refuses.
+
+    Example:
+      >>> import tempfile
+      >>> path = Path(tempfile.mkdtemp(), "mine.npz")
+      >>> np.savez(path, x=np.zeros((20, 16)), y=np.arange(20) % 3)
+      >>> data = load_file(path)
+      >>> data.name, data.x_train.shape
+      ('mine', (18, 16))
     """
     path = Path(path)
     if path.suffix not in (".npy", ".npz"):
@@ -226,6 +259,15 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     Raises:
       FileNotFoundError: if there is no such file.
       ValueError: if it is damaged, or holds anything but arrays of plain numbers.
+
+    Example:
+      >>> import tempfile
+      >>> path = Path(tempfile.mkdtemp(), "mine.npy")
+      >>> np.save(path, np.zeros(3))
+      >>> read_arrays(path)
+      {'x': array([0., 0., 0.])}
+
+    Source: NumPy's description of its format, numpy.lib.format.
     """
     path = Path(path)
     if not path.is_file():
@@ -252,6 +294,17 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
     Raises:
       FileNotFoundError: if there is no such file.
       ValueError: if the header is not IDX's, or the length is not what the header says.
+
+    Example:
+      >>> import tempfile
+      >>> path = Path(tempfile.mkdtemp(), "labels.gz")
+      >>> header = bytes([0, 0, 8, 1]) + (3).to_bytes(4, "big")
+      >>> with gzip.open(path, "wb") as file:
+      ...     written = file.write(header + bytes([7, 2, 1]))
+      >>> read_idx(path)
+      array([7, 2, 1], dtype=uint8)
+
+    Source: LeCun's description of the IDX format, which is MNIST's.
     """
     path = Path(path)
     if not path.is_file():

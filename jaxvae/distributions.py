@@ -25,6 +25,10 @@ def tfp_distributions() -> ModuleType:
 
     Raises:
       ImportError: if the installed TFP does not run on the installed JAX.
+
+    Example:
+      >>> tfp_distributions().Dirichlet.__name__
+      'Dirichlet'
     """
     try:
         from tensorflow_probability.substrates.jax import distributions as tfd
@@ -90,6 +94,8 @@ def kl_normal(loc: jax.Array, scale: jax.Array, *, prior_variance: float = 1.0) 
     Example:
       >>> float(kl_normal(jnp.zeros(2), jnp.ones(2)))
       0.0
+
+    Source: Kingma and Welling, 2014, Auto-encoding variational Bayes, appendix B.
     """
     prior_variance = _checks.positive_float("prior_variance", prior_variance)
     loc, scale = _checks.floating("loc", loc), _checks.floating("scale", scale)
@@ -125,7 +131,7 @@ def log_gamma_grad(concentration: jax.Array, log_x: jax.Array) -> jax.Array:
       1.1736
 
     Source: Figurnov, Mohamed and Mnih, 2018, Implicit reparameterization gradients. How it is
-    computed: docs/sampler.md.
+    computed: `docs/sampler.md`.
     """
     concentration = _checks.floating("concentration", concentration)
     log_x = _checks.floating("log_x", log_x)
@@ -161,7 +167,7 @@ def sample_log_gamma(
       True
 
     Source: Marsaglia and Tsang, 2000, A simple method for generating gamma variables;
-    docs/sampler.md.
+    `docs/sampler.md`.
     """
     _checks.typed_key("key", key)
     concentration = _checks.floating("concentration", concentration)
@@ -247,6 +253,8 @@ def log_prob_dirichlet(concentration: jax.Array, log_z: jax.Array) -> jax.Array:
     Example:
       >>> round(float(log_prob_dirichlet(jnp.full(2, 2.0), jnp.log(jnp.array([0.3, 0.7])))), 4)
       0.2311
+
+    Source: the density's definition; that it takes log z, `docs/sampler.md`.
     """
     concentration = _checks.floating("concentration", concentration)
     log_z = _checks.floating("log_z", log_z)
@@ -282,7 +290,7 @@ def kl_dirichlet(concentration: jax.Array, prior_concentration: jax.Array) -> ja
       0.1931
 
     Source: the closed form is Penny, 2001, KL-divergences of Normal, Gamma, Dirichlet and Wishart
-    densities; how it is computed, docs/sampler.md.
+    densities; how it is computed, `docs/sampler.md`.
     """
     a = _checks.floating("concentration", concentration)
     b = _checks.floating("prior_concentration", prior_concentration)

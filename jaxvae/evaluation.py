@@ -21,6 +21,10 @@ class Evaluation(NamedTuple):
       loss: the model's loss, from one draw of z an example.
       reconstruction: its reconstruction term.
       kl: its KL term, before its weight.
+
+    Example:
+      >>> Evaluation(loss=4.0, reconstruction=3.0, kl=1.0).loss
+      4.0
     """
 
     loss: float
@@ -46,6 +50,16 @@ def evaluate(
 
     Raises:
       ValueError, TypeError: if the data do not fit the model; the argument is named.
+
+    Example:
+      >>> from jaxvae import dense_normal_network, normal_vae
+      >>> vae = normal_vae(dense_normal_network(64, 2, layers=1, hidden_units=16))
+      >>> params = vae.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> result = evaluate(jax.random.key(1), vae, params, np.zeros((100, 64)))
+      >>> bool(np.isclose(result.loss, result.reconstruction + result.kl))
+      True
+
+    Source: Kingma and Welling, 2014, Auto-encoding variational Bayes: the estimator of the ELBO.
     """
     _checks.typed_key("key", key)
     _checks.instance("vae", vae, VAE, "a jaxvae.VAE")
@@ -72,6 +86,13 @@ def encode_mean(vae: VAE, params: Params, x: Any, *, batch_size: int = 1024) -> 
 
     Raises:
       ValueError, TypeError: if x is not an array [N, D] of finite numbers.
+
+    Example:
+      >>> from jaxvae import dense_normal_network, normal_vae
+      >>> vae = normal_vae(dense_normal_network(64, 2, layers=1, hidden_units=16))
+      >>> params = vae.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> encode_mean(vae, params, np.zeros((100, 64))).shape
+      (100, 2)
     """
     _checks.instance("vae", vae, VAE, "a jaxvae.VAE")
     x = _checks.data_array("x", x)
@@ -96,6 +117,15 @@ def accuracy(vae: VAE, params: Params, x: Any, y: Any, *, batch_size: int = 1024
     Raises:
       ValueError, TypeError: if x or y cannot be used or the latent is not a Dirichlet one; the
         argument is named.
+
+    Example:
+      >>> from jaxvae import dense_dirichlet_network, dirichlet_vae
+      >>> vae = dirichlet_vae(dense_dirichlet_network(64, 10, layers=1, hidden_units=16))
+      >>> params = vae.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> x = np.random.default_rng(0).random((100, 64))
+      >>> own = encode_mean(vae, params, x).argmax(axis=1)
+      >>> accuracy(vae, params, x, own)
+      1.0
     """
     z = encode_mean(vae, params, x, batch_size=batch_size)
     if isinstance(jax.eval_shape(vae.encode, params, np.asarray(x, np.float32)), tuple):

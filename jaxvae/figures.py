@@ -56,6 +56,15 @@ def latent_scatter(z: Any, y: Any = None, *, title: str = "Latent space") -> Fig
 
     Returns:
       The figure.
+
+    Raises:
+      ValueError, TypeError: if z is no array of finite numbers [N, K], or y no labels of it;
+        the argument is named.
+
+    Example:
+      >>> figure = latent_scatter(np.random.default_rng(0).normal(size=(50, 2)), np.arange(50) % 3)
+      >>> figure.axes[0].get_xlabel()
+      '$z_0$'
     """
     z = _examples("z", z)
     y = None if y is None else _checks.label_array("y", y, len(z))
@@ -101,6 +110,15 @@ def image_grid(
 
     Returns:
       The figure.
+
+    Raises:
+      ValueError, TypeError: if images or names do not fit image_shape or each other;
+        the argument is named.
+
+    Example:
+      >>> figure = image_grid(np.zeros((6, 64)), (8, 8), columns=3, title="Six")
+      >>> len(figure.axes[0].images)
+      6
     """
     images = _examples("images", images, image_shape)
     columns = min(_checks.positive_int("columns", columns), len(images))
@@ -148,6 +166,15 @@ def mosaic(images: Any, image_shape: ImageShape, *, title: str, extent: Any = No
 
     Returns:
       The figure.
+
+    Raises:
+      ValueError, TypeError: if there is no square number of images, or they do not fit image_shape;
+        the argument is named.
+
+    Example:
+      >>> figure = mosaic(np.zeros((9, 64)), (8, 8), title="Nine")
+      >>> figure.axes[0].images[0].get_array().shape
+      (24, 24)
     """
     images = _examples("images", images, image_shape)
     n = math.isqrt(len(images))
@@ -178,6 +205,15 @@ def reconstructions(x: Any, x_decoded: Any, image_shape: ImageShape) -> Figure:
 
     Returns:
       The figure.
+
+    Raises:
+      ValueError, TypeError: if the two have different shapes, or do not fit image_shape;
+        the argument is named.
+
+    Example:
+      >>> figure = reconstructions(np.zeros((5, 64)), np.ones((5, 64)), (8, 8))
+      >>> len(figure.axes[0].images)
+      10
     """
     x, x_decoded = _examples("x", x, image_shape), _examples("x_decoded", x_decoded)
     if x.shape != x_decoded.shape:
@@ -199,6 +235,14 @@ def corners(images: Any, image_shape: ImageShape) -> Figure:
 
     Returns:
       The figure.
+
+    Raises:
+      ValueError, TypeError: if the images do not fit image_shape; the argument is named.
+
+    Example:
+      >>> figure = corners(np.zeros((3, 64)), (8, 8))
+      >>> [text.get_text() for text in figure.axes[0].texts]
+      ['category 0', 'category 1', 'category 2']
     """
     names = [f"category {k}" for k in range(len(images))]
     title = "The corners of the simplex, decoded"
@@ -218,6 +262,15 @@ def blend(
 
     Returns:
       The figure.
+
+    Raises:
+      ValueError, TypeError: if images, weights, names and image_shape do not fit each other;
+        the argument is named.
+
+    Example:
+      >>> figure = blend(np.zeros((3, 64)), [0.0, 0.5, 1.0], ("3", "8"), (8, 8))
+      >>> [text.get_text() for text in figure.axes[0].texts][1]
+      '50% 3\\n50% 8'
     """
     if len(weights) != len(images):
         raise ValueError(
@@ -269,6 +322,12 @@ def loss_curves(epochs: Sequence[Any], *, unit: str = "nats") -> Figure:
 
     Returns:
       The figure.
+
+    Example:
+      >>> from jaxvae import EpochRecord
+      >>> record = EpochRecord(0, 4.0, 3.0, 1.0, 0.5, 2874.0, np.array([5.0, 3.0]))
+      >>> [ax.get_title() for ax in loss_curves([record]).axes]
+      ['loss', 'reconstruction', 'KL']
     """
     return _loss_panels([epochs], unit)
 
@@ -423,6 +482,14 @@ def lattice(z: Any, n: int = 30) -> tuple[np.ndarray, tuple[float, float, float,
     Returns:
       [n * n, 2], row by row from the top left, and the extent (left, right, bottom, top) of the
       cells around them.
+
+    Raises:
+      ValueError, TypeError: if z is not of two finite columns, or n no integer of at least 2.
+
+    Example:
+      >>> points, extent = lattice(np.array([[-1.0, -1.0], [1.0, 1.0]]), n=3)
+      >>> points.shape, tuple(float(edge) for edge in extent)
+      ((9, 2), (-1.5, 1.5, -1.5, 1.5))
     """
     z, n = _examples("z", z), _checks.positive_int("n", n, minimum=2)
     if z.shape[1] != 2:

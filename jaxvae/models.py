@@ -35,6 +35,14 @@ class VAE(NamedTuple):
       sample_prior: `sample_prior(key, shape [..., K]) -> z [..., K]`.
       check_data: `check_data(params, x, y)` raises, on the host, if the model cannot be trained
         on these NumPy arrays; `params` may be abstract shapes. `fit` and `evaluate` call it.
+
+    Example:
+      >>> from jaxvae import dense_normal_network
+      >>> vae = normal_vae(dense_normal_network(64, 2, layers=1, hidden_units=16))
+      >>> params = vae.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> z = vae.sample_prior(jax.random.key(1), (5, 2))
+      >>> vae.decode(params, z).shape
+      (5, 64)
     """
 
     init: Callable[[jax.Array, jax.Array], Params]
@@ -51,6 +59,11 @@ class DirichletPrior(NamedTuple):
     Attributes:
       concentration: `concentration(y [B] or None, categories) -> [B, K] or [K]`.
       uses_labels: whether `concentration` needs y.
+
+    Example:
+      >>> prior = DirichletPrior(lambda y, categories: jnp.arange(1.0, categories + 1), False)
+      >>> prior.concentration(None, 3)
+      Array([1., 2., 3.], dtype=float32)
     """
 
     concentration: Callable[[Array | None, int], jax.Array]
@@ -76,6 +89,8 @@ def label_prior(*, smoothness: float = 0.5, total_concentration: float = 8.0) ->
     Example:
       >>> label_prior().concentration(jnp.array([1]), 2)
       Array([[2., 6.]], dtype=float32)
+
+    Source: the 2020 TensorFlow script, whose `smoothness` and `label_smoothing` these are.
     """
     smoothness = _checks.positive_float("smoothness", smoothness)
     total = _checks.positive_float("total_concentration", total_concentration)
@@ -98,6 +113,12 @@ def symmetric_prior(concentration: float = 1.0) -> DirichletPrior:
 
     Raises:
       ValueError: if the concentration is not finite and positive.
+
+    Example:
+      >>> symmetric_prior(0.5).concentration(None, 3).tolist()
+      [0.5, 0.5, 0.5]
+
+    Source: Blei, Ng and Jordan, 2003, Latent Dirichlet allocation.
     """
     concentration = _checks.positive_float("concentration", concentration)
     return DirichletPrior(

@@ -22,6 +22,16 @@ class Network(NamedTuple):
         [B, K], for a Normal latent; `concentration` [B, K] for a Dirichlet one.
       decode: `decode(params, z [B, K]) -> [B, D]`: the mean of a Normal likelihood, or the
         logits of a Bernoulli one.
+
+    Example:
+      >>> linear = Network(  # without Flax
+      ...     init=lambda key, x: {"w": jax.random.normal(key, (x.shape[1], 2))},
+      ...     encode=lambda params, x: (x @ params["w"], jnp.ones((len(x), 2))),
+      ...     decode=lambda params, z: z @ params["w"].T,
+      ... )
+      >>> params = linear.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> linear.decode(params, jnp.zeros((5, 2))).shape
+      (5, 64)
     """
 
     init: Callable[[jax.Array, Any], Params]
@@ -35,6 +45,13 @@ class Function(NamedTuple):
     Attributes:
       init: `init(key, x [B, D]) -> params`.
       apply: `apply(params, x [B, D])` -> what the module returns.
+
+    Example:
+      >>> scaled = Function(
+      ...     init=lambda key, x: {"by": jnp.ones(())}, apply=lambda params, x: params["by"] * x
+      ... )
+      >>> scaled.apply(scaled.init(jax.random.key(0), jnp.ones((1, 3))), jnp.ones((1, 3)))
+      Array([[1., 1., 1.]], dtype=float32)
     """
 
     init: Callable[[jax.Array, Any], Params]
@@ -59,7 +76,18 @@ CONCENTRATION_HEADS: dict[str, Activation] = {"softplus": nn.softplus, "relu": n
 
 
 class MLP(nn.Module):
-    """`layers` dense layers of `hidden_units`, each followed by the activation."""
+    """Dense layers, each followed by the activation: Glorot-uniform kernels, zero biases.
+
+    Attributes:
+      layers: how many.
+      hidden_units: width of each.
+      activation: a function of an array.
+
+    Example:
+      >>> trunk = MLP(layers=1, hidden_units=16, activation=nn.relu)
+      >>> trunk.init_with_output(jax.random.key(0), jnp.ones((5, 64)))[0].shape
+      (5, 16)
+    """
 
     layers: int
     hidden_units: int
@@ -73,7 +101,18 @@ class MLP(nn.Module):
 
 
 class NormalEncoder(nn.Module):
-    """x [B, D] -> (loc, scale), each [B, K]; scale = exp of a linear head."""
+    """x [B, D] -> (loc, scale), each [B, K]; scale = exp of a linear head.
+
+    Attributes:
+      latent_dim: K, the width of either.
+      trunk: the module below the two heads.
+
+    Example:
+      >>> encoder = NormalEncoder(2, MLP(1, 16, nn.relu))
+      >>> (loc, scale), _ = encoder.init_with_output(jax.random.key(0), jnp.ones((5, 64)))
+      >>> loc.shape, scale.shape
+      ((5, 2), (5, 2))
+    """
 
     latent_dim: int
     trunk: nn.Module
@@ -85,7 +124,20 @@ class NormalEncoder(nn.Module):
 
 
 class DirichletEncoder(nn.Module):
-    """x [B, D] -> concentration [B, K] = head(linear) + floor."""
+    """x [B, D] -> concentration [B, K] = head(linear) + floor.
+
+    Attributes:
+      latent_dim: K, the number of categories.
+      trunk: the module below the head.
+      head: from any number to one of at least zero.
+      floor: what is added, above zero.
+
+    Example:
+      >>> encoder = DirichletEncoder(10, MLP(1, 16, nn.relu), nn.softplus, 0.1)
+      >>> alpha, _ = encoder.init_with_output(jax.random.key(0), jnp.ones((5, 64)))
+      >>> alpha.shape, bool((alpha > 0.1).all())
+      ((5, 10), True)
+    """
 
     latent_dim: int
     trunk: nn.Module
@@ -98,7 +150,17 @@ class DirichletEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """z [B, K] -> [B, D], the last layer linear."""
+    """z [B, K] -> [B, D], the last layer linear.
+
+    Attributes:
+      data_dim: D, values an example.
+      trunk: the module below the last layer.
+
+    Example:
+      >>> decoder = Decoder(64, MLP(1, 16, nn.relu))
+      >>> decoder.init_with_output(jax.random.key(0), jnp.ones((5, 10)))[0].shape
+      (5, 64)
+    """
 
     data_dim: int
     trunk: nn.Module
@@ -121,6 +183,12 @@ def flax_function(name: str, module: nn.Module) -> Function:
     Raises:
       TypeError: if it is no Flax linen module.
       ValueError: from `init`, if the module keeps state besides its parameters (batch norm).
+
+    Example:
+      >>> decoder = flax_function("decoder", Decoder(64, MLP(1, 16, nn.relu)))
+      >>> params = decoder.init(jax.random.key(0), jnp.ones((5, 10)))
+      >>> decoder.apply(params, jnp.ones((5, 10))).shape
+      (5, 64)
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"{name} must be a flax.linen.Module instance, got {module!r}")
@@ -154,6 +222,13 @@ def flax_network(encoder: nn.Module, decoder: nn.Module) -> Network:
     Raises:
       TypeError: if one of them is no Flax linen module.
       ValueError: from `init`, if a module keeps state besides its parameters (batch norm).
+
+    Example:
+      >>> network = flax_network(
+      ...     NormalEncoder(2, MLP(1, 16, nn.relu)), Decoder(64, MLP(1, 16, nn.relu))
+      ... )
+      >>> sorted(network.init(jax.random.key(0), jnp.ones((5, 64))))
+      ['decoder', 'encoder']
     """
     return join(flax_function("encoder", encoder), flax_function("decoder", decoder))
 
@@ -167,6 +242,12 @@ def join(encoder: Function, decoder: Function) -> Network:
 
     Returns:
       The network; its parameters are `{"encoder": ..., "decoder": ...}`.
+
+    Example:
+      >>> none = Function(lambda key, x: {}, lambda params, x: x)
+      >>> network = join(none, none)
+      >>> network.init(jax.random.key(0), jnp.ones((1, 3)))
+      {'encoder': {}, 'decoder': {}}
     """
 
     def init(key: jax.Array, x: Any) -> Params:
@@ -218,6 +299,9 @@ def dense_normal_network(
       >>> loc, scale = network.encode(params, jnp.zeros((5, 64)))
       >>> loc.shape, network.decode(params, loc).shape
       ((5, 2), (5, 64))
+
+    Source: Kingma and Welling, 2014, Auto-encoding variational Bayes, appendix C; the depth and the
+    width are the 2020 TensorFlow script's.
     """
     trunk = _trunk(layers, hidden_units, activation)
     return flax_network(
@@ -261,6 +345,8 @@ def dense_dirichlet_network(
       >>> params = network.init(jax.random.key(0), jnp.zeros((1, 64)))
       >>> network.encode(params, jnp.zeros((5, 64))).shape
       (5, 10)
+
+    Source: the 2020 TensorFlow script, but for the head: `docs/dead_categories.md`.
     """
     trunk = _trunk(layers, hidden_units, activation)
     encoder = DirichletEncoder(

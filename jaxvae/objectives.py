@@ -21,6 +21,11 @@ class LossTerms(NamedTuple):
     Attributes:
       reconstruction: [B].
       kl: [B].
+
+    Example:
+      >>> terms = LossTerms(reconstruction=jnp.array([3.0, 5.0]), kl=jnp.array([1.0, 1.0]))
+      >>> float(weighted_mean(terms.reconstruction + terms.kl, None))
+      5.0
     """
 
     reconstruction: jax.Array
@@ -43,6 +48,8 @@ def normal_nll(x: Array, mean: jax.Array) -> jax.Array:
     Example:
       >>> round(float(normal_nll(jnp.zeros(2), jnp.ones(2))), 4)
       2.8379
+
+    Source: the density's definition.
     """
     _same_shape("mean", mean, "x", x)
     constant = 0.5 * x.shape[-1] * math.log(2 * math.pi)
@@ -59,9 +66,15 @@ def bernoulli_nll(x: Array, logits: jax.Array) -> jax.Array:
     Returns:
       [...], summed over D.
 
+    Raises:
+      ValueError: if the shapes differ.
+
     Example:
       >>> round(float(bernoulli_nll(jnp.ones(2), jnp.zeros(2))), 4)
       1.3863
+
+    Source: the probability's definition, in the stable form of TensorFlow's
+    `sigmoid_cross_entropy_with_logits`.
     """
     _same_shape("logits", logits, "x", x)
     return jnp.sum(jax.nn.softplus(logits) - x * logits, axis=-1)
@@ -76,6 +89,15 @@ def original_normal_reconstruction(x: Array, mean: jax.Array) -> jax.Array:
 
     Returns:
       [...], summed over D.
+
+    Raises:
+      ValueError: if the shapes differ.
+
+    Example:
+      >>> float(original_normal_reconstruction(jnp.zeros(2), jnp.ones(2)))
+      1.0
+
+    Source: the 2020 TensorFlow script; `docs/objectives.md`.
     """
     _same_shape("mean", mean, "x", x)
     # The original divides by 1 + 1e-10, which is 1 in float32.
@@ -95,10 +117,20 @@ def original_normal_kl(
       z: the draws [..., K].
       loc: posterior means [..., K].
       scale: posterior standard deviations [..., K].
-      prior_variance: C.
+      prior_variance: C, above zero.
 
     Returns:
       [...], summed over K.
+
+    Raises:
+      ValueError: if the shapes differ, or prior_variance is not finite and positive.
+
+    Example:
+      >>> z, loc, scale = jnp.array([1.0]), jnp.array([0.0]), jnp.array([0.5])
+      >>> float(original_normal_kl(z, loc, scale, prior_variance=1.0))  # (1 / 1 - 1 / 0.5) / 2
+      -0.5
+
+    Source: the 2020 TensorFlow script; `docs/objectives.md`.
     """
     prior_variance = _checks.positive_float("prior_variance", prior_variance)
     _same_shape("loc", loc, "z", z)
@@ -120,6 +152,15 @@ def original_dirichlet_reconstruction(x: Array, mean: jax.Array) -> jax.Array:
 
     Returns:
       [...].
+
+    Raises:
+      ValueError: if the shapes differ.
+
+    Example:
+      >>> float(original_dirichlet_reconstruction(jnp.zeros(2), jnp.ones(2)))
+      1.0
+
+    Source: the 2020 TensorFlow script; `docs/objectives.md`.
     """
     _same_shape("mean", mean, "x", x)
     return jnp.mean((x - mean) ** 2, axis=-1)
@@ -134,6 +175,9 @@ def weighted_mean(values: jax.Array, weight: Array | None) -> jax.Array:
 
     Returns:
       A scalar; 0 where every weight is 0.
+
+    Raises:
+      ValueError: if the shapes differ.
 
     Example:
       >>> float(weighted_mean(jnp.array([1.0, 5.0]), jnp.array([1.0, 0.0])))

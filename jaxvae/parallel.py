@@ -97,6 +97,15 @@ def pmap_train_epoch(
 
     Raises:
       ValueError, TypeError: if batch_size or devices is outside what is allowed; it is named.
+
+    Example:
+      >>> from jaxvae import dense_normal_network, init_state, normal_vae
+      >>> vae = normal_vae(dense_normal_network(64, 2, layers=1, hidden_units=16))
+      >>> key, x, optimizer = jax.random.key(0), np.zeros((100, 64), np.float32), optax.adam(1e-3)
+      >>> train_epoch = pmap_train_epoch(vae, optimizer, batch_size=32, devices=1)
+      >>> state, metrics = train_epoch(key, init_state(key, vae, optimizer, x), x, None)
+      >>> metrics.weight.tolist()
+      [32.0, 32.0, 32.0, 4.0]
     """
     chosen = choose_devices(devices)
     mapped = map_epoch(vae, optimizer, _checks.positive_int("batch_size", batch_size), chosen)

@@ -20,6 +20,11 @@ class RevivalState(NamedTuple):
       inner_state: of the optimizer inside.
       idle: int32 [K], for how many steps in a row each category has had no gradient.
       revived: int32 [K], how often each category has been nudged.
+
+    Example:
+      >>> params = {"encoder": {"concentration": {"bias": jnp.zeros(2)}}}
+      >>> revive_dead_categories(optax.sgd(1.0)).init(params).idle
+      Array([0, 0], dtype=int32)
     """
 
     inner_state: Any
@@ -57,6 +62,8 @@ def revive_dead_categories(
       >>> updates, _ = optimizer.update(gradient, optimizer.init(params), params)
       >>> updates["encoder"]["concentration"]["bias"]
       Array([ 0.5, -0.1], dtype=float32)
+
+    Source: our own; `docs/dead_categories.md`.
     """
     patience = _checks.positive_int("patience", patience)
     nudge = _checks.positive_float("nudge", nudge)

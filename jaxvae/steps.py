@@ -25,6 +25,12 @@ class TrainState(NamedTuple):
       step: how many updates have been made, an int32 scalar.
       params: the network's parameters.
       opt_state: the optimizer's state.
+
+    Example:
+      >>> optimizer, params = optax.sgd(0.1), {"w": jnp.ones(2)}
+      >>> state = TrainState(jnp.int32(0), params, optimizer.init(params))
+      >>> int(state.step)
+      0
     """
 
     step: jax.Array
@@ -41,6 +47,11 @@ class Metrics(NamedTuple):
       kl: the same of the KL term, before its weight.
       weight: the sum of the examples' weights.
       finite: whether loss and gradient were. Where not, no update was made.
+
+    Example:
+      >>> metrics = Metrics(loss=4.0, reconstruction=3.0, kl=1.0, weight=64.0, finite=True)
+      >>> metrics.loss
+      4.0
     """
 
     loss: jax.Array
@@ -140,6 +151,15 @@ def make_train_epoch(
 
     Raises:
       ValueError, TypeError: if batch_size is no integer of at least 1.
+
+    Example:
+      >>> from jaxvae import dense_normal_network, normal_vae
+      >>> vae = normal_vae(dense_normal_network(64, 2, layers=1, hidden_units=16))
+      >>> key, x, optimizer = jax.random.key(0), jnp.zeros((100, 64)), optax.adam(1e-3)
+      >>> train_epoch = make_train_epoch(vae, optimizer, batch_size=32)
+      >>> state, metrics = train_epoch(key, init_state(key, vae, optimizer, x), x, None)
+      >>> metrics.weight.tolist()
+      [32.0, 32.0, 32.0, 4.0]
     """
     batch_size = _checks.positive_int("batch_size", batch_size)
     epoch = epoch_function(vae, optimizer, batch_size, skip_non_finite=skip_non_finite)

@@ -20,6 +20,11 @@ class Chunk(NamedTuple):
     Attributes:
       batches: x [S, B, D], y [S, B] or None, weight [S, B] (0 pads the end of the data).
       used: how many of the S hold examples.
+
+    Example:
+      >>> chunk = next(chunks([np.ones((3, 2))], batch_size=2, steps=4))
+      >>> chunk.used, chunk.batches.weight.tolist()
+      (2, [[1.0, 1.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
     """
 
     batches: Batch
@@ -30,10 +35,14 @@ def is_stream(x: Any) -> bool:
     """Whether x is read batch by batch.
 
     Args:
-      x: what `fit` was given.
+      x: what `fit` was given: an array [N, D], or a source of batches.
 
     Returns:
       True for an iterable or a function that is no array, list or tuple.
+
+    Example:
+      >>> is_stream(np.zeros((2, 3))), is_stream(lambda: iter([np.zeros((2, 3))]))
+      (False, True)
     """
     if isinstance(x, list | tuple) or hasattr(x, "__array__"):
         return False
@@ -55,6 +64,10 @@ def read(source: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
       TypeError: if the source can be read once only.
       ValueError, TypeError: if a batch is not such, is not finite, or differs from those before
         it in width or in having labels; it is named by its number.
+
+    Example:
+      >>> [x.shape for x, y in read(lambda: iter([np.zeros((2, 3)), np.zeros((5, 3))]))]
+      [(2, 3), (5, 3)]
     """
     if hasattr(source, "__next__"):
         raise TypeError(
@@ -87,6 +100,11 @@ def chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
 
     Yields:
       Chunks of S x B rows in the order of the source. Only the end of the last one is padded.
+
+    Example:
+      >>> source = lambda: iter([np.zeros((2, 3)), np.zeros((5, 3))])
+      >>> [chunk.batches.x.shape for chunk in chunks(source, batch_size=2, steps=2)]
+      [(2, 2, 3), (2, 2, 3)]
     """
     rows, filled = batch_size * steps, 0
     x_rows = y_rows = None
@@ -112,11 +130,15 @@ def chunk_steps(batch_size: int, width: int) -> int:
     """How many steps a chunk has.
 
     Args:
-      batch_size: B.
-      width: D.
+      batch_size: B, rows a step.
+      width: D, float32 values a row.
 
     Returns:
       As many as fit in 32 MiB, at least 1 and at most 256.
+
+    Example:
+      >>> chunk_steps(64, 784), chunk_steps(1024, 784)
+      (167, 10)
     """
     return max(1, min(LONGEST_CHUNK, CHUNK_BYTES // (4 * batch_size * width)))
 
@@ -129,7 +151,14 @@ def prefetch(items: Iterable[Any], prepare: Callable[[Any], Any]) -> Generator[A
       prepare: applied to each there: the transfer to the device.
 
     Yields:
-      The prepared items. What the thread raises is raised here.
+      The prepared items.
+
+    Raises:
+      Exception: what the thread raises is raised here.
+
+    Example:
+      >>> list(prefetch([1, 2, 3], lambda item: item**2))
+      [1, 4, 9]
     """
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=1)
     stop = threading.Event()

@@ -41,6 +41,11 @@ class EpochRecord(NamedTuple):
       skipped: steps whose loss or gradient was not finite and whose update was left out; the
         means leave them out too.
       validation_loss: the loss on the held-out examples after the epoch; None without them.
+
+    Example:
+      >>> record = EpochRecord(0, 4.0, 3.0, 1.0, 0.5, 2874.0, np.array([5.0, 3.0], np.float32))
+      >>> float(record.batch_losses.mean()), record.skipped
+      (4.0, 0)
     """
 
     epoch: int
@@ -60,6 +65,11 @@ class History(NamedTuple):
     Attributes:
       epochs: a record for each epoch.
       compile_seconds: the time that tracing and compiling took.
+
+    Example:
+      >>> record = EpochRecord(0, 4.0, 3.0, 1.0, 0.5, 2874.0, np.array([5.0, 3.0], np.float32))
+      >>> [record.loss for record in History((record,), compile_seconds=2.0).epochs]
+      [4.0]
     """
 
     epochs: tuple[EpochRecord, ...]
@@ -73,6 +83,15 @@ class NonFiniteStepError(FloatingPointError):
       step: which step, counted from 0 over the whole run.
       state: the state before that step; all its parameters are finite.
       history: the epochs before it.
+
+    Example:
+      >>> from jaxvae import dense_normal_network, normal_vae
+      >>> vae = normal_vae(dense_normal_network(64, 2, layers=1, hidden_units=16))
+      >>> try:
+      ...     fit(jax.random.key(0), vae, np.full((64, 64), 1e30), batch_size=32, epochs=1)
+      ... except NonFiniteStepError as error:
+      ...     print(error.step, int(error.state.step))
+      0 0
     """
 
     def __init__(self, message: str, step: int, state: TrainState, history: History):
@@ -252,6 +271,16 @@ def load_state(
       FileNotFoundError: if there is no checkpoint.
       checkpoints.DamagedCheckpointError: if it, or each of them, is not what was saved.
       ValueError: if it is of another model or optimizer.
+
+    Example:
+      >>> import tempfile
+      >>> from jaxvae import dense_normal_network, normal_vae
+      >>> vae = normal_vae(dense_normal_network(64, 2, layers=1, hidden_units=16))
+      >>> folder, x = tempfile.mkdtemp(), np.zeros((64, 64))
+      >>> key = jax.random.key(0)
+      >>> _ = fit(key, vae, x, batch_size=32, epochs=3, checkpoint_dir=folder)
+      >>> int(load_state(folder, vae, optax.adam(1e-3), x).step)
+      6
     """
     path = Path(path)
     fresh = jax.eval_shape(lambda key: init_state(key, vae, optimizer, x), jax.random.key(0))

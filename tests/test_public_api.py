@@ -1,8 +1,12 @@
 """The promised names, their signatures and their docstrings."""
 
+import ast
 import inspect
 import re
+import textwrap
+from pathlib import Path
 
+import jax
 import pytest
 
 import jaxvae
@@ -66,7 +70,11 @@ FIELDS = {
     "LossTerms": ("reconstruction", "kl"),
     "TrainState": ("step", "params", "opt_state"),
 }
-PUBLIC = [getattr(jaxvae, name) for name in jaxvae.__all__ if name[0] != "_"]
+PUBLIC = [
+    value
+    for name in jaxvae.__all__
+    if inspect.isfunction(value := getattr(jaxvae, name)) or inspect.isclass(value)
+]
 MODULES = (
     checkpoints,
     compat,
@@ -88,12 +96,61 @@ MODULES = (
     streaming,
     training,
 )
+
+
+def public_in(module):
+    """The public functions and classes that a module defines."""
+    return [
+        value
+        for name, value in vars(module).items()
+        if (inspect.isfunction(value) or inspect.isclass(value))
+        and name[0] != "_"
+        and value.__module__ == module.__name__
+    ]
+
+
 FUNCTIONS = [
-    function
-    for module in MODULES
-    for name, function in vars(module).items()
-    if inspect.isfunction(function) and name[0] != "_" and function.__module__ == module.__name__
+    value for module in MODULES for value in public_in(module) if inspect.isfunction(value)
 ]
+
+
+# All of their functions and classes are public; of the other modules, what `jaxvae` exports.
+PUBLIC_MODULES = (
+    checkpoints,
+    compat,
+    datasets,
+    figures,
+    networks,
+    objectives,
+    revival,
+    streaming,
+)
+DOCUMENTED = {
+    f"{thing.__module__}.{thing.__qualname__}": thing
+    for thing in (*PUBLIC, *(value for module in PUBLIC_MODULES for value in public_in(module)))
+}
+# What computes, trains or loads something that others have published.
+SOURCED = (
+    *(name for name in DOCUMENTED if name.startswith("jaxvae.distributions.")),
+    *(f"jaxvae.objectives.{name}" for name in vars(objectives) if re.match("original|.*nll", name)),
+    "jaxvae.averaging.average_params",
+    "jaxvae.compat.DIRICHLET_VAE",
+    "jaxvae.compat.VAE",
+    "jaxvae.compat.dense_encoder_decoder",
+    "jaxvae.compat.dense_encoder_decoder_dirichlet",
+    "jaxvae.datasets.load_digits",
+    "jaxvae.datasets.load_mnist",
+    "jaxvae.datasets.read_idx",
+    "jaxvae.evaluation.evaluate",
+    "jaxvae.models.dirichlet_vae",
+    "jaxvae.models.label_prior",
+    "jaxvae.models.normal_vae",
+    "jaxvae.models.symmetric_prior",
+    "jaxvae.networks.dense_dirichlet_network",
+    "jaxvae.networks.dense_normal_network",
+    "jaxvae.revival.revive_dead_categories",
+)
+ARRAY = re.compile(r"(?!.*Callable).*\b(Array|ndarray)\b")
 
 
 def names(function):
@@ -151,8 +208,109 @@ def test_docstring_names_every_argument(function):
     )
 
 
+def section(text, title):
+    """What stands under a title of a docstring, or None."""
+    found = re.search(rf"^{title}:\n((?:[ ]+.*\n|\n)*)", f"{text}\n", flags=re.MULTILINE)
+    return found and textwrap.dedent(found[1])
+
+
+def entry(text, name):
+    """What a section says of one of its names."""
+    found = re.search(rf"^(?:\w+, )*{name}(?:, \w+)*: (.*\n(?:[ ]+.*\n)*)", text, re.MULTILINE)
+    return found and found[1]
+
+
+def calls(function):
+    """The names that a function's body calls, and whether it raises."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    nodes = list(ast.walk(tree))
+    called = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
+    return called, any(isinstance(node, ast.Raise) for node in nodes)
+
+
+def can_raise(function):
+    """Whether a function raises, checks an argument, or calls a helper of its module that does."""
+    called, raises = calls(function)
+    helpers = [vars(inspect.getmodule(function)).get(name) for name in called if name[0] == "_"]
+    return (
+        raises
+        or any(name.startswith("_checks.") for name in called)
+        or any(can_raise(helper) for helper in helpers if inspect.isfunction(helper))
+    )
+
+
+def lacks(thing):
+    """What the docstring of a public function or class lacks."""
+    text = inspect.getdoc(thing) or ""
+    if not re.search(r"^Example:\n(?:.*\n)*? +>>> ", text, flags=re.MULTILINE):
+        yield "an example that runs"
+    if inspect.isclass(thing):
+        made = vars(thing).get("__init__")
+        written = made and made.__code__.co_filename == inspect.getsourcefile(thing)
+        if written and can_raise(made) and not section(text, "Raises"):
+            yield "Raises"
+        return
+    signature = inspect.signature(thing)
+    arguments = section(text, "Args") or ""
+    for name, parameter in signature.parameters.items():
+        said = entry(arguments, name)
+        if said is None:
+            yield f"{name} among its Args"
+        # A key has no shape to state; an array's is written in brackets.
+        elif name != "key" and ARRAY.match(str(parameter.annotation)) and "[" not in said:
+            yield f"the shape of {name}"
+    if signature.return_annotation is not None:
+        returned = section(text, "Returns") or section(text, "Yields")
+        if not returned:
+            yield "Returns"
+    if can_raise(thing) and not section(text, "Raises"):
+        yield "Raises"
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTED))
+def test_docstring_is_whole(name):
+    assert list(lacks(DOCUMENTED[name])) == []
+
+
+@pytest.mark.parametrize("name", SOURCED)
+def test_docstring_names_its_source(name):
+    assert re.search(r"^Source: \S", inspect.getdoc(DOCUMENTED[name]), flags=re.MULTILINE)
+
+
+def test_what_a_docstring_lacks_is_found():
+    def bare(key, x: jax.Array, y: jax.Array) -> jax.Array:
+        """A line.
+
+        Args:
+          x: examples.
+        """
+        raise ValueError(x)
+
+    assert list(lacks(bare)) == [
+        "an example that runs",
+        "key among its Args",
+        "the shape of x",
+        "y among its Args",
+        "Returns",
+        "Raises",
+    ]
+
+
+def test_the_api_reference_has_every_public_name():
+    folder = Path(__file__).parents[1] / "docs" / "api"
+    text = "".join(page.read_text() for page in folder.glob("*.md"))
+    shown = set(re.findall(r"^\.\. auto\w+:: jaxvae\.(\w+)$", text, flags=re.MULTILINE))
+    whole = set(re.findall(r"^\.\. automodule:: (\S+)\n   :members:", text, flags=re.MULTILINE))
+    left_out = {
+        name for line in re.findall(r":exclude-members: (.*)", text) for name in line.split(", ")
+    }
+    assert whole >= {module.__name__ for module in PUBLIC_MODULES}
+    assert shown >= left_out
+    assert shown >= {thing.__name__ for thing in PUBLIC if thing.__module__ not in whole}
+
+
 def test_every_public_class_is_documented():
-    for thing in PUBLIC:
+    for thing in DOCUMENTED.values():
         if inspect.isclass(thing):
             assert thing.__doc__
             for field in getattr(thing, "_fields", ()):

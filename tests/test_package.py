@@ -1,0 +1,117 @@
+"""The wheel and the sdist: what they hold, and that what they install runs on its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import jaxvae
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("jaxvae", "tests", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+MODULES = {f"jaxvae/{path.name}" for path in Path(ROOT, "jaxvae").glob("*.py")}
+INFO = {
+    f"jaxvae-{jaxvae.__version__}.dist-info/{name}"
+    for name in (
+        "METADATA",
+        "RECORD",
+        "WHEEL",
+        "entry_points.txt",
+        "licenses/LICENSE",
+        "top_level.txt",
+    )
+}
+# README's examples, by the copy in argv[1] and without TensorFlow.
+QUICK_START = """
+import doctest, sys
+sys.modules["tensorflow"] = None
+import jaxvae
+assert jaxvae.__file__.startswith(sys.argv[1]), jaxvae.__file__
+failed, run = doctest.testfile(
+    sys.argv[2], module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE
+)
+assert run >= 10 and not failed, (run, failed)
+"""
+
+
+def run(*command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A copy of what is built, so that no build leaves anything in the repository."""
+    folder = tmp_path_factory.mktemp("source")
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+        else:
+            shutil.copy(ROOT / name, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sdist(source, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sdist")
+    code = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    run(sys.executable, "-c", code, str(folder), cwd=source)
+    (path,) = folder.glob("*.tar.gz")
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist, tmp_path_factory):
+    """The wheel, built from the sdist without a network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    run(
+        *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps"),
+        *("--no-build-isolation", "--wheel-dir", str(folder), str(sdist)),
+    )
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_package_alone(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        assert set(archive.namelist()) == {*MODULES, "jaxvae/py.typed", *INFO}
+
+
+@pytest.mark.slow
+def test_the_sdist_holds_what_a_build_reads_and_no_more(sdist):
+    with tarfile.open(sdist) as archive:
+        names = {file.name.partition("/")[2] for file in archive if file.isfile()}
+    made = {name for name in names if name.startswith("jaxvae.egg-info/")} | {
+        "PKG-INFO",
+        "setup.cfg",
+    }
+    read = {"jaxvae/py.typed", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"}
+    assert names - made == {*MODULES, *read}
+
+
+@pytest.mark.slow
+def test_the_installed_wheel_runs_the_quick_start(wheel, tmp_path):
+    site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    run(
+        *(sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"),
+        *("--target", str(site), str(wheel)),
+    )
+    run(
+        *(sys.executable, "-c", QUICK_START, str(site), str(ROOT / "README.md")),
+        cwd=elsewhere,
+        env={**os.environ, "PYTHONPATH": str(site)},
+    )
+
+
+def test_the_citation_names_this_version():
+    lines = ROOT.joinpath("CITATION.cff").read_text().splitlines()
+    assert f"version: {jaxvae.__version__}" in lines
