@@ -6,7 +6,7 @@ ARGS ?=
 # As users run it; the default suite leaves LLVM's optimization out (tests/conftest.py).
 OPTIMIZED := XLA_FLAGS=--xla_backend_optimization_level=3
 
-.PHONY: train test test-fast test-core test-tensorflow test-long mnist robust-start bench-samplers bench-compat bench-scaling lint docs dist lock clean help
+.PHONY: train test test-fast test-core test-tensorflow test-long mnist robust-start bench-samplers bench-compat bench-scaling lint docs notebooks dist lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -53,6 +53,9 @@ lint: $(VENV)/.dev  ## ruff and mypy
 docs: $(VENV)/.docs  ## build the documentation site into docs/_build
 	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet -c docs -d docs/_build/doctrees . docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+notebooks: $(VENV)/.docs  ## run the notebooks and keep their outputs (10 minutes; set JAXVAE_DATA to MNIST's folder)
+	$(BIN)/python notebooks/build.py
 
 dist: $(VENV)/.dev  ## build the sdist, and the wheel from it, into dist/
 	rm -rf build dist
