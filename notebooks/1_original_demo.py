@@ -54,8 +54,8 @@ normal_losses = [record.loss for record in history.epochs]
 print(f"loss: {normal_losses[0]:.2f} in the first epoch, {normal_losses[-1]:.2f} in the last")
 
 # %% [markdown]
-# No label was used. Yet where a digit lands depends on what it is: each label has a region of its
-# own.
+# No label was used. Yet where a digit lands depends on what it is: most labels have a region of
+# their own, and digits that look alike share one.
 
 # %%
 z = jaxvae.encode_mean(normal, state.params, data.x_test)
@@ -63,8 +63,8 @@ figures.latent_scatter(z, data.y_test, title="The test set in the plane")
 
 # %% [markdown]
 # The decoder turns every point of the plane into an image, also where no example lies. This is a
-# lattice of 30 by 30 points over the rectangle that the nines of the test set span; the original
-# drew it over theirs too.
+# lattice of 30 by 30 points over the rectangle that the nines of the test set span, outliers and
+# all; the original took the nines too. Neighbouring points give images that are nearly the same.
 
 # %%
 points, extent = figures.lattice(z[data.y_test == 9], n=30)

@@ -85,7 +85,8 @@ print(f"saved after {len(history.epochs)} epochs, at step {int(stopped.step)}")
 
 # %% [markdown]
 # The same call goes on from what the folder holds. Nothing is lost by the stop: the run ends where
-# one that never stopped ends, to the bit.
+# one that never stopped ends, to the bit. `load_state` reads it back, tomorrow or in another
+# program.
 
 # %%
 state, history = train(epochs, "checkpoints")
@@ -96,10 +97,6 @@ last = history.epochs[-1]
 print(f"{len(history.epochs)} epochs; the two runs are equal to the bit: {bit_equal}")
 print(f"KL {last.kl:.2f} nats, reconstruction {last.reconstruction:.2f} nats")
 
-# %% [markdown]
-# `load_state` reads the run back, tomorrow or in another program.
-
-# %%
 state = jaxvae.load_state("checkpoints", vae, optimizer, data.x_train)
 print("loaded: step", int(state.step))
 

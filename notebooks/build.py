@@ -66,7 +66,12 @@ def execute(path: Path) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}
         nbclient.NotebookClient(
-            notebook, kernel_name="python3", resources=resources, record_timing=False, timeout=3600
+            notebook,
+            kernel_name="python3",
+            resources=resources,
+            record_timing=False,
+            coalesce_streams=True,
+            timeout=3600,
         ).execute()
     notebook.metadata = metadata
     for cell in notebook.cells:
@@ -77,12 +82,15 @@ def execute(path: Path) -> dict:
 
 
 def smaller_png(encoded: str) -> str:
-    """A PNG in base64 with 256 colours, which is a third of its bytes."""
-    from PIL import Image
+    """The same PNG in base64 without its alpha channel, grey where nothing in it has a colour."""
+    from PIL import Image, ImageChops
 
     image = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")
+    grey = image.convert("L")
+    if ImageChops.difference(image, grey.convert("RGB")).getbbox() is None:
+        image = grey
     buffer = io.BytesIO()
-    image.quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
