@@ -1,14 +1,14 @@
 # %% [markdown]
 # # The functional core
 #
-# A model here is a tuple of pure functions. It holds no parameters and no random state, so every
-# part can be taken out, swapped, differentiated, mapped. This notebook does each of these once, on
-# small models that train in seconds.
+# A model here is a tuple of pure functions. It holds no parameters and no random state,
+# so every part can be taken out, swapped, differentiated, mapped. This notebook does each
+# of these once, on small models that train in seconds.
 #
 # ## The parts
 #
-# A `Network` is an encoder and a decoder. `dirichlet_vae` binds it to a latent and an objective.
-# What comes out is six functions; the parameters are an argument of theirs.
+# A `Network` is an encoder and a decoder. `dirichlet_vae` binds it to a latent and an
+# objective. What comes out is six functions; the parameters are an argument of theirs.
 
 # %%
 # %matplotlib inline
@@ -42,8 +42,8 @@ print("its terms:  ", f"reconstruction {terms.reconstruction.shape}, KL {terms.k
 # %% [markdown]
 # ## Another prior
 #
-# `label_prior` and `symmetric_prior` come with the library. A prior is two fields, so one of your
-# own takes a line: here the later categories are rarer.
+# `label_prior` and `symmetric_prior` come with the library. A prior is two fields, so one
+# of your own takes a line: here the later categories are rarer.
 
 # %%
 rarer = jaxvae.DirichletPrior(
@@ -55,13 +55,16 @@ for name, prior in [
     ("rarer and rarer", rarer),
 ]:
     z = jaxvae.dirichlet_vae(network, prior=prior).sample_prior(key, (2000, 10))
-    print(f"{name:16s} mean shares", np.array2string(np.asarray(z.mean(axis=0)), precision=2))
+    print(
+        f"{name:16s} mean shares",
+        np.array2string(np.asarray(z.mean(axis=0)), precision=2),
+    )
 
 # %% [markdown]
 # ## Another network
 #
-# Any two Flax modules make a network: an encoder that gives `(loc, scale)`, a decoder that gives
-# the mean. This encoder is a convolution.
+# Any two Flax modules make a network: an encoder that gives `(loc, scale)`, a decoder
+# that gives the mean. This encoder is a convolution.
 
 
 # %%
@@ -84,11 +87,11 @@ convolutional = jaxvae.normal_vae(jaxvae.flax_network(Encoder(), Decoder()))
 # %% [markdown]
 # ## Another objective
 #
-# `vae._replace(loss=...)` is the same model with another objective, and everything that takes a
-# `VAE` takes it. The importance-weighted bound of [Burda, Grosse and Salakhutdinov
-# (2016)](https://arxiv.org/abs/1509.00519) averages S weights p(x, z) / q(z | x) inside the
-# logarithm. With one draw it is an ELBO; with more it comes closer to log p(x). The pixels are
-# enlarged here, so that there is more to code ([Which
+# `vae._replace(loss=...)` is the same model with another objective, and everything that
+# takes a `VAE` takes it. The importance-weighted bound of [Burda, Grosse and
+# Salakhutdinov (2016)](https://arxiv.org/abs/1509.00519) averages S weights p(x, z) / q(z
+# | x) inside the logarithm. With one draw it is an ELBO; with more it comes closer to log
+# p(x). The pixels are enlarged here, so that there is more to code ([Which
 # scale](../docs/your_data.md#which-scale-which-likelihood)).
 
 
@@ -102,7 +105,9 @@ def importance_weighted(vae, draws):
         def log_weight(key):
             z = jaxvae.sample_normal(key, loc, scale)
             ratio = norm.logpdf(z) - norm.logpdf(z, loc, scale)
-            return ratio.sum(axis=-1) - objectives.normal_nll(batch.x, vae.decode(params, z))
+            return ratio.sum(axis=-1) - objectives.normal_nll(
+                batch.x, vae.decode(params, z)
+            )
 
         log_weights = jax.vmap(log_weight)(jax.random.split(key, draws))
         bound = jax.nn.logsumexp(log_weights, axis=0) - jnp.log(draws)
@@ -114,10 +119,16 @@ def importance_weighted(vae, draws):
 
 
 state, history = jaxvae.fit(
-    key, importance_weighted(convolutional, 8), 4 * x, batch_size=64, epochs=5 if QUICK else 40
+    key,
+    importance_weighted(convolutional, 8),
+    4 * x,
+    batch_size=64,
+    epochs=5 if QUICK else 40,
 )
 iw_losses = [record.loss for record in history.epochs]
-print(f"trained by 8 draws: {iw_losses[0]:.3f} nats in the first epoch, {iw_losses[-1]:.3f} last")
+print(
+    f"trained by 8 draws: first epoch {iw_losses[0]:.3f} nats, last {iw_losses[-1]:.3f}"
+)
 
 bounds = {}
 for draws in (1, 8, 64):
@@ -130,9 +141,10 @@ for draws in (1, 8, 64):
 #
 # ## Through the sampler
 #
-# A Dirichlet draw is differentiable in its concentration. Take f(z) = sum of z², whose mean has a
-# closed form, and compare the mean of many single-draw gradients with the gradient of that form.
-# `vmap` over keys makes the draws; two of the concentrations are small, where it is hard.
+# A Dirichlet draw is differentiable in its concentration. Take f(z) = sum of z², whose
+# mean has a closed form, and compare the mean of many single-draw gradients with the
+# gradient of that form. `vmap` over keys makes the draws; two of the concentrations are
+# small, where it is hard.
 
 # %%
 concentration = jnp.array([0.02, 0.3, 1.0, 8.0])
@@ -157,8 +169,9 @@ for row in zip(concentration, estimate, error, exact, strict=True):
     print("{:13.2f}  {:9.5f}  {:14.5f}  {:11.5f}".format(*row))
 
 # %% [markdown]
-# The same over six decades of one concentration, beside two that stay at 1: the gradient of the
-# mean of z₁² by it. Points are estimates with two standard errors, the line is the closed form.
+# The same over six decades of one concentration, beside two that stay at 1: the gradient
+# of the mean of z₁² by it. Points are estimates with two standard errors, the line is the
+# closed form.
 
 # %%
 grid = jnp.logspace(-3, 3, 19)
@@ -176,28 +189,36 @@ def mean_of_first_squared(a):
 over_keys = jax.vmap(jax.grad(first_squared), in_axes=(None, 0))
 draws = jax.jit(jax.vmap(over_keys, in_axes=(0, None)))(grid, keys[:20_000])
 figure, ax = plt.subplots(figsize=(7, 3.5))
-ax.errorbar(grid, draws.mean(1), 2 * draws.std(1) / 20_000**0.5, fmt="o", ms=4, label="estimate")
+ax.errorbar(
+    grid, draws.mean(1), 2 * draws.std(1) / 20_000**0.5, fmt="o", ms=4, label="estimate"
+)
 line = jnp.logspace(-3, 3, 200)
-ax.plot(line, jax.vmap(jax.grad(mean_of_first_squared))(line), label="closed form", zorder=0)
+ax.plot(
+    line, jax.vmap(jax.grad(mean_of_first_squared))(line), label="closed form", zorder=0
+)
 ax.set(xscale="log", xlabel="concentration", ylabel="gradient")
 _ = ax.legend(frameon=False)
 # %% [markdown]
 # ## Another sampler
 #
-# `method="tfp"` draws the gammas with TensorFlow Probability. The law is the same, so the means
-# agree; the draws of one key do not.
+# `method="tfp"` draws the gammas with TensorFlow Probability. The law is the same, so the
+# means agree; the draws of one key do not.
 
 # %%
 for method in ("fast", "tfp"):
-    values = jax.jit(jax.vmap(lambda key, method=method: f(concentration, key, method)))(keys)
-    print(f"{method:4s} mean of f {values.mean():.4f}, that of the first key {values[0]:.4f}")
+    values = jax.jit(jax.vmap(lambda key, method=method: f(concentration, key, method)))(
+        keys
+    )
+    print(
+        f"{method:4s} mean of f {values.mean():.4f}, f of the first key {values[0]:.4f}"
+    )
 print(f"closed form    {mean_of_f(concentration):.4f}")
 
 # %% [markdown]
 # ## The train step by hand
 #
-# `fit` is a loop around a step of six lines. Here they are. The key of a step follows from the base
-# key and the step's number, so that a run has no hidden state to lose.
+# `fit` is a loop around a step of six lines. Here they are. The key of a step follows
+# from the base key and the step's number, so that a run has no hidden state to lose.
 
 # %%
 optimizer = optax.adam(1e-3)
@@ -222,8 +243,8 @@ for i in range(22):
 print(f"22 steps: {losses[0]:.2f} nats, then {losses[-1]:.2f}")
 
 # %% [markdown]
-# The same steps as one program, by `lax.scan`; and by the library's own step, which also leaves an
-# update out when it is not finite. All three are one run.
+# The same steps as one program, by `lax.scan`; and by the library's own step, which also
+# leaves an update out when it is not finite. All three are one run.
 
 # %%
 start = jaxvae.init_state(key, vae, optimizer, x)
@@ -232,7 +253,9 @@ scanned, scanned_losses = jax.jit(lambda state: jax.lax.scan(step, state, batche
 train_step = jaxvae.make_train_step(vae, optimizer)
 library = jaxvae.init_state(key, vae, optimizer, x)
 for i in range(22):
-    library, metrics = train_step(key, library, jax.tree.map(lambda leaf, i=i: leaf[i], batches))
+    library, metrics = train_step(
+        key, library, jax.tree.map(lambda leaf, i=i: leaf[i], batches)
+    )
 
 
 def distance(one, other):
@@ -245,7 +268,7 @@ print(f"largest difference of a parameter, loop and scan:    {scan_distance:.0e}
 print(f"largest difference of a parameter, loop and library: {library_distance:.0e}")
 
 # %% [markdown]
-# The scan is the form that `make_train_epoch` compiles and `fit` calls once an epoch. Many keys at
-# once, by `vmap` over the whole run, are `fit_many`: the [fourth
+# The scan is the form that `make_train_epoch` compiles and `fit` calls once an epoch.
+# Many keys at once, by `vmap` over the whole run, are `fit_many`: the [fourth
 # notebook](4_devices_and_seeds.ipynb). What each function promises is in the [API
 # reference](../docs/api/index.md).

@@ -1,12 +1,12 @@
 # %% [markdown]
 # # Devices and seeds
 #
-# How many devices train a model is a matter of speed; it should not be a matter of results. This
-# notebook trains one model on one device, on two and on four and compares the runs. Then it trains
-# from a file that is never read whole, and eight seeds at once.
+# How many devices train a model is a matter of speed; it should not be a matter of
+# results. This notebook trains one model on one device, on two and on four and compares
+# the runs. Then it trains from a file that is never read whole, and eight seeds at once.
 #
-# A CPU is one device to JAX. It can be told to be four: no faster, but the same program that four
-# GPUs would run. It must be told before anything is computed.
+# A CPU is one device to JAX. It can be told to be four: no faster, but the same program
+# that four GPUs would run. It must be told before anything is computed.
 
 # %%
 # %matplotlib inline
@@ -26,19 +26,22 @@ from jaxvae import figures
 
 plt.rcParams["figure.dpi"] = 72
 QUICK = "JAXVAE_QUICK" in os.environ  # for the tests: fewer epochs
-epochs = 4 if QUICK else 30
+epochs = 4 if QUICK else 12
 data = jaxvae.datasets.load_digits()
 x, y = data.x_train, data.y_train
-vae = jaxvae.dirichlet_vae(jaxvae.dense_dirichlet_network(64, 10, layers=2, hidden_units=64))
+vae = jaxvae.dirichlet_vae(
+    jaxvae.dense_dirichlet_network(64, 10, layers=2, hidden_units=64)
+)
 key = jax.random.key(0)
 print(len(jax.devices()), "devices")
 
 # %% [markdown]
 # ## The same run
 #
-# `devices=4` splits each batch of 50 over four devices. Four does not divide 50, nor 50 the 1,437
-# examples; what is missing is filled up with examples of weight zero. The noise of an example
-# follows from its place in the whole batch, so that it does not change with the split.
+# `devices=4` splits each batch of 50 over four devices. Four does not divide 50, nor 50
+# the 1,437 examples; what is missing is filled up with examples of weight zero. The noise
+# of an example follows from its place in the whole batch, so that it does not change with
+# the split.
 
 
 # %%
@@ -66,8 +69,9 @@ for devices, (other_state, other_history) in runs.items():
     print(f"{devices:7d}  {loss:11.4f}   {loss_apart:13.1e}   {apart:11.1e}")
 
 # %% [markdown]
-# What is left is rounding: a sum over four devices adds in another order. It grows slowly with the
-# number of steps, as it does between any two orders of a sum.
+# What is left is rounding: a sum over four devices adds in another order. In a much
+# longer run it can tip a comparison, in a ReLU or where the sampler rejects a draw. From
+# there on the parameters drift apart, while the losses hardly do.
 #
 # A mistake would look different. Another key, for comparison:
 
@@ -79,9 +83,9 @@ print(f"largest difference of a step's loss with another key: {other_key_apart:.
 # %% [markdown]
 # ## A stream
 #
-# Data that do not fit into memory come as a function that yields batches, of any size; `fit` cuts
-# them anew. This one reads a file through a memory map, in an order of its own each epoch. It works
-# on several devices too.
+# Data that do not fit into memory come as a function that yields batches, of any size;
+# `fit` cuts them anew. This one reads a file through a memory map, in an order of its own
+# each epoch. It works on several devices too.
 
 # %%
 temporary = tempfile.TemporaryDirectory()
@@ -104,14 +108,14 @@ streamed, stream_history = jaxvae.fit(key, vae, stream(), batch_size=50, epochs=
 streamed_4, _ = jaxvae.fit(key, vae, stream(), batch_size=50, epochs=epochs, devices=4)
 stream_losses = [record.loss for record in stream_history.epochs]
 stream_apart = distance(streamed, streamed_4)
-print(f"loss: {stream_losses[0]:.2f} nats in the first epoch, {stream_losses[-1]:.2f} in the last")
+print(f"loss: first epoch {stream_losses[0]:.2f} nats, last {stream_losses[-1]:.2f}")
 print(f"largest difference of a parameter, one device and four: {stream_apart:.1e}")
 
 # %% [markdown]
 # ## Eight seeds at once
 #
-# One run says little about a method. `fit_many` takes a key for each run and trains them all as one
-# program; `devices` would spread them.
+# One run says little about a method. `fit_many` takes a key for each run and trains them
+# all as one program; `devices` would spread them.
 
 # %%
 keys = jax.random.split(key, 8)
@@ -128,10 +132,13 @@ def member(states, i):
 
 
 accuracies = [
-    jaxvae.accuracy(vae, member(states, i).params, data.x_test, data.y_test) for i in range(8)
+    jaxvae.accuracy(vae, member(states, i).params, data.x_test, data.y_test)
+    for i in range(8)
 ]
 print("accuracy of each:", *(f"{accuracy:.3f}" for accuracy in accuracies))
-print(f"mean {np.mean(accuracies):.3f}, standard deviation {np.std(accuracies, ddof=1):.3f}")
+print(
+    f"mean {np.mean(accuracies):.3f}, standard deviation {np.std(accuracies, ddof=1):.3f}"
+)
 
 # %% [markdown]
 # Each member is the run that `fit` makes of its key alone, to rounding.
@@ -144,18 +151,25 @@ print(f"largest difference of a step's loss: {member_apart:.1e}")
 # %% [markdown]
 # ## The same for a hyper-parameter
 #
-# `hyperparams` gives each member a value of its own. Here it is the learning rate, with one key for
-# all, so that nothing else differs.
+# `hyperparams` gives each member a value of its own. Here it is the learning rate, with
+# one key for all, so that nothing else differs.
 
 # %%
 rates = [1e-4, 3e-4, 1e-3, 3e-3]
 same_key = jax.random.wrap_key_data(np.tile(jax.random.key_data(key), (4, 1)))
 _, histories = jaxvae.fit_many(
-    same_key, vae, x, y, batch_size=50, epochs=epochs, hyperparams={"learning_rate": rates}
+    same_key,
+    vae,
+    x,
+    y,
+    batch_size=50,
+    epochs=epochs,
+    hyperparams={"learning_rate": rates},
 )
 for rate, history in zip(rates, histories, strict=True):
-    print(f"learning rate {rate:.0e}: {history.epochs[-1].loss:.3f} nats after {epochs} epochs")
+    loss = history.epochs[-1].loss
+    print(f"learning rate {rate:.0e}: {loss:.3f} nats after {epochs} epochs")
 
 # %% [markdown]
-# On the command line these are `--devices 4` and `--seeds 8`. Several hosts, Slurm, and what all of
-# this costs: [Devices, hosts, streams and seeds](../docs/devices.md).
+# On the command line these are `--devices 4` and `--seeds 8`. Several hosts, Slurm, and
+# what all of this costs: [Devices, hosts, streams and seeds](../docs/devices.md).

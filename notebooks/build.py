@@ -1,8 +1,8 @@
-"""Make the notebooks: `python notebooks/build.py [N_name.py ...]`, or `make notebooks` for all.
+"""Make the notebooks: `python notebooks/build.py [N_name.py ...]`.
 
-A notebook's source is a Python script in the percent format: `# %% [markdown]` starts a cell of
-text, `# %%` one of code, and a magic stands in a comment. It is run in a fresh kernel, in an empty
-folder, and written with its outputs to the `.ipynb` beside it.
+A notebook's source is a Python script in the percent format: `# %% [markdown]` starts a
+cell of text, `# %%` one of code, and a magic stands in a comment. It is run in a fresh
+kernel, in an empty folder, and written with its outputs to the `.ipynb` beside it.
 """
 
 import base64
@@ -19,7 +19,9 @@ CELL = re.compile(r"^# %%( \[markdown\])?\n", re.MULTILINE)
 MAGIC = re.compile(r"^# (?=%\w)", re.MULTILINE)
 COMMENT = re.compile(r"^# ?", re.MULTILINE)
 # What would tell of the machine that ran it, or is no result: paths, progress bars.
-FOREIGN = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|usr|opt|var)/|[A-Z]:\\|\d%\|")
+FOREIGN = re.compile(
+    r"(?<![\w.])/(?:home|root|tmp|work|Users|usr|opt|var)/|[A-Z]:\\|\d%\|"
+)
 
 
 def read_cells(path: Path) -> list[tuple[str, str]]:
@@ -37,13 +39,17 @@ def read_cells(path: Path) -> list[tuple[str, str]]:
 
 
 def faults(notebook: dict) -> list[str]:
-    """What a notebook as JSON must not hold in its outputs: errors, warnings, machine paths."""
+    """What a notebook's outputs must not hold: errors, warnings, paths of a machine."""
     found = []
     for number, cell in enumerate(notebook["cells"]):
         for output in cell.get("outputs", []):
-            text = "".join(output.get("text", output.get("data", {}).get("text/plain", "")))
+            text = "".join(
+                output.get("text", output.get("data", {}).get("text/plain", ""))
+            )
             if output["output_type"] == "error":
-                found.append(f"cell {number} raised {output['ename']}: {output['evalue']}")
+                found.append(
+                    f"cell {number} raised {output['ename']}: {output['evalue']}"
+                )
             elif output.get("name") == "stderr" or FOREIGN.search(text):
                 found.append(f"cell {number} printed {text!r}")
     return found
@@ -59,7 +65,11 @@ def execute(path: Path) -> dict:
         new_cell = v4.new_markdown_cell if kind == "markdown" else v4.new_code_cell
         cells.append(new_cell(source, id=f"cell-{number}"))  # the same at each run
     metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "kernelspec": {
+            "display_name": "Python 3",
+            "language": "python",
+            "name": "python3",
+        },
         "language_info": {"name": "python"},
     }
     notebook = v4.new_notebook(cells=cells)
@@ -82,7 +92,7 @@ def execute(path: Path) -> dict:
 
 
 def smaller_png(encoded: str) -> str:
-    """The same PNG in base64 without its alpha channel, grey where nothing in it has a colour."""
+    """The same PNG in base64 without its alpha channel, grey where it has no colour."""
     from PIL import Image, ImageChops
 
     image = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")
@@ -105,7 +115,11 @@ def main(names: list[str]) -> int:
         path.with_suffix(".ipynb").write_text(text)
         print(f"{path.stem}.ipynb: {len(cells_of(notebook))} cells, {len(text):,} bytes")
         if (found := faults(notebook)) or len(text) > LIMIT:
-            print(f"at most {LIMIT:,} bytes are allowed, and none of:", *found, file=sys.stderr)
+            print(
+                f"at most {LIMIT:,} bytes are allowed, and none of:",
+                *found,
+                file=sys.stderr,
+            )
             return 1
     return 0
 
