@@ -13,7 +13,7 @@ TORCH ?= torch==2.13.0
 OPTIMIZED := XLA_FLAGS=--xla_backend_optimization_level=3
 
 .PHONY: train test test-fast test-core test-tensorflow test-long mnist robust-start bench bench-quick bench-gpu bench-samplers \
-	bench-compat bench-scaling bench-safety lint docs dist lock clean help
+	bench-compat bench-scaling bench-safety lint docs notebooks dist lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -76,6 +76,9 @@ lint: $(VENV)/.dev  ## ruff and mypy
 docs: $(VENV)/.docs  ## build the documentation site into docs/_build
 	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet -c docs -d docs/_build/doctrees . docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+notebooks: $(VENV)/.docs  ## run the notebooks and keep their outputs (10 minutes; set JAXVAE_DATA to MNIST's folder)
+	$(BIN)/python notebooks/build.py
 
 dist: $(VENV)/.dev  ## build the sdist, and the wheel from it, into dist/
 	rm -rf build dist
