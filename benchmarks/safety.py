@@ -73,8 +73,10 @@ def guard(model, data, rows, rounds):
 
     train_epoch = without_guard(vae, OPTIMIZER)
 
+    on_device = jnp.asarray(x), jnp.asarray(y)
+
     def bare(state):
-        state, metrics = train_epoch(key, state, jnp.asarray(x), jnp.asarray(y))
+        state, metrics = train_epoch(key, state, *on_device)
         return state, jax.device_get(metrics)
 
     start = jaxvae.init_state(key, vae, OPTIMIZER, x)
