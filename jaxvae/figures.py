@@ -289,6 +289,14 @@ class GifWriter(AbstractMovieWriter):
 
     With one palette only what changed is stored: a third of the bytes of Matplotlib's own writer,
     which gives each frame a palette.
+
+    Example:
+      >>> import tempfile
+      >>> animation = walk(np.eye(4), ["a", "b", "c", "d"], (2, 2))
+      >>> with tempfile.NamedTemporaryFile(suffix=".gif") as file:
+      ...     animation.save(file.name, writer=GifWriter(fps=12))
+      ...     file.read(3)
+      b'GIF'
     """
 
     def setup(self, fig: Figure, outfile: Any, dpi: float | None = None) -> None:
@@ -346,6 +354,15 @@ def loss_spread(runs: Sequence[Sequence[Any]], *, unit: str = "nats") -> Figure:
     Returns:
       The figure: a line for the mean, a dark band of one standard deviation, and a light one from
       the lowest run to the highest.
+
+    Raises:
+      ValueError: if runs are fewer than two, or have different numbers of epochs.
+
+    Example:
+      >>> from types import SimpleNamespace
+      >>> run = [SimpleNamespace(epoch=e, loss=9 - e, reconstruction=8 - e, kl=1) for e in range(3)]
+      >>> len(loss_spread([run, run]).axes)
+      3
     """
     if len(runs) < 2 or len({len(epochs) for epochs in runs}) > 1:
         raise ValueError(
@@ -372,6 +389,15 @@ def ternary(shares: Any, y: Any = None, *, names: Sequence[str], title: str) -> 
 
     Returns:
       The figure.
+
+    Raises:
+      ValueError, TypeError: if shares are no three shares an example, y no labels of them, or names
+        not three; the argument is named.
+
+    Example:
+      >>> figure = ternary(np.eye(3), [0, 1, 2], names=["a", "b", "c"], title="Corners")
+      >>> figure.axes[0].get_title()
+      'Corners'
     """
     shares = _examples("shares", shares)
     if shares.shape[1] != 3 or len(names) != 3:
@@ -426,6 +452,18 @@ def walk(
 
     Returns:
       The animation; its `save("walk.gif", writer=GifWriter(fps=12))` writes it.
+
+    Raises:
+      ValueError, TypeError: if captions or shares are not one for each image, or images do not fit
+        image_shape; the argument is named.
+
+    Example:
+      >>> animation = walk(np.eye(4), ["a", "b", "c", "d"], (2, 2), shares=np.eye(4))
+      >>> import tempfile
+      >>> with tempfile.NamedTemporaryFile(suffix=".gif") as file:
+      ...     animation.save(file.name, writer=GifWriter(fps=2))
+      ...     Image.open(file.name).n_frames
+      4
     """
     images = _examples("images", images, image_shape)
     if len(captions) != len(images):

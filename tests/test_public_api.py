@@ -123,6 +123,7 @@ PUBLIC_MODULES = (
     checkpoints,
     compat,
     datasets,
+    estimators,
     figures,
     networks,
     objectives,
