@@ -462,7 +462,8 @@ def walk(
       >>> import tempfile
       >>> with tempfile.NamedTemporaryFile(suffix=".gif") as file:
       ...     animation.save(file.name, writer=GifWriter(fps=2))
-      ...     Image.open(file.name).n_frames
+      ...     with Image.open(file.name) as gif:
+      ...         gif.n_frames
       4
     """
     images = _examples("images", images, image_shape)
