@@ -184,6 +184,8 @@ def label_array(name: str, value: Any, examples: int, categories: int | None = N
 
 
 def _array(name: str, value: Any) -> np.ndarray:
+    if np.ma.is_masked(value):  # `asarray` would take what lies under the mask
+        raise ValueError(f"{name} must have no masked values, got {np.ma.count_masked(value)}")
     try:
         return np.asarray(value)
     except ValueError as error:

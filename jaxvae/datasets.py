@@ -5,6 +5,7 @@ import hashlib
 import io
 import math
 import os
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -400,9 +401,11 @@ def _mnist_openml() -> dict[str, np.ndarray]:
     from sklearn.datasets import fetch_openml
 
     try:
-        x, y = fetch_openml(
-            "mnist_784", version=1, return_X_y=True, as_frame=False, parser="liac-arff"
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one for each try; the error below says it all
+            x, y = fetch_openml(
+                "mnist_784", version=1, return_X_y=True, as_frame=False, parser="liac-arff"
+            )
     except (OSError, ValueError) as error:
         raise OSError(
             f"MNIST could not be downloaded from OpenML ({error}); give a folder with its four IDX "

@@ -63,6 +63,7 @@ BAD_CALLS = [
     (lambda: fit(with_value(np.nan)), ValueError, r"x must be finite, got nan at index \(3, 5\)"),
     (lambda: fit(with_value(np.inf)), ValueError, r"x must be finite, got inf at index \(3, 5\)"),
     (lambda: fit(with_value(1e300)), ValueError, r"x must be finite, got inf at index \(3, 5\)"),
+    (lambda: fit(np.ma.masked_equal(X, X[3, 5])), ValueError, r"x must have no masked values, got \d+"),
     (lambda: fit(X[0]), ValueError, r"x must have the shape \[N, D\].*got \(64,\)"),
     (lambda: fit(X[:, :, None]), ValueError, r"x must have the shape \[N, D\].*got \(20, 64, 1\)"),
     (lambda: fit(X[:0], Y[:0]), ValueError, r"x must not be empty.*\(0, 64\)"),

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,7 @@ def test_mnist_through_openml_gives_the_same(mnist_dir, monkeypatch):
 
 def test_openml_out_of_reach(monkeypatch):
     def fetch(*args, **options):
+        warnings.warn("a network error occurred; trying again", stacklevel=2)
         raise OSError("no route")
 
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
