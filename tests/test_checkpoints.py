@@ -145,6 +145,21 @@ def test_early_stopping(digits, tmp_path):
     assert_same(again, state)
 
 
+def test_a_resumed_run_compiles_its_step_once(vae, digits, tmp_path):
+    fit(vae, digits, tmp_path, epochs=2)
+    traces = []
+
+    def loss(*args):
+        traces.append(1)
+        return vae.loss(*args)
+
+    counted = vae._replace(loss=loss)  # another model: nothing compiled before is used again
+    state, history = fit(counted, digits, tmp_path, epochs=12)
+    assert len(history.epochs) == 12
+    assert int(state.step) == 12 * 6  # the last batch is a partial one
+    assert len(traces) == 1
+
+
 def poisoned(vae, step, what):
     """The model, its loss NaN (or only its gradient) at one step of the run."""
 
