@@ -131,6 +131,11 @@ def skip_fields(app, what, name, value, skip, options):
     return True if isinstance(value, type(jaxvae.Batch.x)) else None
 
 
+def skip_requests(app, what, name, value, skip, options):
+    """Leave out what scikit-learn's metadata routing adds to each estimator."""
+    return True if re.fullmatch(r"set_\w+_request", name) else None
+
+
 def plain_signature(app, what, name, value, options, signature, returned):
     """Leave out what Flax adds to the arguments of every module."""
     if what == "class" and issubclass(value, linen.Module):
@@ -141,6 +146,7 @@ def plain_signature(app, what, name, value, options, signature, returned):
 def setup(app):
     app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-skip-member", skip_fields)
+    app.connect("autodoc-skip-member", skip_requests)
     app.add_html_math_renderer("mathml", (inline_math, None), (display_math, None))
     app.add_directive("layers", Layers)
     app.connect("doctree-read", end_blocks)
