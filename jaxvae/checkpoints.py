@@ -91,7 +91,25 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
       >>> read_json(path)
       {'loss': 1.5}
     """
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Args:
+      path: the file.
+      text: what it shall hold.
+
+    Raises:
+      OSError: if the file cannot be written; what was there stays.
+
+    Example:
+      >>> path = Path(tempfile.mkdtemp(), "metrics.jsonl")
+      >>> write_text(path, "a line")
+      >>> path.read_text()
+      'a line'
+    """
     _write(path, text.encode())
 
 

@@ -166,7 +166,7 @@ def train_one(
 def _cut_metrics(path: Path, epochs: int) -> None:
     """Keep the lines of so many epochs: a resumed run makes those since its checkpoint again."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    path.write_text("".join(lines[:epochs]))
+    checkpoints.write_text(path, "".join(lines[:epochs]))
 
 
 def train_seeds(
@@ -226,7 +226,8 @@ def train_seeds(
         stopped = interrupted()
     summaries = []
     for run, history in zip(save(states), histories, strict=True):
-        (run.folder / checkpoints.METRICS).write_text("".join(map(_line, history.epochs)))
+        lines = "".join(map(_line, history.epochs))
+        checkpoints.write_text(run.folder / checkpoints.METRICS, lines)
         summaries.append(_summary(run, history, bool(stopped)))
         checkpoints.write_json(run.folder / checkpoints.SUMMARY, summaries[-1])
     spread: dict[str, Any] = {"seeds": len(summaries), "interrupted": bool(stopped)}

@@ -17,7 +17,7 @@ import pytest
 from conftest import small_vae
 
 import jaxvae
-from jaxvae import checkpoints, cli, runs, training
+from jaxvae import checkpoints, cli, experiments, runs, training
 from jaxvae.averaging import AveragedState, average_params, averaged_params
 
 SMALL = {"batch_size": 256}
@@ -516,6 +516,22 @@ def check_killed(tmp_path, rng, kills, epochs, *options):
     assert_same(state_of(tmp_path / "killed"), state_of(tmp_path / "whole"))
     assert not [p for p in (tmp_path / "killed").rglob("*") if p.name.endswith(checkpoints.STRAY)]
     return inside
+
+
+def test_a_kill_while_metrics_are_cut_leaves_them_all(tmp_path, monkeypatch):
+    path = tmp_path / checkpoints.METRICS
+    path.write_text("0\n1\n2\n")
+
+    def killed(*_):
+        raise KeyboardInterrupt  # at the last moment at which a kill leaves what was there
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            experiments._cut_metrics(path, 2)
+    assert path.read_text() == "0\n1\n2\n"
+    experiments._cut_metrics(path, 2)
+    assert path.read_text() == "0\n1\n"
 
 
 @pytest.mark.slow
