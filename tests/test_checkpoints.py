@@ -541,16 +541,14 @@ def test_killed_and_resumed(tmp_path):
 
 
 @pytest.mark.long
-def test_killed_a_hundred_times(tmp_path):
-    inside = []
-    for i in range(5):
-        model = ["--model", "normal"] if i % 2 else ["--average", "0.99"]
-        (tmp_path / str(i)).mkdir()
-        rng = np.random.default_rng(i)
-        inside += check_killed(tmp_path / str(i), rng, 20, 200, "--seed", i, *model)
+@pytest.mark.parametrize("seed", range(5))
+def test_killed_a_hundred_times(tmp_path, seed):
+    """Twenty times for each seed, at least six of them inside a save."""
+    model = ["--model", "normal"] if seed % 2 else ["--average", "0.99"]
+    inside = check_killed(tmp_path, np.random.default_rng(seed), 20, 200, "--seed", seed, *model)
     print(f"{len(inside)} kills, {sum(inside)} of them inside a save")
-    assert len(inside) == 100
-    assert sum(inside) >= 30
+    assert len(inside) == 20
+    assert sum(inside) >= 6
 
 
 @pytest.mark.slow
