@@ -67,7 +67,8 @@ class NonFiniteStepError(FloatingPointError):
       history: the epochs before it.
 
     Example:
-      >>> from jaxvae import dense_normal_network, normal_vae
+      >>> import jax
+      >>> from jaxvae import dense_normal_network, fit, normal_vae
       >>> vae = normal_vae(dense_normal_network(64, 2, layers=1, hidden_units=16))
       >>> try:
       ...     fit(jax.random.key(0), vae, np.full((64, 64), 1e30), batch_size=32, epochs=1)
