@@ -122,8 +122,8 @@ def saves(model, data, rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--rows", type=int, default=19_200)
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--rows", type=int, default=60_000)
     options = parser.parse_args()
     data = datasets.load_mnist()
     measured = {
