@@ -63,7 +63,7 @@ def fit(
       batch_size: examples a step, at least 1, over all devices; no more than N are used.
       epochs: how often each example is seen, at least 1.
       optimizer: any Optax transformation; `optax.adam(1e-3)` where None.
-      state: where to start; a fresh state where None. It is donated. With the same key and
+      state: where to start; a fresh state where None. It may be donated. With the same key and
         optimizer, training goes on as if it had never stopped.
       devices: JAX devices, or how many, to split each batch over: the same run, to rounding. Where
         None, one; under several hosts, all. Each host then calls `fit` with the same arrays, or
@@ -82,7 +82,7 @@ def fit(
       keep: how many of the last checkpoints to keep, beside the one of the lowest validation loss.
       progress: show a bar and a line an epoch.
       on_epoch: called as `on_epoch(record, state)` after each epoch; training ends early when it
-        returns True. The state it sees is donated to the next epoch: copy what must stay.
+        returns True. The state it sees may be donated to the next epoch: copy what stays.
 
     Returns:
       The final state, with patience the best one; and the history.
