@@ -18,6 +18,7 @@ from jaxvae import _checks, checkpoints, datasets, evaluation, experiments, runs
 from jaxvae._version import __version__
 from jaxvae.distributions import sample_dirichlet
 from jaxvae.history import NonFiniteStepError
+from jaxvae.compilation_cache import keep_compiled
 from jaxvae.runs import Config, Run
 
 RESUMABLE = ("epochs", "devices", "distributed")  # what may be given anew with --resume
@@ -250,7 +251,7 @@ class Encode:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line. What it compiles is kept on disk (`compilation_cache.keep_compiled`).
 
     Args:
       argv: the arguments; those of the process where None.
@@ -278,7 +279,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             description="Variational autoencoders with a Normal or a Dirichlet latent.",
             args=argv,
         )
-        return command.run()
+        with keep_compiled():
+            return command.run()
     except SystemExit as stop:  # tyro's own: 0 after --help, 2 for wrong usage
         return int(stop.code or 0)
     except KeyboardInterrupt:

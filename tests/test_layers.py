@@ -36,6 +36,7 @@ ROWS = [
     "gallery",
     "experiments",
     "estimators",
+    "compilation_cache",
     "cli",
     "__init__",
     "__main__",
