@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from jaxvae import _checks, checkpoints, datasets, evaluation, experiments, runs
 from jaxvae._version import __version__
+from jaxvae.compilation_cache import keep_compiled
 from jaxvae.distributions import sample_dirichlet
 from jaxvae.history import NonFiniteStepError
-from jaxvae.compilation_cache import keep_compiled
 from jaxvae.runs import Config, Run
 
 RESUMABLE = ("epochs", "devices", "distributed")  # what may be given anew with --resume

@@ -17,6 +17,8 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache import compilation_cache as jax_cache
 
+FOLDER = "jax_compilation_cache_dir"
+ENABLED = "jax_enable_compilation_cache"
 # A run's programs take one MiB. A bound also makes JAX lock the folder and drop the oldest.
 OPTIONS = {
     "jax_compilation_cache_max_size": 2**26,
@@ -42,15 +44,11 @@ def keep_compiled() -> Iterator[Path | None]:
       >>> int(value)
       2
     """
-    if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
-        yield None
-        return
-    folder = _own_folder()
+    before = {name: getattr(jax.config, name) for name in (FOLDER, ENABLED, *OPTIONS)}
+    folder = _own_folder() if before[ENABLED] and not before[FOLDER] else None
     if folder is None:
         yield None
         return
-    options: dict[str, Any] = OPTIONS | {"jax_compilation_cache_dir": str(folder)}
-    before = {name: getattr(jax.config, name) for name in options}
     damaged = False
     with warnings.catch_warnings():
         show = warnings.showwarning
@@ -64,7 +62,7 @@ def keep_compiled() -> Iterator[Path | None]:
 
         warnings.showwarning = show_others
         warnings.filterwarnings("always", ".*persistent compilation cache entry")
-        for name, value in options.items():
+        for name, value in {FOLDER: str(folder), **OPTIONS}.items():
             jax.config.update(name, value)
         try:
             yield folder

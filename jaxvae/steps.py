@@ -297,7 +297,9 @@ def chunk_function(
 
 def _and_finite(metrics: Metrics, last: Any, state: TrainState) -> Metrics:
     """The stacked metrics, their step `last` finite only if the parameters after it are."""
-    finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)]).all()
+    with jax.numpy_dtype_promotion("standard"):
+        flat, _ = ravel_pytree(state.params)  # two operations to compile, not two a parameter
+    finite = jnp.isfinite(flat).all()
     return metrics._replace(finite=metrics.finite.at[last].set(metrics.finite[last] & finite))
 
 
@@ -368,17 +370,18 @@ def step_function(
     ) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(key, state.step)
         params = state.params if axis_name is None else _varying(state.params, axis_name)
-        (loss, terms), grads = jax.value_and_grad(vae.loss, has_aux=True)(params, step_key, batch)
         weight = jnp.float32(len(batch.x)) if batch.weight is None else jnp.sum(batch.weight)
-        means = (
-            loss,
-            weighted_mean(terms.reconstruction, batch.weight),
-            weighted_mean(terms.kl, batch.weight),
-            grads,
-        )
+        scale = jnp.float32(1) if axis_name is None else weight
+
+        def scaled_loss(params: Params) -> tuple[jax.Array, Any]:
+            loss, terms = vae.loss(params, step_key, batch)
+            means = loss, *(weighted_mean(term, batch.weight) for term in terms)
+            return scale.astype(loss.dtype) * loss, means
+
+        (_, means), grads = jax.value_and_grad(scaled_loss, has_aux=True)(params)
         if axis_name is not None:
-            means, weight = _reduce(means, weight, axis_name)
-        loss, reconstruction, kl, grads = means
+            means, grads, weight = _reduce(means, grads, weight, axis_name)
+        loss, reconstruction, kl = means
 
         finite = jnp.isfinite(loss) & alive
         if on_non_finite == "trust":
@@ -472,13 +475,19 @@ def _varying(params: Params, axis_name: str) -> Params:
     return jax.tree.map(lambda leaf: leaf + zero.astype(leaf.dtype), params)
 
 
-def _reduce(means: Any, weight: jax.Array, axis_name: str) -> tuple[Any, jax.Array]:
-    """The means over all devices, each by its weight, and the sum of the weights.
+def _reduce(
+    means: Any, grads: Params, weight: jax.Array, axis_name: str
+) -> tuple[Any, Params, jax.Array]:
+    """The means and the gradient over all devices, and the sum of the weights.
 
-    Gradients, metrics and weight go through one sum of one vector: one message a step.
+    Each device's means count by its weight; its gradient is that of its loss times its weight, so
+    that nothing of its size is multiplied here. All go through one sum of one vector: one message.
     """
     with jax.numpy_dtype_promotion("standard"):
-        flat, restore = ravel_pytree(means)
-        total = jax.lax.psum(jnp.append(flat * weight, weight), axis_name)
-    whole = total[-1]
-    return restore(total[:-1] / jnp.where(whole > 0, whole, 1)), whole
+        sums = jax.tree.map(lambda mean: mean * weight, means)
+        flat, restore = ravel_pytree((sums, grads, weight))
+        sums, grads, whole = restore(jax.lax.psum(flat, axis_name))
+        means, grads = jax.tree.map(
+            lambda leaf: leaf / jnp.where(whole > 0, whole, 1).astype(leaf.dtype), (sums, grads)
+        )
+    return means, grads, whole

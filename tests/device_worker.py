@@ -165,8 +165,10 @@ def hosts():
 def broken_reduction():
     """What the gradients would be if devices counted alike, whatever their rows weigh."""
 
-    def reduce(means, weight, axis_name):
-        return jax.lax.pmean(means, axis_name), jax.lax.psum(weight, axis_name)
+    def reduce(means, grads, weight, axis_name):
+        grads = jax.tree.map(lambda leaf: leaf / jnp.maximum(weight, 1), grads)
+        means, grads = jax.lax.pmean((means, grads), axis_name)
+        return means, grads, jax.lax.psum(weight, axis_name)
 
     steps._reduce = reduce
     return gradients(make("normal", "elbo"), counts=(4,))
