@@ -1,5 +1,6 @@
 """One training step, and the epoch as one `lax.scan` over it. Both are pure and compiled."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -113,11 +114,24 @@ def init_state(
     _checks.typed_key("key", key)
     check_model(vae)
     check_optimizer(optimizer)
-    params = vae.init(key, jnp.zeros((1, *x.shape[1:]), jnp.float32))
-    # Copies: the state is donated, and an optimizer may put an array of its own, such as a key, or
-    # the parameters themselves into its state.
-    opt_state = jax.tree.map(jnp.copy, optimizer.init(params))
-    return TrainState(jnp.zeros((), jnp.int32), params, opt_state)
+    return _fresh_state(vae, optimizer, x.shape[1:])(key)
+
+
+@functools.lru_cache(maxsize=16)
+def _fresh_state(
+    vae: VAE, optimizer: optax.GradientTransformation, shape: tuple[int, ...]
+) -> jax.stages.Wrapped:
+    """`state(key)`: one program, so that no two arrays of the state share a buffer.
+
+    The state is donated, and an optimizer may put an array of its own, such as a key, or the
+    parameters themselves into its state.
+    """
+
+    def fresh_state(key: jax.Array) -> TrainState:
+        params = vae.init(key, jnp.zeros((1, *shape), jnp.float32))
+        return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+
+    return jax.jit(fresh_state)
 
 
 def make_train_step(
