@@ -1,8 +1,9 @@
 """jaxvae, its peers and a floor on the original's workload: seconds an epoch, in alternation.
 
 Every competitor is a process of its own, stopped while another is timed; first each is checked to
-learn what jaxvae learns. `make bench` runs all cases (two hours on two cores), `make bench-quick`
-the batch of 64 on a third of MNIST. Writes `results/compare.json`, `.md` and `.png`.
+learn what jaxvae learns. `make bench` runs all cases (an hour on two cores), `make bench-quick`
+the batch of 64 on a third of MNIST. Writes `results/compare.json`, `.md` and `.png` after each
+case; cases measured before, on the same machine with the same versions, and not again, stay.
 benchmarks/README.md says who does what, and what a figure means.
 """
 
@@ -86,6 +87,7 @@ def learns(name, losses):
 
 def run_case(case, chosen, data, options):
     """Check and time the competitors of one case."""
+    load = os.getloadavg()[0]
     losses, lost, missing, running = {}, {}, {}, {}
     with contextlib.ExitStack() as stack:
         for name in (c.name for c in of_case(case) if c in chosen):
@@ -109,6 +111,8 @@ def run_case(case, chosen, data, options):
         seconds = timing.in_turns(timers, options.rounds)
     return {
         "case": case._asdict(),
+        "rows": options.rows,
+        "load_before": load,
         "losses": losses,
         "lost_seeds": lost,
         "learns": {name: learns(name, losses) for name in losses},
@@ -117,9 +121,10 @@ def run_case(case, chosen, data, options):
     }
 
 
-def per_mnist(result, rows):
+def per_mnist(result):
     """The median seconds of each competitor for 60,000 images."""
-    return {n: float(np.median(s)) * MNIST / rows for n, s in result["seconds"].items()}
+    share = MNIST / result["rows"]
+    return {n: float(np.median(s)) * share for n, s in result["seconds"].items()}
 
 
 def relative(result, name, other):
@@ -132,7 +137,7 @@ def times(value):
     return "-" if value is None else f"{value:.2f}"
 
 
-def table(results, rows):
+def table(results):
     """A Markdown table, a line a competitor and case."""
     header = [
         "latent",
@@ -147,7 +152,7 @@ def table(results, rows):
     lines = []
     for result in results:
         case = Case(**result["case"])
-        for name, seconds in per_mnist(result, rows).items():
+        for name, seconds in per_mnist(result).items():
             loss, learned = last_loss(result["losses"][name]), result["learns"][name]
             lines.append(
                 [
@@ -168,11 +173,11 @@ def table(results, rows):
     return report.markdown(header, lines)
 
 
-def readme_rows(results, rows):
+def readme_rows(results):
     """README's lines: what is measured, jaxvae, the others, from one run."""
     lines = []
     for result in results:
-        case, seconds = Case(**result["case"]), per_mnist(result, rows)
+        case, seconds = Case(**result["case"]), per_mnist(result)
         others = [
             f"{name} {seconds[name]:.1f} s ({times(relative(result, name, 'jaxvae'))} x)"
             for name in seconds
@@ -186,7 +191,7 @@ def readme_rows(results, rows):
     return "\n".join(lines)
 
 
-def plot(results, rows):
+def plot(results):
     """Bars of seconds an epoch by competitor, a panel a latent, a colour a batch size."""
     sizes = sorted({r["case"]["batch_size"] for r in results})
     figure = Figure(figsize=(11, 6), layout="constrained")
@@ -197,7 +202,7 @@ def plot(results, rows):
         ]
         height = 0.8 / len(sizes)
         for place, size in enumerate(sizes):
-            seconds = per_mnist(of_latent[size], rows) if size in of_latent else {}
+            seconds = per_mnist(of_latent[size]) if size in of_latent else {}
             at = [names.index(name) + (place - (len(sizes) - 1) / 2) * height for name in seconds]
             bars = ax.barh(at, list(seconds.values()), height, label=f"batch {size}")
             ax.bar_label(bars, fmt="%.2f", fontsize=7, padding=2)
@@ -229,33 +234,45 @@ def parse(argv):
     return options
 
 
+def kept_cases():
+    """What was measured before, by this machine with these versions, in the order of the table."""
+    file = report.RESULTS / "compare.json"
+    if not file.is_file():
+        return {}
+    kept = json.loads(file.read_text())
+    if kept["machine"] != report.machine(PACKAGES):
+        return {}
+    return {Case(**result["case"]): result for result in kept["cases"]}
+
+
 def main(argv=None):
     options = parse(argv)
     if options.readme or options.replot:
-        kept = json.loads((report.RESULTS / "compare.json").read_text())
+        kept = json.loads((report.RESULTS / "compare.json").read_text())["cases"]
         if options.readme:
-            print(readme_rows(kept["cases"], kept["rows"]))
+            print(readme_rows(kept))
         else:
-            plot(kept["cases"], kept["rows"])
+            plot(kept)
         return 0
 
-    mnist, load = datasets.load_mnist(), os.getloadavg()[0]
+    mnist = datasets.load_mnist()
     chosen = [c for c in COMPETITORS if options.only is None or c.name in options.only]
     x, y = mnist.x_train[: options.rows], mnist.y_train[: options.rows]
-    results = []
+    results = kept_cases()
     with workers.saved(x, y) as data:
         for case in cases(options.batch_sizes):
             print(f"\n{case}", flush=True)
-            results.append(run_case(case, chosen, data, options))
-    settings = {"rows": options.rows, "rounds": options.rounds, "load_before": load}
-    report.write(
-        "compare",
-        settings | {"tolerance": TOLERANCE, "cases": results},
-        table(results, options.rows),
-        PACKAGES,
-    )
-    plot(results, options.rows)
-    return 1 if any(v is False for r in results for v in r["learns"].values()) else 0
+            results[case] = run_case(case, chosen, data, options)
+            ordered = sorted(results.values(), key=lambda r: r["case"]["batch_size"])
+            report.write(
+                "compare",
+                {"tolerance": TOLERANCE, "cases": ordered},
+                table(ordered),
+                PACKAGES,
+            )
+            plot(ordered)
+    learned = [results[case]["learns"] for case in cases(options.batch_sizes)]
+    return 1 if any(v is False for each in learned for v in each.values()) else 0
 
 
 if __name__ == "__main__":

@@ -8,16 +8,13 @@ beside the floor's (SGD). Virtual devices share the cores: they show overhead, n
 
 import argparse
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import report
+import scaling
 import timing
 from competitors import FLOOR, LEARNING_RATE, Case, find, floor, jax_based
 from matplotlib.figure import Figure
@@ -82,26 +79,11 @@ def of_seeds(count, target, rounds):
 
 
 def of_devices(rows, rounds):
-    """`scaling.devices` in a process of its own: the number of devices is set before JAX starts."""
-    code = (
-        "import json, scaling\n"
-        "from jaxvae import datasets\n"
-        f"measured = scaling.devices(datasets.load_mnist(), {rows}, {rounds})\n"
-        "print(json.dumps(measured))"
-    )
-    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "8"}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        cwd=Path(__file__).parent,
-    )
-    measured, steps = json.loads(done.stdout.splitlines()[-1]), -(-rows // BASE.batch_size)
+    """`scaling.devices`: the same batch over more of them."""
+    steps = -(-rows // BASE.batch_size)
     return {
         int(name.rsplit(" ", 1)[1]): {"jaxvae": [1e6 * value["seconds"] / steps]}
-        for name, value in measured.items()
+        for name, value in scaling.devices(rows, rounds).items()
         if name.startswith("pmap")
     }
 

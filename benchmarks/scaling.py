@@ -6,12 +6,13 @@ the cores: what they show is overhead, not speed. Ratios are medians over altern
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import time
 
-os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
 import jax
 import jax.numpy as jnp
@@ -151,17 +152,35 @@ def seeds_from_cold(epochs=60):
     }
 
 
-def devices(data, rows, rounds):
-    """The same batch over more virtual devices of the same two cores."""
-    vae = build()
-    calls = {"1": epochs_of(vae, data, rows)}
+def devices(rows, rounds):
+    """The same batch over more virtual devices of the same cores, each number in its own process.
+
+    XLA makes a thread for each device that there is, used or not.
+    """
+    measured = {}
     for count in (1, 2, 4, 8):
+        done = subprocess.run(
+            [sys.executable, __file__, "--rows", str(rows), "--rounds", str(rounds), "--one"],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"JAX_NUM_CPU_DEVICES": str(count)},
+        )
+        alone, split = json.loads(done.stdout.splitlines()[-1])
+        measured.setdefault("1", alone)
+        measured[f"pmap over {count}"] = split
+    return measured
 
-        def run(vae, optimizer, *, batch_size, count=count):
-            return jaxvae.pmap_train_epoch(vae, optimizer, batch_size=batch_size, devices=count)
 
-        calls[f"pmap over {count}"] = epochs_of(vae, data, rows, run)
-    return alternate(calls, rounds)
+def of_these_devices(data, rows, rounds):
+    """One device, and all that this process has."""
+
+    def run(vae, optimizer, *, batch_size):
+        return jaxvae.pmap_train_epoch(vae, optimizer, batch_size=batch_size)
+
+    vae = build()
+    calls = {"1": epochs_of(vae, data, rows), "all": epochs_of(vae, data, rows, run)}
+    return list(alternate(calls, rounds).values())
 
 
 def peak_memory(times):
@@ -185,15 +204,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--rows", type=int, default=12_800)
+    parser.add_argument("--one", action="store_true", help="print what `devices` asks for")
     options = parser.parse_args()
     data, rounds, rows = datasets.load_mnist(), options.rounds, options.rows
+    if options.one:
+        print(json.dumps(of_these_devices(data, rows, rounds)))
+        return
     measured = {
         "noise": noise_keys(data, rows, rounds),
         "stream": stream(data, 60_000, max(3, rounds // 2)),
         "seeds, width 128": seeds(data, rows // 4, max(3, rounds // 2), 128),
         "seeds, width 32": seeds(data, rows // 4, max(3, rounds // 2), 32),
         "seeds, digits, compiled anew": seeds_from_cold(),
-        "virtual devices": devices(data, rows, rounds),
+        "virtual devices": devices(rows, rounds),
     }
     memory = {times: peak_memory(times) for times in (1, 20)}
     rows_of_table = [

@@ -21,7 +21,7 @@ from competitors import COMPETITORS, Case, floor, of_case, stepwise
 SMALL = Case("dirichlet", 10, 32, layers=1, hidden_units=16)
 
 
-def result(latent="dirichlet"):
+def result(latent="dirichlet", rows=60_000):
     """What `run_case` gives, with times that are easy to divide."""
     losses = {
         "floor, SGD": [[None]],
@@ -31,6 +31,7 @@ def result(latent="dirichlet"):
     }
     return {
         "case": Case(latent, 10, 64)._asdict(),
+        "rows": rows,
         "losses": losses,
         "learns": {name: compare.learns(name, losses) for name in losses},
         "seconds": {
@@ -67,13 +68,13 @@ def test_a_competitor_that_learns_something_else_is_told_from_one_that_agrees():
 
 
 def test_the_table_and_the_rows_for_the_readme():
-    lines = compare.table([result()], rows=30_000).splitlines()
+    lines = compare.table([result(rows=30_000)]).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[3] == ["dirichlet", "64", "jaxvae", "3.20", "1.50", "1.00", "0.11", "yes"]
     assert cells[4][3:6] == ["12.00", "3.00", "2.00"]
     assert cells[5][-1] == "**no**"
     assert "No module named 'numpyro'" in cells[6][3]
-    row = compare.readme_rows([result()], rows=60_000)
+    row = compare.readme_rows([result()])
     assert row == (
         "| an epoch of MNIST, Dirichlet latent, batch 64 | 1.60 s, 1.50 x the floor "
         "| PyTorch, eager 6.0 s (2.00 x), TensorFlow, epoch as a graph 6.0 s (3.75 x) |"
@@ -167,6 +168,14 @@ def test_a_run_of_jaxvae_alone(monkeypatch, tmp_path):
         assert case["learns"] == {"floor, SGD": None, "jaxvae": True}
         assert not case["missing"]
     assert "x floor" in (tmp_path / "compare.md").read_text()
+    # A case that is not measured again stays; one of another machine does not.
+    again = ["--batch-sizes", "32", *arguments[1:], "--only", "floor, SGD"]
+    assert compare.main(again) == 0
+    both = json.loads((tmp_path / "compare.json").read_text())
+    assert both["cases"][2:] == written["cases"]
+    assert [case["case"]["batch_size"] for case in both["cases"]] == [32, 32, 64, 64]
+    (tmp_path / "compare.json").write_text(json.dumps({**both, "machine": {"cores": 0}}))
+    assert compare.kept_cases() == {}
     assert (tmp_path / "compare.png").stat().st_size > 10_000
 
 

@@ -70,6 +70,7 @@ COMPETITORS = (
     Competitor("floor, SGD", "floor", "sgd", "jax", objective=None),
     Competitor("floor, Adam", "floor", "adam", "jax", objective=None),
     Competitor("jaxvae", "jax_based", "core", "jax"),
+    Competitor("jaxvae, a device a core", "jax_based", "devices", "jax"),
     # These two have the original's ReLU head, which learns more slowly than the others' softplus.
     Competitor(COMPAT, "jax_based", "compat", "jax", twin=ORIGINAL),
     # Its head dies on half of all seeds.

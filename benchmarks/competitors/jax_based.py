@@ -1,4 +1,6 @@
-"""jaxvae: the functional core, with either objective, and `jaxvae.compat`."""
+"""jaxvae: the functional core, on one device or on as many as cores, and `jaxvae.compat`."""
+
+import os
 
 import jax
 import numpy as np
@@ -41,6 +43,10 @@ def prepare(variant, case, x, y, seed):
         compat.set_seed(seed)
         return stepwise.epochs_of_original(build_compat(case), case, x, y)
 
+    devices = None
+    if variant == "devices":
+        devices = len(os.sched_getaffinity(0))
+        jax.config.update("jax_num_cpu_devices", devices)  # before JAX starts
     vae = build(case, "elbo" if variant == "elbo" else "original")
     constant = 784 / 2 * np.log(2 * np.pi) if variant == "elbo" else 0.0
     y = y if case.latent == "dirichlet" else None
@@ -54,6 +60,7 @@ def prepare(variant, case, x, y, seed):
             batch_size=case.batch_size,
             epochs=stepwise.EPOCHS,
             optimizer=optimizer(),
+            devices=devices,
             on_epoch=lambda record, state: hold(record.loss - constant),
         )
 
