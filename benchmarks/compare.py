@@ -230,7 +230,7 @@ def parse(argv):
     options.rows = options.rows or (20_000 if options.quick else MNIST)
     options.batch_sizes = options.batch_sizes or (BATCH_SIZES[:1] if options.quick else BATCH_SIZES)
     options.seeds = 1 if options.quick else 3
-    options.check_epochs = 5 if options.quick else 2
+    options.check_epochs = 3 if options.quick else 2
     return options
 
 

@@ -204,32 +204,43 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--rows", type=int, default=12_800)
+    parser.add_argument("--only", nargs="+", metavar="PART", help="measure these again, keep others")
     parser.add_argument("--one", action="store_true", help="print what `devices` asks for")
     options = parser.parse_args()
     data, rounds, rows = datasets.load_mnist(), options.rounds, options.rows
     if options.one:
         print(json.dumps(of_these_devices(data, rows, rounds)))
         return
-    measured = {
-        "noise": noise_keys(data, rows, rounds),
-        "stream": stream(data, 60_000, max(3, rounds // 2)),
-        "seeds, width 128": seeds(data, rows // 4, max(3, rounds // 2), 128),
-        "seeds, width 32": seeds(data, rows // 4, max(3, rounds // 2), 32),
-        "seeds, digits, compiled anew": seeds_from_cold(),
-        "virtual devices": devices(rows, rounds),
+    parts = {
+        "noise": lambda: noise_keys(data, rows, rounds),
+        "stream": lambda: stream(data, 60_000, max(3, rounds // 2)),
+        "seeds, width 128": lambda: seeds(data, rows // 4, max(3, rounds // 2), 128),
+        "seeds, width 32": lambda: seeds(data, rows // 4, max(3, rounds // 2), 32),
+        "seeds, digits, compiled anew": seeds_from_cold,
+        "virtual devices": lambda: devices(rows, rounds),
+        "peak_memory_mib": lambda: {times: peak_memory(times) for times in (1, 20)},
     }
-    memory = {times: peak_memory(times) for times in (1, 20)}
+    measured = {}
+    if options.only:
+        measured = json.loads((report.RESULTS / "scaling.json").read_text())["measured"]
+    measured |= {name: parts[name]() for name in options.only or parts}
+    write(measured)
+
+
+def write(measured):
+    memory = measured["peak_memory_mib"]
     rows_of_table = [
         [what, name, f"{value['seconds']:.3f}", f"{value['ratio']:.3f}"]
         for what, each in measured.items()
+        if what != "peak_memory_mib"
         for name, value in each.items()
     ]
     table = report.markdown(["what", "case", "seconds", "ratio to the first"], rows_of_table)
     table += "\n\n" + report.markdown(
         ["streamed images", "peak memory, MiB"],
-        [[f"{60_000 * times:,}", held] for times, held in memory.items()],
+        [[f"{60_000 * int(times):,}", held] for times, held in memory.items()],
     )
-    report.write("scaling", {"measured": measured, "peak_memory_mib": memory}, table)
+    report.write("scaling", {"measured": measured}, table)
 
 
 if __name__ == "__main__":

@@ -500,8 +500,7 @@ def _reduce(
     with jax.numpy_dtype_promotion("standard"):
         sums = jax.tree.map(lambda mean: mean * weight, means)
         flat, restore = ravel_pytree((sums, grads, weight))
-        sums, grads, whole = restore(jax.lax.psum(flat, axis_name))
-        means, grads = jax.tree.map(
-            lambda leaf: leaf / jnp.where(whole > 0, whole, 1).astype(leaf.dtype), (sums, grads)
-        )
+        total = jax.lax.psum(flat, axis_name)
+        whole = total[-1]
+        means, grads, _ = restore(total / jnp.where(whole > 0, whole, 1))
     return means, grads, whole
