@@ -30,6 +30,7 @@ BATCH_SIZES = (64, 256, 1024)
 # Loss of the last epoch of the check, against the reference's, as a share of it. Seeds differ by
 # 2 to 4 percent; a wrong constant, a lost term or a batch left out shows as more.
 TOLERANCE = 0.1
+SEEDS_TRIED = 10  # of a competitor that loses some for good
 PACKAGES = tuple(dict.fromkeys((*(c.package for c in COMPETITORS), "tf-keras")))
 
 
@@ -41,7 +42,7 @@ def checked(competitor, case, data, options, twin_loss=None):
     """A competitor's worker, warm, after the check of what it learns.
 
     Each seed has a process of its own; the last one stays. A competitor that loses some seeds for
-    good is given more, as long as one ends above twice its twin's loss.
+    good is given more, ten at most, as long as one ends above twice its twin's loss.
 
     Returns:
       The worker; the losses of the first epochs, [seeds, epochs]; and the seeds that were lost.
@@ -51,7 +52,7 @@ def checked(competitor, case, data, options, twin_loss=None):
     seeds, losses, lost = options.seeds, [], []
     if competitor.objective is None:
         seeds = epochs = 1
-    for seed in range(20):
+    for seed in range(SEEDS_TRIED):
         worker = workers.Process()
         try:
             told = {"name": competitor.name, "case": case._asdict(), "seed": seed, "data": data}
@@ -60,14 +61,15 @@ def checked(competitor, case, data, options, twin_loss=None):
         except BaseException:
             worker.close()
             raise
-        if competitor.loses_seeds and twin_loss is not None and run[-1] > 2 * twin_loss:
+        last = seed == SEEDS_TRIED - 1  # timed all the same: the table says that it did not learn
+        may_lose = competitor.loses_seeds and twin_loss is not None and not last
+        if may_lose and run[-1] > 2 * twin_loss:
             lost.append(seed)
         else:
             losses.append(run)
-        if len(losses) == seeds:
+        if len(losses) == seeds or last:
             return worker, losses, lost
         worker.close()
-    raise workers.WorkerError(f"of twenty seeds {len(lost)} were lost")
 
 
 def last_loss(losses):

@@ -120,7 +120,7 @@ def plot(measured):
                 costs = [micros(point[name]) for point in points.values()]
                 ax.loglog(values, costs, marker="o", label=name)
         ax.set(xlabel=LABELS[what])
-        ax.set_xticks(values, [str(value) for value in values], fontsize=8)
+        ax.set_xticks(values, [str(value) for value in values], fontsize=8, rotation=45)
         ax.minorticks_off()
         ax.grid(alpha=0.3)
     figure.axes[0].set_ylabel("microseconds a step")

@@ -204,7 +204,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--rows", type=int, default=12_800)
-    parser.add_argument("--only", nargs="+", metavar="PART", help="measure these again, keep others")
+    parser.add_argument(
+        "--only", nargs="+", metavar="PART", help="measure these again, keep others"
+    )
     parser.add_argument("--one", action="store_true", help="print what `devices` asks for")
     options = parser.parse_args()
     data, rounds, rows = datasets.load_mnist(), options.rounds, options.rows

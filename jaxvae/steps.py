@@ -114,24 +114,22 @@ def init_state(
     _checks.typed_key("key", key)
     check_model(vae)
     check_optimizer(optimizer)
-    return _fresh_state(vae, optimizer, x.shape[1:])(key)
+    params = _fresh_params(vae, x.shape[1:])(key)
+    return TrainState(jnp.zeros((), jnp.int32), params, _fresh_opt_state(optimizer)(params))
 
 
 @functools.lru_cache(maxsize=16)
-def _fresh_state(
-    vae: VAE, optimizer: optax.GradientTransformation, shape: tuple[int, ...]
-) -> jax.stages.Wrapped:
-    """`state(key)`: one program, so that no two arrays of the state share a buffer.
+def _fresh_params(vae: VAE, shape: tuple[int, ...]) -> jax.stages.Wrapped:
+    """`params(key)`: one program for all modules, and the same one for the next optimizer."""
+    return jax.jit(lambda key: vae.init(key, jnp.zeros((1, *shape), jnp.float32)))
 
-    The state is donated, and an optimizer may put an array of its own, such as a key, or the
-    parameters themselves into its state.
+
+@functools.lru_cache(maxsize=16)
+def _fresh_opt_state(optimizer: optax.GradientTransformation) -> jax.stages.Wrapped:
+    """`opt_state(params)`, its arrays copies: a state is donated, and an optimizer may put an array
+    of its own, such as a key, or the parameters themselves into its state.
     """
-
-    def fresh_state(key: jax.Array) -> TrainState:
-        params = vae.init(key, jnp.zeros((1, *shape), jnp.float32))
-        return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
-
-    return jax.jit(fresh_state)
+    return jax.jit(lambda params: jax.tree.map(jnp.copy, optimizer.init(params)))
 
 
 def make_train_step(
