@@ -176,19 +176,24 @@ def table(results):
 
 
 def readme_rows(results):
-    """README's lines: what is measured, jaxvae, the others, from one run."""
+    """README's lines for batch 64: what is measured, jaxvae, the others, from one run."""
     lines = []
     for result in results:
-        case, seconds = Case(**result["case"]), per_mnist(result)
-        others = [
-            f"{name} {seconds[name]:.1f} s ({times(relative(result, name, 'jaxvae'))} x)"
-            for name in seconds
-            if find(name).objective == "original" and name != "jaxvae"
-        ]
-        floor = relative(result, "jaxvae", FLOOR)
+        case = Case(**result["case"])
+        if case.batch_size != BATCH_SIZES[0]:
+            continue
+        own, others = [], []
+        for name in result["seconds"]:
+            competitor, ratio = find(name), relative(result, name, find(name).base)
+            if competitor.module == "jax_based" and name != competitor.base:
+                own.append(f"{name.removeprefix('jaxvae, ')} {times(ratio)}")
+            elif competitor.module not in ("jax_based", "floor"):
+                others.append(f"{name} {ratio:.1f}")
+        seconds, floor = per_mnist(result)["jaxvae"], relative(result, "jaxvae", FLOOR)
         lines.append(
             f"| an epoch of MNIST, {case.latent.capitalize()} latent, batch {case.batch_size} "
-            f"| {seconds['jaxvae']:.2f} s, {times(floor)} x the floor | {', '.join(others)} |"
+            f"| {seconds:.2f} s, {times(floor)} times its matrix products alone; of that time "
+            f"{', '.join(own)} | times that: {'; '.join(others)} |"
         )
     return "\n".join(lines)
 
