@@ -4,7 +4,7 @@ Whole processes: from the command to the first MNIST epoch done (Python, imports
 and the epoch), the README's workload at batch 64; the same of `jaxvae train`, the first time ever
 and after that; `import jaxvae` against the imports of what it is made of; encode, decode and a draw
 at batch 1 and 4,096. All in alternation.
-`python benchmarks/first_epoch.py` takes fifteen minutes on two cores (`--quick` two) and writes
+`python benchmarks/first_epoch.py` takes ten minutes on two cores (`--quick` two) and writes
 `results/first_epoch.json` and `.md`.
 """
 
