@@ -10,6 +10,7 @@ from jaxvae.distributions import (
     log_gamma_grad,
     log_prob_dirichlet,
     sample_dirichlet,
+    sample_log_dirichlet,
     sample_log_gamma,
     sample_normal,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "pmap_train_step",
     "revive_dead_categories",
     "sample_dirichlet",
+    "sample_log_dirichlet",
     "sample_log_gamma",
     "sample_normal",
     "symmetric_prior",

@@ -123,20 +123,30 @@ def common_shape(arrays: Mapping[str, jax.Array], *, event: bool = False) -> tup
     return common
 
 
-def finite_array(name: str, value: Any, *, positive: bool = False) -> None:
-    """Raise if a concrete array holds NaN, an infinity or, with `positive`, a value <= 0.
+def finite_array(
+    name: str, value: Any, *, positive: bool = False, minus_infinity: bool = False
+) -> None:
+    """Raise if a concrete array holds NaN or an infinity; or what else is not allowed.
 
-    Values inside compiled code are not known yet and pass unseen.
+    With `positive`, that is a value <= 0, or one below the least normal float, which a compiled
+    program takes for zero. With `minus_infinity`, minus infinity is allowed. Values inside compiled
+    code are not known yet and pass unseen.
     """
     if isinstance(value, jax.core.Tracer):
         return
     array = np.asarray(value)
     bad = ~np.isfinite(array)
+    allowed = "finite"
+    if minus_infinity:
+        bad &= array != -np.inf
+        allowed = "finite or minus infinity"
     if positive:
-        bad |= array <= 0
+        bad |= array < jnp.finfo(array.dtype).tiny
+        allowed = "finite and above 0"
     if bad.any():
         place = tuple(int(i) for i in np.argwhere(bad)[0])
-        allowed = "finite and above 0" if positive else "finite"
+        if positive and array[place] > 0 and np.isfinite(array[place]):
+            allowed += f" as a normal {array.dtype}"
         where = f" at index {place}" if place else ""
         raise ValueError(f"{name} must be {allowed}, got {array[place]}{where}")
 

@@ -96,7 +96,8 @@ def _kl_and_gradients(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array,
     that dominates its row the two nearly cancel.
     """
     shifts, terms, log_terms = _orders(a.dtype)
-    valid = jnp.all((a > 0) & (b > 0) & (a < jnp.inf) & (b < jnp.inf), -1, keepdims=True)
+    low = jnp.finfo(a.dtype).tiny  # what is below it may count as zero
+    valid = jnp.all((a >= low) & (b >= low) & (a < jnp.inf) & (b < jnp.inf), -1, keepdims=True)
     a, b = jnp.where(valid, a, 1.0), jnp.where(valid, b, 1.0)
 
     least = jnp.minimum(a, b)

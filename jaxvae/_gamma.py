@@ -41,18 +41,24 @@ def _elementwise(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]
     return flat
 
 
-@jax.custom_jvp
+def first_derivative_only(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """`function` is a derivative; asking for its own raises, as JAX would give a wrong one."""
+    wrapped = jax.custom_jvp(function)
+
+    @wrapped.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        raise NotImplementedError(
+            "a gamma or Dirichlet draw has a first derivative only; its second derivative in the "
+            "concentration (hessian, grad of grad, jvp of grad) is not implemented"
+        )
+
+    return wrapped
+
+
+@first_derivative_only
 def log_gamma_grad(concentration: jax.Array, log_x: jax.Array) -> jax.Array:
     """d log x / d concentration at a fixed quantile of Gamma(concentration, 1)."""
     return _log_gamma_grad(concentration, log_x)
-
-
-@log_gamma_grad.defjvp
-def _no_second_derivative(primals: Any, tangents: Any) -> Any:
-    raise NotImplementedError(
-        "a gamma or Dirichlet draw has a first derivative only; its second derivative in the "
-        "concentration (hessian, grad of grad, jvp of grad) is not implemented"
-    )
 
 
 @_elementwise
@@ -131,7 +137,9 @@ def _log_gamma_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
 
 @_elementwise
 def _log_gamma(a: jax.Array, k0: jax.Array, k1: jax.Array, lane: jax.Array) -> jax.Array:
-    valid = (a > 0) & (a < jnp.inf)  # on a NaN or an infinity the rejection would never end
+    # On a NaN or an infinity the rejection would never end; below the least normal float a
+    # compiled program may take a for zero.
+    valid = (a >= jnp.finfo(a.dtype).tiny) & (a < jnp.inf)
     a = jnp.where(valid, a, 1)
     d = a + 2 / 3  # of the shape a + 1, whose draw is brought down to the shape a below
 

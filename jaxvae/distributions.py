@@ -9,9 +9,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.scipy.special import gammaln
 
-from jaxvae import _checks, _dirichlet_kl, _gamma
+from jaxvae import _checks, _dirichlet_kl, _gamma, _simplex
 
 TFP_VERSION = "0.26.0.dev20261027"
 
@@ -198,26 +199,33 @@ def _tfp_log_gamma_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Arra
 LOG_GAMMA_METHODS = {"fast": _gamma.log_gamma, "tfp": _tfp_log_gamma}
 
 
+DIRICHLET_GRADIENTS = ("beta", "gamma")
+
+
 def sample_dirichlet(
-    key: jax.Array, concentration: jax.Array, *, method: str = "fast"
+    key: jax.Array, concentration: jax.Array, *, method: str = "fast", gradient: str = "beta"
 ) -> jax.Array:
     """Draw z ~ Dirichlet(concentration), differentiable in the concentration.
 
-    z is the softmax of log-gamma draws: independent gammas divided by their sum, without
-    the underflow that makes z = 0/0 at small concentrations.
+    z is made of log-gamma draws: independent gammas divided by their sum, without the underflow
+    that makes z = 0/0 at small concentrations, and rounded once, near 1 too.
 
     Args:
       key: one typed key.
-      concentration: alpha [..., K], above zero. Inside compiled code a row with an element that
-        is NaN, infinite or not above zero becomes NaN, that row alone.
+      concentration: alpha [..., K], a normal float above zero. Inside compiled code a row with an
+        element that is NaN, infinite or not above zero becomes NaN, that row alone.
       method: of `sample_log_gamma`.
+      gradient: the estimator of the concentration's gradient. "beta" is the implicit derivative of
+        each component's Beta marginal; "gamma" that of the gammas, as TFP and NumPyro have it.
+        Both are right in expectation. "beta" is the mean of "gamma" given z and never has more
+        variance.
 
     Returns:
       z [..., K], each row summing to one.
 
     Raises:
       ValueError: if a concrete concentration is not finite and positive, or has no axis, or for
-        an unknown method.
+        an unknown method or gradient.
       NotImplementedError: if a second derivative is asked for.
 
     Example:
@@ -225,44 +233,129 @@ def sample_dirichlet(
       >>> bool(jnp.allclose(z.sum(axis=-1), 1))
       True
 
-    Source: Figurnov, Mohamed and Mnih, 2018, Implicit reparameterization gradients.
+    Source: Figurnov, Mohamed and Mnih, 2018, Implicit reparameterization gradients;
+    `docs/sampler.md`.
     """
+    return _sample_dirichlet(key, concentration, method, gradient)[0]
+
+
+def sample_log_dirichlet(
+    key: jax.Array, concentration: jax.Array, *, method: str = "fast", gradient: str = "beta"
+) -> jax.Array:
+    """The logarithm of `sample_dirichlet`'s draw, finite where z itself underflows or rounds to 1.
+
+    Args:
+      key: one typed key.
+      concentration: alpha [..., K], as for `sample_dirichlet`.
+      method: of `sample_log_gamma`.
+      gradient: of `sample_dirichlet`.
+
+    Returns:
+      log z [..., K], what `log_prob_dirichlet` takes.
+
+    Raises:
+      ValueError: as `sample_dirichlet`.
+      NotImplementedError: if a second derivative is asked for.
+
+    Example:
+      >>> log_z = sample_log_dirichlet(jax.random.key(0), jnp.full((4, 10), 1e-6))
+      >>> bool(jnp.isfinite(log_z).all()), bool((jnp.exp(log_z) == 0).any())
+      (True, True)
+
+    Source: as `sample_dirichlet`.
+    """
+    return _sample_dirichlet(key, concentration, method, gradient)[1]
+
+
+def _sample_dirichlet(
+    key: jax.Array, concentration: jax.Array, method: str, gradient: str
+) -> tuple[jax.Array, jax.Array]:
+    """z and log z."""
+    _checks.one_of("gradient", gradient, DIRICHLET_GRADIENTS)
     concentration = _checks.floating("concentration", concentration)
     _checks.common_shape({"concentration": concentration}, event=True)
-    return jax.nn.softmax(sample_log_gamma(key, concentration, method=method), axis=-1)
+    log_x = sample_log_gamma(key, concentration, method=method)
+    if gradient == "beta":
+        log_x = _simplex.with_beta_gradient(concentration, lax.stop_gradient(log_x))
+    return _simplex.normalise(log_x)
 
 
 def log_prob_dirichlet(concentration: jax.Array, log_z: jax.Array) -> jax.Array:
     """The log-density of Dirichlet(concentration) at z, in nats.
 
     log Gamma(sum alpha) - sum log Gamma(alpha) + sum (alpha - 1) log z. It takes log z, as
-    `jax.nn.log_softmax(sample_log_gamma(key, concentration))` gives it: at small concentrations
-    most of z is zero in floating point, and log(z) would be minus infinity.
+    `sample_log_dirichlet` draws it: at small concentrations most of z is zero in floating point,
+    and log(z) would be minus infinity.
+
+    On the boundary of the simplex, where log z is minus infinity, a concentration of 1 counts for
+    nothing, one above 1 makes the density zero (minus infinity), one below 1 infinite.
 
     Args:
-      concentration: alpha [..., K], above zero.
-      log_z: log of a point on the simplex [..., K].
+      concentration: alpha [..., K], a normal float above zero.
+      log_z: log of a point on the simplex [..., K], its boundary included.
 
     Returns:
-      The log-density [...], with respect to Lebesgue measure on the first K - 1 components.
+      The log-density [...], with respect to Lebesgue measure on the first K - 1 components. Inside
+      compiled code NaN where a concentration of the row is not allowed, or where a boundary point
+      has concentrations on both sides of 1: the density is then zero times infinity.
 
     Raises:
-      ValueError: if a concrete concentration is not finite and positive, or log_z not finite, or
-        they have no axis.
+      ValueError: if a concrete concentration is not finite and positive, or log_z is NaN or plus
+        infinity, they have no axis, or the density is zero times infinity.
 
     Example:
       >>> round(float(log_prob_dirichlet(jnp.full(2, 2.0), jnp.log(jnp.array([0.3, 0.7])))), 4)
       0.2311
+      >>> round(float(log_prob_dirichlet(jnp.array([1.0, 8.0]), jnp.log(jnp.array([0.0, 1.0])))), 4)
+      2.0794
 
     Source: the density's definition; that it takes log z, `docs/sampler.md`.
     """
     concentration = _checks.floating("concentration", concentration)
     log_z = _checks.floating("log_z", log_z)
     _checks.finite_array("concentration", concentration, positive=True)
-    _checks.finite_array("log_z", log_z)
-    _checks.common_shape({"concentration": concentration, "log_z": log_z}, event=True)
-    normaliser = gammaln(jnp.sum(concentration, axis=-1)) - jnp.sum(gammaln(concentration), axis=-1)
-    return normaliser + jnp.sum((concentration - 1) * log_z, axis=-1)
+    _checks.finite_array("log_z", log_z, minus_infinity=True)
+    shape = _checks.common_shape({"concentration": concentration, "log_z": log_z}, event=True)
+    dtype = jnp.result_type(concentration, log_z)
+    a, log_z = (jnp.broadcast_to(v, shape).astype(dtype) for v in (concentration, log_z))
+    log_prob = _log_prob_dirichlet(a, log_z)
+    if not isinstance(log_prob, jax.core.Tracer) and jnp.isnan(log_prob).any():
+        row = jnp.argwhere(jnp.isnan(log_prob))[0]
+        raise ValueError(
+            "log_z must not be minus infinity both where the concentration is below and where it "
+            f"is above 1, got {log_z[tuple(row)]} for the concentration {a[tuple(row)]}"
+        )
+    return log_prob
+
+
+# Compiled even where the caller's code is not: a dozen operations are then one call.
+@functools.partial(jax.jit, inline=True)
+def _log_prob_dirichlet(a: jax.Array, log_z: jax.Array) -> jax.Array:
+    valid = jnp.all((a >= jnp.finfo(a.dtype).tiny) & (a < jnp.inf), axis=-1)
+    # The largest alpha's log-gamma is taken together with that of the sum: each alone may be large
+    # where their difference is not.
+    main = jnp.argmax(a, axis=-1, keepdims=True) == lax.broadcasted_iota(int, a.shape, a.ndim - 1)
+    largest = jnp.sum(jnp.where(main, a, 0), axis=-1)
+    rise = _log_gamma_rise(largest, jnp.sum(jnp.where(main, 0, a), axis=-1))
+    others = jnp.sum(jnp.where(main, 0, gammaln(jnp.where(main, 1, a))), axis=-1)
+    # 0 log 0 = 0, on the left and in the derivative.
+    log_z = jnp.where((a == 1) & (log_z == -jnp.inf), 0, log_z)
+    return jnp.where(valid, rise - others + jnp.sum((a - 1) * log_z, axis=-1), jnp.nan)
+
+
+def _log_gamma_rise(x: jax.Array, rise: jax.Array) -> jax.Array:
+    """log Gamma(x + rise) - log Gamma(x), by Stirling's formula some steps higher."""
+    steps = 3 if x.dtype == jnp.float32 else 12
+    low, high = x + steps, x + rise + steps
+
+    def series(x: jax.Array) -> jax.Array:
+        r = 1 / (x * x)
+        tail = r * (1 / 1680 - r * (1 / 1188 - r * 691 / 360360))
+        return (1 / 12 - r * (1 / 360 - r * (1 / 1260 - tail))) / x
+
+    stirling = (low - 0.5) * jnp.log1p(rise / low) + rise * (jnp.log(high) - 1)
+    down = sum(jnp.log1p(rise / (x + j)) for j in range(steps))
+    return stirling + (series(high) - series(low)) - down
 
 
 def kl_dirichlet(concentration: jax.Array, prior_concentration: jax.Array) -> jax.Array:

@@ -9,7 +9,13 @@ import numpy as np
 
 from jaxvae import _checks, objectives
 from jaxvae.datasets import Array, Batch
-from jaxvae.distributions import kl_dirichlet, kl_normal, sample_dirichlet, sample_normal
+from jaxvae.distributions import (
+    DIRICHLET_GRADIENTS,
+    kl_dirichlet,
+    kl_normal,
+    sample_dirichlet,
+    sample_normal,
+)
 from jaxvae.networks import Network, Params
 from jaxvae.objectives import LossTerms
 
@@ -198,6 +204,7 @@ def dirichlet_vae(
     likelihood: str = "normal",
     objective: str = "elbo",
     kl_weight: float = 1.0,
+    gradient: str | None = None,
 ) -> VAE:
     """A VAE with a Dirichlet latent: z lies on the simplex of K categories.
 
@@ -209,6 +216,8 @@ def dirichlet_vae(
       objective: "elbo", the negative ELBO in nats; or "original": the squared error is averaged
         over the pixels, which is the ELBO with `kl_weight` D/2, scaled by 2/D.
       kl_weight: what the KL term is multiplied by; 1 is the ELBO.
+      gradient: the estimator of the draw's gradient, as for `sample_dirichlet`. Where None, "beta"
+        with the ELBO, and "gamma" with the original's objective, as the original has it.
 
     Returns:
       The model.
@@ -233,8 +242,12 @@ def dirichlet_vae(
         raise TypeError(f"prior must be a DirichletPrior, got {prior!r}")
     original = _checks.one_of("objective", objective, OBJECTIVES) == "original"
 
+    if gradient is None:
+        gradient = "gamma" if original else "beta"
+    _checks.one_of("gradient", gradient, DIRICHLET_GRADIENTS)
+
     def draw(key: jax.Array, posterior: Any) -> jax.Array:
-        return sample_dirichlet(key, posterior)
+        return sample_dirichlet(key, posterior, gradient=gradient)
 
     def kl(posterior: Any, z: jax.Array, batch: Batch) -> jax.Array:
         if prior.uses_labels and batch.y is None:

@@ -44,7 +44,8 @@ def give_noise(monkeypatch, table):
         position = jnp.arange(len(batch.x)) if batch.position is None else batch.position
         return jnp.asarray(table)[position]
 
-    def dirichlet(log_gamma, concentration):
+    def dirichlet(log_gamma, concentration, *, gradient):
+        assert gradient == "gamma"  # the original's
         fixed = jax.lax.stop_gradient(concentration)
         log_x = log_gamma + log_gamma_grad(fixed, log_gamma) * (concentration - fixed)
         return jax.nn.softmax(log_x, axis=-1)
