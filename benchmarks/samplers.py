@@ -7,6 +7,7 @@ as its users call it. Competitors take turns, and each figure is the median of t
 """
 
 import argparse
+import functools
 import json
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from scipy import special
 
 import jaxvae
 from jaxvae import models
+from jaxvae._beta import logit_beta_grad
 from jaxvae.distributions import tfp_distributions
 
 try:
@@ -30,10 +32,12 @@ except ImportError:
 
 SHAPES = [(64, 10), (256, 50), (4096, 10), (1024, 1000)]
 CONCENTRATIONS = [0.01, 0.1, 1.0, 10.0, 1000.0]
-REFERENCE = Path(__file__).parents[1] / "tests" / "data" / "log_gamma_grad.npz"
+REFERENCES = Path(__file__).parents[1] / "tests" / "data"
+GAMMA = functools.partial(jaxvae.sample_dirichlet, gradient="gamma")
 
 SAMPLERS = {
     "jaxvae": jaxvae.sample_dirichlet,
+    "jaxvae, gamma": GAMMA,
     "tfp": lambda key, c: tfp_distributions().Dirichlet(c).sample(seed=key),
     "jax.random": jax.random.dirichlet,
 }
@@ -124,23 +128,31 @@ def speed(turns, target):
 
 
 def accuracy():
-    """Relative error of d log x / d alpha in float32, by decade of alpha, against mpmath."""
-    with np.load(REFERENCE) as file:
+    """Relative error of the implicit derivatives in float32, by decade of alpha, against mpmath."""
+    with np.load(REFERENCES / "log_gamma_grad.npz") as file:
         alpha, log_x, exact = file["alpha"], file["log_x"], file["dlogx_dalpha"]
     a, y = np.float32(alpha), np.float32(log_x)
     x = np.exp(y)
+    with np.load(REFERENCES / "logit_beta_grad.npz") as file:
+        beta_a, beta_b, logit, beta_exact = (file[k] for k in ("a", "b", "logit", "grad"))
+    z = special.expit(logit)
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = {
-            "jaxvae": np.asarray(jaxvae.log_gamma_grad(a, y)),
+        gamma = {
+            "jaxvae, gamma": np.asarray(jaxvae.log_gamma_grad(a, y)),
             "lax.random_gamma_grad": np.asarray(jax.lax.random_gamma_grad(a, x)) / x,
         }
+        beta = {"jaxvae": np.asarray(jax.jit(logit_beta_grad)(beta_a, beta_b, logit))}
         if torch is not None:
             grad = torch._standard_gamma_grad(torch.tensor(a), torch.tensor(x)).numpy()
-            values["torch"] = grad / x
+            gamma["torch, gamma"] = grad / x
+            grad = torch._dirichlet_grad(*(torch.tensor(v) for v in (z, beta_a, beta_a + beta_b)))
+            beta["torch"] = grad.numpy() / z
+    rows = {name: (alpha, value, exact) for name, value in gamma.items()}
+    rows |= {name: (beta_a, value, beta_exact) for name, value in beta.items()}
     result = {}
-    for name, value in values.items():
-        error = abs(value.astype(np.float64) - exact) / abs(exact)
-        decades = [error[(alpha >= 10.0**e) & (alpha < 10.0 ** (e + 1))] for e in range(-6, 6)]
+    for name, (at, value, right) in rows.items():
+        error = abs(value.astype(np.float64) - right) / abs(right)
+        decades = [error[(at >= 10.0**e) & (at < 10.0 ** (e + 1))] for e in range(-6, 6)]
         result[name] = {
             "max_relative_error": [
                 float(np.nanmax(d)) if np.isfinite(d).any() else None for d in decades
@@ -165,11 +177,13 @@ FUNCTIONS = {
 }
 STEP_SAMPLERS = {
     "jaxvae": jaxvae.sample_dirichlet,
-    "tfp": lambda key, c: jaxvae.sample_dirichlet(key, c, method="tfp"),
-    "mean, no draw": lambda key, c: c / jnp.sum(c),
+    "jaxvae, gamma": lambda key, c, gradient: GAMMA(key, c),
+    "tfp": lambda key, c, gradient: GAMMA(key, c, method="tfp"),
+    "mean, no draw": lambda key, c, gradient: c / jnp.sum(c),
 }
 LOG_SAMPLERS = {
-    "jaxvae": lambda key, c: jax.nn.log_softmax(jaxvae.sample_log_gamma(key, c), axis=-1),
+    "jaxvae": jaxvae.sample_log_dirichlet,
+    "jaxvae, gamma": functools.partial(jaxvae.sample_log_dirichlet, gradient="gamma"),
     "tfp": lambda key, c: jnp.log(SAMPLERS["tfp"](key, c)),
 }
 
@@ -190,10 +204,14 @@ def variance(rows):
                     for name_, sampler in LOG_SAMPLERS.items()
                 }
                 if torch is not None:
-                    leaf = torch.tensor(c, requires_grad=True)
-                    z = torch.distributions.Dirichlet(leaf).rsample()
+                    # At the same draws, so that a ratio of variances is no ratio of two samples.
+                    z = np.array(jaxvae.sample_dirichlet(jax.random.key(2), jnp.asarray(c)))
+                    z, leaf = torch.tensor(z, requires_grad=True), torch.tensor(c)
                     function(torch.log(z[:, 0]), torch.exp).sum().backward()
-                    estimates["torch"] = leaf.grad[:, 0].numpy()
+                    total = leaf.sum(-1, keepdim=True).expand_as(leaf)
+                    slope = torch._dirichlet_grad(z.detach(), leaf, total)
+                    along = z.grad - (z.detach() * z.grad).sum(-1, keepdim=True)
+                    estimates["torch"] = (slope * along)[:, 0].numpy()
                 mean = float(exact(concentration, k * concentration))
                 row = {"k": k, "concentration": concentration, "function": name, "exact": mean}
                 for sampler, estimate in estimates.items():
@@ -218,7 +236,7 @@ def share_of_a_step(turns):
     optimizer, timers = optax.adam(1e-3), {}
     for name, sampler in STEP_SAMPLERS.items():
         models.sample_dirichlet = sampler  # looked up when the step is traced
-        vae = jaxvae.dirichlet_vae(jaxvae.dense_dirichlet_network(784, 10), objective="original")
+        vae = jaxvae.dirichlet_vae(jaxvae.dense_dirichlet_network(784, 10))
         epoch = jaxvae.make_train_epoch(vae, optimizer, batch_size=64)
         state = jaxvae.init_state(jax.random.key(2), vae, optimizer, x)
         loop = epoch.lower(jax.random.key(3), state, x, y).compile()
@@ -265,7 +283,7 @@ def plot_speed(rows):
 def plot_accuracy(result):
     figure = Figure(figsize=(7, 4), layout="constrained")
     ax = figure.add_subplot(
-        title="d log x / d concentration in float32, against mpmath",
+        title="implicit derivative in the concentration, float32, against mpmath",
         xlabel="concentration",
         ylabel="largest relative error in the decade",
     )
@@ -300,7 +318,7 @@ def tables(rows, spread, share):
         cells = [f"{r['microseconds'][n]:,.0f}" for r in (plain, graded) for n in names]
         lines.append([list(plain["shape"]), f"{plain['concentration']:g}", *cells])
     speed_table = report.markdown(header, lines)
-    samplers = [n for n in ("jaxvae", "tfp", "torch") if n in spread[0]]
+    samplers = [n for n in ("jaxvae", "jaxvae, gamma", "tfp", "torch") if n in spread[0]]
     header = [
         "K",
         "concentration",

@@ -15,7 +15,7 @@ import pytest
 from scipy import special
 
 import jaxvae
-from jaxvae import _gamma
+from jaxvae import _gamma, _simplex
 
 DECADES = [10.0**e for e in range(-6, 7)]
 SPEC = jax.sharding.PartitionSpec("device")
@@ -160,16 +160,22 @@ def moments(c):
 FUNCTIONS = {"z": jnp.exp, "z^2": lambda log_z: jnp.exp(2 * log_z), "log z": lambda log_z: log_z}
 
 
-def gradient_statistics(c, function, rows=400_000):
-    """Mean and standard error of d f(log z_0) / d c_0 over draws of z ~ Dirichlet(c)."""
+@partial(jax.jit, static_argnames=("name", "gradient"))
+def first_gradient(c, name, gradient):
+    """d f(log z_0) / d c_0 of one draw a row."""
 
     def value(c):
-        log_x = jaxvae.sample_log_gamma(jax.random.key(3), c)
-        return jnp.sum(function(jax.nn.log_softmax(log_x, axis=-1)[:, 0]))
+        log_z = jaxvae.sample_log_dirichlet(jax.random.key(3), c, gradient=gradient)
+        return jnp.sum(FUNCTIONS[name](log_z[:, 0]))
 
+    return jax.grad(value)(c)[:, 0]
+
+
+def gradient_statistics(c, name, gradient, rows=400_000):
+    """Mean and standard error of d f(log z_0) / d c_0 over draws of z ~ Dirichlet(c)."""
     c = jnp.broadcast_to(jnp.float32(c)[None], (rows, len(c)))
-    gradient = np.asarray(jax.jit(jax.grad(value))(c)[:, 0], np.float64)
-    return gradient.mean(), gradient.std() / rows**0.5
+    found = np.asarray(first_gradient(c, name, gradient), np.float64)
+    return found.mean(), found.std() / rows**0.5
 
 
 GRADIENT_DECADES = [10.0**e for e in range(-4, 7)]
@@ -178,10 +184,11 @@ GRADIENT_DECADES = [10.0**e for e in range(-4, 7)]
 @pytest.mark.slow
 @pytest.mark.parametrize("alpha", GRADIENT_DECADES)
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_gradient_is_right_in_expectation(name, alpha):
+@pytest.mark.parametrize("gradient", ["beta", "gamma"])
+def test_gradient_is_right_in_expectation(gradient, name, alpha):
     """Within 4 standard errors of the closed form (a right one fails once in 16,000), or 1e-5."""
     c = np.float64(np.float32(alpha * np.array([1.0, 0.5, 2.0])))
-    mean, error = gradient_statistics(c, FUNCTIONS[name])
+    mean, error = gradient_statistics(c, name, gradient)
     exact = moments(c)[name]
     assert abs(mean - exact) < max(4 * error, 1e-5 * abs(exact)), (mean, error, exact)
     assert error < 0.5 * abs(exact), "too noisy to say anything"
@@ -190,13 +197,20 @@ def test_gradient_is_right_in_expectation(name, alpha):
 @pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.1, 1.0, 10.0])
 def test_expectation_sees_a_broken_gradient(breaking, alpha):
-    """A derivative that is 3% off, and one of a neighbouring concentration."""
-    right = _gamma._log_gamma_grad
+    """A derivative that is 3% off, and one of a neighbouring concentration; by either name."""
+    gamma, beta = _gamma._log_gamma_grad, _simplex.logit_beta_grad
     c = np.float64(np.float32(alpha * np.array([1.0, 0.5, 2.0])))
-    for broken in (lambda a, y: 1.03 * right(a, y), lambda a, y: right(1.05 * a, y)):
-        breaking.setattr(_gamma, "_log_gamma_grad", broken)
-        jax.clear_caches()
-        mean, error = gradient_statistics(c, FUNCTIONS["log z"])
+    for module, name, broken in (
+        (_gamma, "_log_gamma_grad", lambda a, y: 1.03 * gamma(a, y)),
+        (_gamma, "_log_gamma_grad", lambda a, y: gamma(1.05 * a, y)),
+        (_simplex, "logit_beta_grad", lambda a, b, y: 1.03 * beta(a, b, y)),
+        (_simplex, "logit_beta_grad", lambda a, b, y: beta(1.05 * a, b, y)),
+    ):
+        with breaking.context() as broke:
+            broke.setattr(module, name, broken)
+            jax.clear_caches()
+            gradient = "gamma" if module is _gamma else "beta"
+            mean, error = gradient_statistics(c, "log z", gradient)
         assert abs(mean - moments(c)["log z"]) > 4 * error
 
 
@@ -214,7 +228,8 @@ def test_nothing_is_ever_not_finite(shape):
         z = jaxvae.sample_dirichlet(jax.random.key(9), c)
         density = jaxvae.log_prob_dirichlet(c, log_z)
         kl = jaxvae.kl_dirichlet(c, d)
-        return jnp.sum(z**2), (log_x, z, density, kl)
+        # By the Beta marginals, and by the gammas.
+        return jnp.sum(z**2) + jnp.sum(jnp.exp(2 * log_z)), (log_x, z, density, kl)
 
     gradient, aux = jax.jit(jax.grad(quantities, has_aux=True))(c)
     kl_gradient = jax.jit(jax.grad(lambda c: jnp.sum(jaxvae.kl_dirichlet(c, d))))(c)
