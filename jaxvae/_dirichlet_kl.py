@@ -20,6 +20,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxvae import _sharding
+
 # B_2, B_4, ...: the Bernoulli numbers of Stirling's series.
 _BERNOULLI = tuple(
     float(Fraction(*pair))
@@ -96,11 +98,13 @@ def _kl_and_gradients(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array,
     that dominates its row the two nearly cancel.
     """
     shifts, terms, log_terms = _orders(a.dtype)
+    a, b = _sharding.aligned(a, b)
     valid = jnp.all((a > 0) & (b > 0) & (a < jnp.inf) & (b < jnp.inf), -1, keepdims=True)
     a, b = jnp.where(valid, a, 1.0), jnp.where(valid, b, 1.0)
 
     least = jnp.minimum(a, b)
-    main = jnp.argmax(least, -1, keepdims=True) == lax.broadcasted_iota(int, a.shape, a.ndim - 1)
+    place, _ = _sharding.aligned(lax.broadcasted_iota(int, a.shape, a.ndim - 1), a)
+    main = jnp.argmax(least, -1, keepdims=True) == place
     shift = jnp.where(least < shifts, shifts, 0).astype(a.dtype)
 
     def total(x: jax.Array) -> jax.Array:

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxvae import _sharding
+
 # A round offers two candidates, each accepted with a probability of at least 0.95: after eight
 # rounds an element is left without a draw once in 1e21. It then keeps its last candidate.
 MAX_ROUNDS = 8
@@ -24,12 +26,16 @@ def _elementwise(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]
     An innermost axis of ten leaves most of a vector register empty, and a `while_loop` under
     `vmap` selects old from new for each row; on one flat axis neither happens. It is compiled even
     where the caller's code is not: else each call would trace it, and compile a hundred operations.
+    Arrays that Explicit mesh axes split otherwise than by rows have no flat form, and stay.
     """
-    compiled = jax.jit(function, inline=True)
 
-    @jax.custom_batching.custom_vmap
-    def flat(*args: jax.Array) -> jax.Array:
-        return compiled(*(x.reshape(-1) for x in args)).reshape(args[0].shape)
+    def on_flat(*args: jax.Array) -> jax.Array:
+        args = _sharding.aligned(*args)
+        if _sharding.is_split(args[0], after=1):
+            return function(*args)
+        return function(*(x.reshape(-1) for x in args)).reshape(args[0].shape)
+
+    flat = jax.custom_batching.custom_vmap(jax.jit(on_flat, inline=True))
 
     @flat.def_vmap
     def _(size: int, batched: Sequence[bool], *args: jax.Array) -> tuple[jax.Array, bool]:

@@ -1,0 +1,42 @@
+"""What a mesh with Explicit axes asks of code that makes arrays of its own.
+
+There an array's sharding belongs to its type, as its shape does. What is made inside (positions,
+lanes, a constant row) is on no mesh axis, and JAX refuses to mix the two in `vmap` and `select`.
+"""
+
+from typing import Any
+
+import jax
+from jax.sharding import NamedSharding, PartitionSpec
+
+
+def aligned(*arrays: Any) -> tuple[Any, ...]:
+    """Split the leading axes of arrays alike, as many axes as each of them has.
+
+    Args:
+      arrays: of one shape, or of shapes that begin alike.
+
+    Returns:
+      The same values; along each axis in common they are split as the first array that is split
+      there. Nothing changes without Explicit mesh axes: an Auto axis is the compiler's.
+    """
+    shardings = [jax.typeof(array).sharding for array in arrays]
+    specs = [tuple(sharding.spec) for sharding in shardings]
+    common = tuple(
+        next((names for names in axis if names is not None), None)
+        for axis in zip(*specs, strict=False)
+    )
+    if not any(common):
+        return arrays
+    mesh = next(sharding.mesh for sharding in shardings if not sharding.mesh.empty)
+    return tuple(
+        jax.sharding.reshard(
+            array, NamedSharding(mesh, PartitionSpec(*common, *spec[len(common) :]))
+        )
+        for array, spec in zip(arrays, specs, strict=True)
+    )
+
+
+def is_split(array: Any, *, after: int = 0) -> bool:
+    """Whether an array is split over Explicit mesh axes, along its axes from `after` on."""
+    return any(names is not None for names in jax.typeof(array).sharding.spec[after:])
