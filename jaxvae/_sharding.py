@@ -4,6 +4,7 @@ There an array's sharding belongs to its type, as its shape does. What is made i
 lanes, a constant row) is on no mesh axis, and JAX refuses to mix the two in `vmap` and `select`.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -40,3 +41,19 @@ def aligned(*arrays: Any) -> tuple[Any, ...]:
 def is_split(array: Any, *, after: int = 0) -> bool:
     """Whether an array is split over Explicit mesh axes, along its axes from `after` on."""
     return any(names is not None for names in jax.typeof(array).sharding.spec[after:])
+
+
+def rows(array: jax.Array, index: jax.Array) -> jax.Array:
+    """`array[index]` for an index [B], its rows split over Explicit mesh axes as the array's are.
+
+    Where the mesh does not divide B, each device has them all.
+    """
+    if not is_split(array):
+        return array[index]
+    sharding = jax.typeof(array).sharding
+    names, *others = sharding.spec
+    axes = names if isinstance(names, tuple) else () if names is None else (names,)
+    if len(index) % math.prod(sharding.mesh.shape[axis] for axis in axes):
+        names = None
+    spec = PartitionSpec(names, *others)
+    return array.at[index].get(out_sharding=NamedSharding(sharding.mesh, spec))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from jaxvae import _checks
+from jaxvae import _checks, _sharding
 from jaxvae.datasets import Array, Batch
 from jaxvae.models import VAE
 from jaxvae.networks import Params
@@ -250,7 +250,8 @@ def epoch_function(
         def body(carry: Any, batch_slice: Any) -> Any:
             state, alive = carry
             index, weight = batch_slice
-            batch = Batch(x[index], None if y is None else y[index], weight, position)
+            labels = None if y is None else _sharding.rows(y, index)
+            batch = Batch(_sharding.rows(x, index), labels, weight, position)
             state, metrics = step(key, state, batch, alive)
             return (state, metrics.finite | (on_non_finite == "skip")), metrics
 
