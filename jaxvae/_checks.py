@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import export
 
 
 def positive_int(name: str, value: Any, *, minimum: int = 1) -> int:
@@ -67,13 +68,18 @@ def function(name: str, value: Any) -> Any:
 
 
 def shape(name: str, value: Any) -> tuple[int, ...]:
-    """Return `value` as a shape [..., K] with K at least 1, or raise if it is none."""
+    """Return `value` as a shape [..., K] with K at least 1, or raise if it is none.
+
+    A size that `jax.export` leaves open passes.
+    """
     if not isinstance(value, tuple | list) or not value:
         raise TypeError(f"{name} must be a tuple (..., K) of integers, got {_show(value)}")
-    return (
-        *(positive_int(name, size, minimum=0) for size in value[:-1]),
-        positive_int(f"{name}[-1]", value[-1]),
-    )
+
+    def checked(name: str, size: Any, minimum: int) -> int:
+        open_size = export.is_symbolic_dim(size)
+        return size if open_size else positive_int(name, size, minimum=minimum)
+
+    return (*(checked(name, size, 0) for size in value[:-1]), checked(f"{name}[-1]", value[-1], 1))
 
 
 def typed_key(name: str, key: Any) -> None:

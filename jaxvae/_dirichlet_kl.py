@@ -45,7 +45,10 @@ def _exact_parts(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Splits `x` so that the first parts of a row (last axis) add up without any rounding."""
     info = jnp.finfo(x.dtype)
     top = lax.reduce_precision(jnp.max(jnp.abs(x), -1, keepdims=True), info.nexp, 0)
-    unit = jnp.where(top > 0, top, 1.0) * 2.0 ** (x.shape[-1].bit_length() + 1 - info.nmant)
+    count = jnp.asarray(x.shape[-1], x.dtype)  # an array: `jax.export` may leave the size open
+    near = lax.reduce_precision(count, info.nexp, 0)
+    above = jnp.where(near > count, near, 2 * near)  # the next power of two
+    unit = jnp.where(top > 0, top, 1.0) * (above * 2.0 ** (1 - info.nmant))
     first = lax.stop_gradient(jnp.round(x / unit) * unit)
     return first, x - first
 

@@ -110,7 +110,7 @@ def fit_many(
         states = states._replace(opt_state=opt_state)
 
     records: list[list[EpochRecord]] = [[] for _ in range(members)]
-    with Progress(epochs, enabled=progress) as show:
+    with Progress(epochs, enabled=progress) as show, parallel.no_mesh():
         show.note("compiling ...")
         started = time.perf_counter()
         keys, states = parallel.shard((keys, states), devices_used)
@@ -150,8 +150,8 @@ def fit_many(
             show.epoch(*latest)
             if on_epoch is not None and on_epoch(latest, _members(states, members)):
                 break
-    histories = tuple(History(tuple(record), compile_seconds) for record in records)
-    return _members(states, members), histories
+        histories = tuple(History(tuple(record), compile_seconds) for record in records)
+        return _members(states, members), histories
 
 
 @functools.lru_cache(maxsize=16)

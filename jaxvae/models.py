@@ -350,7 +350,7 @@ def _bind(
 def _draw_each(latent: _Latent, key: jax.Array, posterior: Any, position: Array | None) -> Any:
     """z [B, K], each row by a key of its own: of its place in the global batch."""
     leaves, tree = jax.tree.flatten(posterior)
-    position = jnp.arange(len(leaves[0])) if position is None else position
+    position = jnp.arange(leaves[0].shape[0]) if position is None else position
     position, *leaves = _sharding.aligned(position, *leaves)
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, position)
     return jax.vmap(latent.draw)(keys, tree.unflatten(leaves))

@@ -383,7 +383,8 @@ def step_function(
     ) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(key, state.step)
         params = state.params if axis_name is None else _varying(state.params, axis_name)
-        weight = jnp.float32(len(batch.x)) if batch.weight is None else jnp.sum(batch.weight)
+        rows = jnp.asarray(batch.x.shape[0], jnp.float32)
+        weight = rows if batch.weight is None else jnp.sum(batch.weight)
         scale = jnp.float32(1) if axis_name is None else weight
 
         def scaled_loss(params: Params) -> tuple[jax.Array, Any]:

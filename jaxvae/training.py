@@ -133,6 +133,7 @@ def fit(
     with (
         _Saves.of(checkpoint_dir, checkpoint_every, keep, key, data) as saves,
         Progress(epochs, enabled=progress and jax.process_index() == 0) as show,
+        contextlib.nullcontext() if chosen is None else parallel.no_mesh(),
     ):
         best = None
         if (restored := saves.restore(fresh)) is not None:
