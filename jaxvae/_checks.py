@@ -82,6 +82,21 @@ def shape(name: str, value: Any) -> tuple[int, ...]:
     return (*(checked(name, size, 0) for size in value[:-1]), checked(f"{name}[-1]", value[-1], 1))
 
 
+def on_host(instead: str, **arguments: Any) -> None:
+    """Raise if an argument of a function that drives compiled programs is being traced itself.
+
+    `instead` says what to call inside `jit`, `vmap` and `grad`.
+    """
+    inside_jit = isinstance(jax.device_put(np.int32(0)), jax.core.Tracer)
+    for name, value in arguments.items():
+        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+        if traced or inside_jit:
+            raise TypeError(
+                f"{name} must be given outside jit, vmap and grad, got {_show(value)} inside; "
+                f"there, call {instead}"
+            )
+
+
 def typed_key(name: str, key: Any) -> None:
     """Raise unless `key` is one typed key, as `jax.random.key` makes it."""
     if not _is_key(key):
@@ -136,7 +151,7 @@ def finite_array(name: str, value: Any, *, positive: bool = False) -> None:
     """
     if isinstance(value, jax.core.Tracer):
         return
-    array = np.asarray(value)
+    array = np.asarray(jax.device_get(value))
     bad = ~np.isfinite(array)
     if positive:
         bad |= array <= 0
@@ -193,7 +208,7 @@ def _array(name: str, value: Any) -> np.ndarray:
     if np.ma.is_masked(value):  # `asarray` would take what lies under the mask
         raise ValueError(f"{name} must have no masked values, got {np.ma.count_masked(value)}")
     try:
-        return np.asarray(value)
+        return np.asarray(jax.device_get(value) if isinstance(value, jax.Array) else value)
     except ValueError as error:
         raise ValueError(f"{name} must be an array, got rows that differ: {error}") from None
 

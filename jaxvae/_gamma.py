@@ -29,13 +29,12 @@ def _elementwise(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]
     Arrays that Explicit mesh axes split otherwise than by rows have no flat form, and stay.
     """
 
-    def on_flat(*args: jax.Array) -> jax.Array:
+    @jax.custom_batching.custom_vmap
+    def flat(*args: jax.Array) -> jax.Array:
         args = _sharding.aligned(*args)
         if _sharding.is_split(args[0], after=1):
             return function(*args)
         return function(*(x.reshape(-1) for x in args)).reshape(args[0].shape)
-
-    flat = jax.custom_batching.custom_vmap(jax.jit(on_flat, inline=True))
 
     @flat.def_vmap
     def _(size: int, batched: Sequence[bool], *args: jax.Array) -> tuple[jax.Array, bool]:
@@ -44,7 +43,7 @@ def _elementwise(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]
 
         return flat(*map(whole, args, batched)), True
 
-    return flat
+    return jax.jit(flat, inline=True)
 
 
 @jax.custom_jvp

@@ -102,6 +102,11 @@ def kl_normal(loc: jax.Array, scale: jax.Array, *, prior_variance: float = 1.0) 
     _checks.finite_array("loc", loc)
     _checks.finite_array("scale", scale, positive=True)
     _checks.common_shape({"loc": loc, "scale": scale}, event=True)
+    return _kl_normal(loc, scale, prior_variance)
+
+
+@functools.partial(jax.jit, static_argnums=2, inline=True)
+def _kl_normal(loc: jax.Array, scale: jax.Array, prior_variance: float) -> jax.Array:
     t = 2 * jnp.log(scale) - jnp.log(prior_variance).astype(scale.dtype)
     # expm1 keeps the digits that exp(t) - 1 - t loses near equality.
     spread = jnp.maximum(jnp.expm1(t) - t, 0)
@@ -195,7 +200,12 @@ def _tfp_log_gamma_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Arra
     return log_x, _gamma.log_gamma_grad(concentration, log_x) * tangents[1]
 
 
-LOG_GAMMA_METHODS = {"fast": _gamma.log_gamma, "tfp": _tfp_log_gamma}
+# Compiled even where the caller's code is not: no constant of theirs then goes to the device by
+# itself, which `jax.transfer_guard` forbids.
+LOG_GAMMA_METHODS = {
+    "fast": jax.jit(_gamma.log_gamma, inline=True),
+    "tfp": jax.jit(_tfp_log_gamma, inline=True),
+}
 
 
 def sample_dirichlet(
@@ -229,7 +239,10 @@ def sample_dirichlet(
     """
     concentration = _checks.floating("concentration", concentration)
     _checks.common_shape({"concentration": concentration}, event=True)
-    return jax.nn.softmax(sample_log_gamma(key, concentration, method=method), axis=-1)
+    return _softmax(sample_log_gamma(key, concentration, method=method))
+
+
+_softmax = jax.jit(jax.nn.softmax, inline=True)
 
 
 def log_prob_dirichlet(concentration: jax.Array, log_z: jax.Array) -> jax.Array:

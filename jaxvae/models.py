@@ -353,7 +353,7 @@ def _draw_each(latent: _Latent, key: jax.Array, posterior: Any, position: Array 
     position = jnp.arange(leaves[0].shape[0]) if position is None else position
     position, *leaves = _sharding.aligned(position, *leaves)
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, position)
-    return jax.vmap(latent.draw)(keys, tree.unflatten(leaves))
+    return jax.vmap(latent.draw)(keys, jax.tree.unflatten(tree, leaves))
 
 
 def _shapes(tree: Any) -> Any:

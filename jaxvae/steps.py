@@ -115,7 +115,8 @@ def init_state(
     check_model(vae)
     check_optimizer(optimizer)
     params = _fresh_params(vae, x.shape[1:])(key)
-    return TrainState(jnp.zeros((), jnp.int32), params, _fresh_opt_state(optimizer)(params))
+    step, opt_state = _fresh_rest(optimizer)(params)
+    return TrainState(step, params, opt_state)
 
 
 @functools.lru_cache(maxsize=16)
@@ -125,11 +126,11 @@ def _fresh_params(vae: VAE, shape: tuple[int, ...]) -> jax.stages.Wrapped:
 
 
 @functools.lru_cache(maxsize=16)
-def _fresh_opt_state(optimizer: optax.GradientTransformation) -> jax.stages.Wrapped:
-    """`opt_state(params)`, its arrays copies: a state is donated, and an optimizer may put an array
-    of its own, such as a key, or the parameters themselves into its state.
+def _fresh_rest(optimizer: optax.GradientTransformation) -> jax.stages.Wrapped:
+    """`(step, opt_state)(params)`, all arrays copies: a state is donated, and an optimizer may put
+    an array of its own, such as a key, or the parameters themselves into its state.
     """
-    return jax.jit(lambda params: jax.tree.map(jnp.copy, optimizer.init(params)))
+    return jax.jit(lambda params: (jnp.int32(0), jax.tree.map(jnp.copy, optimizer.init(params))))
 
 
 def make_train_step(
