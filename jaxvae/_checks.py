@@ -83,18 +83,22 @@ def shape(name: str, value: Any) -> tuple[int, ...]:
 
 
 def on_host(instead: str, **arguments: Any) -> None:
-    """Raise if an argument of a function that drives compiled programs is being traced itself.
+    """Raise if a function that runs compiled programs itself is being traced into one.
 
-    `instead` says what to call inside `jit`, `vmap` and `grad`.
+    `instead` says what to do inside `jit`, `vmap` and `grad`.
     """
-    inside_jit = isinstance(jax.device_put(np.int32(0)), jax.core.Tracer)
-    for name, value in arguments.items():
-        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
-        if traced or inside_jit:
-            raise TypeError(
-                f"{name} must be given outside jit, vmap and grad, got {_show(value)} inside; "
-                f"there, call {instead}"
-            )
+
+    def is_traced(value: Any) -> bool:
+        return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+
+    traced = [name for name, value in arguments.items() if is_traced(value)]
+    if not traced and is_traced(jax.device_put(np.int32(0))):  # `jit` of a call without arguments
+        traced = list(arguments)
+    if traced:
+        raise TypeError(
+            f"{traced[0]} must be given outside jit, vmap and grad, "
+            f"got {_show(arguments[traced[0]])} inside; {instead}"
+        )
 
 
 def typed_key(name: str, key: Any) -> None:

@@ -76,9 +76,7 @@ def fit_many(
       >>> states.step.tolist(), len(histories), len(histories[0].epochs)
       ([4, 4, 4], 3, 2)
     """
-    _checks.on_host(
-        "jax.vmap of make_train_epoch's epoch", keys=keys, x=x, y=y, hyperparams=hyperparams
-    )
+    _checks.on_host("there call make_train_epoch", keys=keys, x=x, y=y, hyperparams=hyperparams)
     members = _checks.typed_keys("keys", keys)
     check_model(vae)
     x = _checks.data_array("x", x)

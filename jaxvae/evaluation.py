@@ -61,7 +61,7 @@ def evaluate(
 
     Source: Kingma and Welling, 2014, Auto-encoding variational Bayes: the estimator of the ELBO.
     """
-    _checks.on_host("vae.loss", key=key, params=params, x=x, y=y)
+    _checks.on_host("there call vae.loss", key=key, params=params, x=x, y=y)
     _checks.typed_key("key", key)
     _checks.instance("vae", vae, VAE, "a jaxvae.VAE")
     x = _checks.data_array("x", x)
@@ -95,7 +95,7 @@ def encode_mean(vae: VAE, params: Params, x: Any, *, batch_size: int = 1024) -> 
       >>> encode_mean(vae, params, np.zeros((100, 64))).shape
       (100, 2)
     """
-    _checks.on_host("vae.encode", params=params, x=x)
+    _checks.on_host("there call vae.encode", params=params, x=x)
     _checks.instance("vae", vae, VAE, "a jaxvae.VAE")
     x = _checks.data_array("x", x)
     batches = (jax.device_put(batch.x) for batch in _batches(x, None, batch_size))
@@ -130,7 +130,7 @@ def accuracy(vae: VAE, params: Params, x: Any, y: Any, *, batch_size: int = 1024
       >>> accuracy(vae, params, x, own)
       1.0
     """
-    _checks.on_host("vae.encode", params=params, x=x, y=y)
+    _checks.on_host("there call vae.encode", params=params, x=x, y=y)
     z = encode_mean(vae, params, x, batch_size=batch_size)
     if isinstance(jax.eval_shape(vae.encode, params, np.asarray(x, np.float32)), tuple):
         raise ValueError("vae must have a Dirichlet latent, got a Normal one")

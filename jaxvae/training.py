@@ -105,7 +105,7 @@ def fit(
       True
     """
     _checks.on_host(
-        "make_train_epoch (or fit_many, for many keys)",
+        "there call make_train_epoch, or fit_many for many keys",
         **{"key": key, "x": x, "y": y, "state": state, "validation": validation},
     )
     _checks.typed_key("key", key)
@@ -221,7 +221,7 @@ def load_state(
       >>> int(load_state(folder, vae, optax.adam(1e-3), x).step)
       6
     """
-    _checks.on_host("nothing: load it before", x=x)
+    _checks.on_host("load the state before", x=x)
     path = Path(path)
     fresh = jax.eval_shape(lambda key: init_state(key, vae, optimizer, x), jax.random.key(0))
     is_one = path.name.isdecimal() and not checkpoints.checkpoints_in(path)
