@@ -13,8 +13,7 @@ import numpy as np
 from jax import lax
 
 from jaxvae import _elementary
-from jaxvae._gamma import _elementwise as elementwise
-from jaxvae._gamma import first_derivative_only
+from jaxvae._gamma import elementwise, first_derivative_only
 
 
 @first_derivative_only

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import export
 
 
 def positive_int(name: str, value: Any, *, minimum: int = 1) -> int:
@@ -67,13 +68,37 @@ def function(name: str, value: Any) -> Any:
 
 
 def shape(name: str, value: Any) -> tuple[int, ...]:
-    """Return `value` as a shape [..., K] with K at least 1, or raise if it is none."""
+    """Return `value` as a shape [..., K] with K at least 1, or raise if it is none.
+
+    A size that `jax.export` leaves open passes.
+    """
     if not isinstance(value, tuple | list) or not value:
         raise TypeError(f"{name} must be a tuple (..., K) of integers, got {_show(value)}")
-    return (
-        *(positive_int(name, size, minimum=0) for size in value[:-1]),
-        positive_int(f"{name}[-1]", value[-1]),
-    )
+
+    def checked(name: str, size: Any, minimum: int) -> int:
+        open_size = export.is_symbolic_dim(size)
+        return size if open_size else positive_int(name, size, minimum=minimum)
+
+    return (*(checked(name, size, 0) for size in value[:-1]), checked(f"{name}[-1]", value[-1], 1))
+
+
+def on_host(instead: str, **arguments: Any) -> None:
+    """Raise if a function that runs compiled programs itself is being traced into one.
+
+    `instead` says what to do inside `jit`, `vmap` and `grad`.
+    """
+
+    def is_traced(value: Any) -> bool:
+        return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+
+    traced = [name for name, value in arguments.items() if is_traced(value)]
+    if not traced and is_traced(jax.device_put(np.int32(0))):  # `jit` of a call without arguments
+        traced = list(arguments)
+    if traced:
+        raise TypeError(
+            f"{traced[0]} must be given outside jit, vmap and grad, "
+            f"got {_show(arguments[traced[0]])} inside; {instead}"
+        )
 
 
 def typed_key(name: str, key: Any) -> None:
@@ -134,7 +159,7 @@ def finite_array(
     """
     if isinstance(value, jax.core.Tracer):
         return
-    array = np.asarray(value)
+    array = np.asarray(jax.device_get(value))
     bad = ~np.isfinite(array)
     allowed = "finite"
     if minus_infinity:
@@ -197,7 +222,7 @@ def _array(name: str, value: Any) -> np.ndarray:
     if np.ma.is_masked(value):  # `asarray` would take what lies under the mask
         raise ValueError(f"{name} must have no masked values, got {np.ma.count_masked(value)}")
     try:
-        return np.asarray(value)
+        return np.asarray(jax.device_get(value) if isinstance(value, jax.Array) else value)
     except ValueError as error:
         raise ValueError(f"{name} must be an array, got rows that differ: {error}") from None
 

@@ -20,6 +20,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxvae import _sharding
+
 # B_2, B_4, ...: the Bernoulli numbers of Stirling's series.
 _BERNOULLI = tuple(
     float(Fraction(*pair))
@@ -43,7 +45,10 @@ def _exact_parts(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Splits `x` so that the first parts of a row (last axis) add up without any rounding."""
     info = jnp.finfo(x.dtype)
     top = lax.reduce_precision(jnp.max(jnp.abs(x), -1, keepdims=True), info.nexp, 0)
-    unit = jnp.where(top > 0, top, 1.0) * 2.0 ** (x.shape[-1].bit_length() + 1 - info.nmant)
+    count = jnp.asarray(x.shape[-1], x.dtype)  # an array: `jax.export` may leave the size open
+    near = lax.reduce_precision(count, info.nexp, 0)
+    above = jnp.where(near > count, near, 2 * near)  # the next power of two
+    unit = jnp.where(top > 0, top, 1.0) * (above * 2.0 ** (1 - info.nmant))
     first = lax.stop_gradient(jnp.round(x / unit) * unit)
     return first, x - first
 
@@ -96,12 +101,13 @@ def _kl_and_gradients(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array,
     that dominates its row the two nearly cancel.
     """
     shifts, terms, log_terms = _orders(a.dtype)
+    a, b = _sharding.aligned(a, b)
     low = jnp.finfo(a.dtype).tiny  # what is below it may count as zero
     valid = jnp.all((a >= low) & (b >= low) & (a < jnp.inf) & (b < jnp.inf), -1, keepdims=True)
     a, b = jnp.where(valid, a, 1.0), jnp.where(valid, b, 1.0)
 
     least = jnp.minimum(a, b)
-    main = jnp.argmax(least, -1, keepdims=True) == lax.broadcasted_iota(int, a.shape, a.ndim - 1)
+    main = _sharding.first_largest(least)
     shift = jnp.where(least < shifts, shifts, 0).astype(a.dtype)
 
     def total(x: jax.Array) -> jax.Array:

@@ -13,23 +13,28 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxvae import _sharding
+
 # A round offers two candidates, each accepted with a probability of at least 0.95: after eight
 # rounds an element is left without a draw once in 1e21. It then keeps its last candidate.
 MAX_ROUNDS = 8
 
 
-def _elementwise(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+def elementwise(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     """Run `function` on flat arrays, under any number of `vmap`s.
 
     An innermost axis of ten leaves most of a vector register empty, and a `while_loop` under
     `vmap` selects old from new for each row; on one flat axis neither happens. It is compiled even
     where the caller's code is not: else each call would trace it, and compile a hundred operations.
+    Arrays that Explicit mesh axes split otherwise than by rows have no flat form, and stay.
     """
-    compiled = jax.jit(function, inline=True)
 
     @jax.custom_batching.custom_vmap
     def flat(*args: jax.Array) -> jax.Array:
-        return compiled(*(x.reshape(-1) for x in args)).reshape(args[0].shape)
+        args = _sharding.aligned(*args)
+        if _sharding.is_split(args[0], after=1):
+            return function(*args)
+        return function(*(x.reshape(-1) for x in args)).reshape(args[0].shape)
 
     @flat.def_vmap
     def _(size: int, batched: Sequence[bool], *args: jax.Array) -> tuple[jax.Array, bool]:
@@ -38,7 +43,7 @@ def _elementwise(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]
 
         return flat(*map(whole, args, batched)), True
 
-    return flat
+    return jax.jit(flat, inline=True)
 
 
 def first_derivative_only(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
@@ -61,7 +66,7 @@ def log_gamma_grad(concentration: jax.Array, log_x: jax.Array) -> jax.Array:
     return _log_gamma_grad(concentration, log_x)
 
 
-@_elementwise
+@elementwise
 def _log_gamma_grad(a: jax.Array, log_x: jax.Array) -> jax.Array:
     # With t = x e^s, the derivative -(dF/da) / (x f(x)) is either of the two integrals
     #   -int_{-inf}^0 (log t - digamma(a)) e^(a s - x (e^s - 1)) ds,   the same of +int_0^inf:
@@ -135,7 +140,7 @@ def _log_gamma_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     return log_x, log_gamma_grad(concentration, log_x) * tangents[1]
 
 
-@_elementwise
+@elementwise
 def _log_gamma(a: jax.Array, k0: jax.Array, k1: jax.Array, lane: jax.Array) -> jax.Array:
     # On a NaN or an infinity the rejection would never end; below the least normal float a
     # compiled program may take a for zero.

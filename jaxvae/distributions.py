@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy.special import gammaln
 
-from jaxvae import _checks, _dirichlet_kl, _gamma, _simplex
+from jaxvae import _checks, _dirichlet_kl, _gamma, _sharding, _simplex
 
 TFP_VERSION = "0.26.0.dev20261027"
 
@@ -103,6 +103,11 @@ def kl_normal(loc: jax.Array, scale: jax.Array, *, prior_variance: float = 1.0) 
     _checks.finite_array("loc", loc)
     _checks.finite_array("scale", scale, positive=True)
     _checks.common_shape({"loc": loc, "scale": scale}, event=True)
+    return _kl_normal(loc, scale, prior_variance)
+
+
+@functools.partial(jax.jit, static_argnums=2, inline=True)
+def _kl_normal(loc: jax.Array, scale: jax.Array, prior_variance: float) -> jax.Array:
     t = 2 * jnp.log(scale) - jnp.log(prior_variance).astype(scale.dtype)
     # expm1 keeps the digits that exp(t) - 1 - t loses near equality.
     spread = jnp.maximum(jnp.expm1(t) - t, 0)
@@ -196,7 +201,12 @@ def _tfp_log_gamma_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Arra
     return log_x, _gamma.log_gamma_grad(concentration, log_x) * tangents[1]
 
 
-LOG_GAMMA_METHODS = {"fast": _gamma.log_gamma, "tfp": _tfp_log_gamma}
+# Compiled even where the caller's code is not: no constant of theirs then goes to the device by
+# itself, which `jax.transfer_guard` forbids.
+LOG_GAMMA_METHODS = {
+    "fast": jax.jit(_gamma.log_gamma, inline=True),
+    "tfp": jax.jit(_tfp_log_gamma, inline=True),
+}
 
 
 DIRICHLET_GRADIENTS = ("beta", "gamma")
@@ -331,10 +341,11 @@ def log_prob_dirichlet(concentration: jax.Array, log_z: jax.Array) -> jax.Array:
 # Compiled even where the caller's code is not: a dozen operations are then one call.
 @functools.partial(jax.jit, inline=True)
 def _log_prob_dirichlet(a: jax.Array, log_z: jax.Array) -> jax.Array:
+    a, log_z = _sharding.aligned(a, log_z)
     valid = jnp.all((a >= jnp.finfo(a.dtype).tiny) & (a < jnp.inf), axis=-1)
     # The largest alpha's log-gamma is taken together with that of the sum: each alone may be large
     # where their difference is not.
-    main = jnp.argmax(a, axis=-1, keepdims=True) == lax.broadcasted_iota(int, a.shape, a.ndim - 1)
+    main = _sharding.first_largest(a)
     largest = jnp.sum(jnp.where(main, a, 0), axis=-1)
     rise = _log_gamma_rise(largest, jnp.sum(jnp.where(main, 0, a), axis=-1))
     others = jnp.sum(jnp.where(main, 0, gammaln(jnp.where(main, 1, a))), axis=-1)

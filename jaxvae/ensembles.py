@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from jaxvae import _checks, parallel
 from jaxvae.history import EpochRecord, History, Progress, epoch_record, non_finite
 from jaxvae.models import VAE
-from jaxvae.programs import Program, stopping, trusts
+from jaxvae.programs import Program, compile_ahead, stopping, trusts
 from jaxvae.steps import (
     Metrics,
     TrainState,
@@ -77,6 +76,7 @@ def fit_many(
       >>> states.step.tolist(), len(histories), len(histories[0].epochs)
       ([4, 4, 4], 3, 2)
     """
+    _checks.on_host("there call make_train_epoch", keys=keys, x=x, y=y, hyperparams=hyperparams)
     members = _checks.typed_keys("keys", keys)
     check_model(vae)
     x = _checks.data_array("x", x)
@@ -89,7 +89,7 @@ def fit_many(
     chosen = parallel.choose_devices(1 if devices is None else devices)
     if jax.process_count() > 1:
         raise ValueError("fit_many trains on the devices of one host, got several hosts")
-    fresh = jax.eval_shape(lambda key: init_state(key, vae, optimizer, x), keys[0])
+    fresh = jax.eval_shape(lambda keys: init_state(keys[0], vae, optimizer, x), keys)
     vae.check_data(fresh.params, x, y)
     values = _check_hyperparams(hyperparams or {}, fresh.opt_state, members)
 
@@ -98,19 +98,19 @@ def fit_many(
     share = -(-members // len(devices_used))
     rows = np.minimum(np.arange(share * len(devices_used)), members - 1)
     split = functools.partial(_split, devices=len(devices_used))
-    keys = split(keys[rows])
+    keys = jax.jit(lambda keys: split(keys[rows]))(keys)
     states = jax.vmap(jax.vmap(lambda key: init_state(key, vae, optimizer, x)))(keys)
     if values:
         stored = states.opt_state.hyperparams
         given = {
-            name: split(jnp.asarray(value[rows]).astype(stored[name].dtype))
+            name: split(jax.device_put(value[rows].astype(stored[name].dtype)))
             for name, value in values.items()
         }
         opt_state = states.opt_state._replace(hyperparams={**stored, **given})
         states = states._replace(opt_state=opt_state)
 
     records: list[list[EpochRecord]] = [[] for _ in range(members)]
-    with Progress(epochs, enabled=progress) as show:
+    with Progress(epochs, enabled=progress) as show, parallel.no_mesh():
         show.note("compiling ...")
         started = time.perf_counter()
         keys, states = parallel.shard((keys, states), devices_used)
@@ -118,7 +118,7 @@ def fit_many(
 
         def compile_for(on_non_finite: str) -> Program:
             train = _train_epochs(vae, optimizer, batch_size, devices_used, on_non_finite)
-            compiled = train.lower(keys, states, *data).compile()
+            compiled = compile_ahead(train, keys, states, *data)
 
             def program(states: TrainState) -> tuple[TrainState, Metrics]:
                 states, metrics = compiled(keys, states, *data)
@@ -150,8 +150,8 @@ def fit_many(
             show.epoch(*latest)
             if on_epoch is not None and on_epoch(latest, _members(states, members)):
                 break
-    histories = tuple(History(tuple(record), compile_seconds) for record in records)
-    return _members(states, members), histories
+        histories = tuple(History(tuple(record), compile_seconds) for record in records)
+        return _members(states, members), histories
 
 
 @functools.lru_cache(maxsize=16)

@@ -61,6 +61,7 @@ def evaluate(
 
     Source: Kingma and Welling, 2014, Auto-encoding variational Bayes: the estimator of the ELBO.
     """
+    _checks.on_host("there call vae.loss", key=key, params=params, x=x, y=y)
     _checks.typed_key("key", key)
     _checks.instance("vae", vae, VAE, "a jaxvae.VAE")
     x = _checks.data_array("x", x)
@@ -68,7 +69,7 @@ def evaluate(
     vae.check_data(params, x, y)
     totals = np.zeros(3)
     for batch in _batches(x, y, batch_size):
-        totals += np.asarray(_loss_totals(vae, params, key, batch), np.float64)
+        totals += jax.device_get(_loss_totals(vae, params, key, jax.device_put(batch)))
     return Evaluation(*(totals / len(x)).tolist())
 
 
@@ -94,10 +95,12 @@ def encode_mean(vae: VAE, params: Params, x: Any, *, batch_size: int = 1024) -> 
       >>> encode_mean(vae, params, np.zeros((100, 64))).shape
       (100, 2)
     """
+    _checks.on_host("there call vae.encode", params=params, x=x)
     _checks.instance("vae", vae, VAE, "a jaxvae.VAE")
     x = _checks.data_array("x", x)
-    means = [_posterior_mean(vae, params, batch.x) for batch in _batches(x, None, batch_size)]
-    return np.concatenate([np.asarray(mean) for mean in means])[: len(x)]
+    batches = (jax.device_put(batch.x) for batch in _batches(x, None, batch_size))
+    means = [_posterior_mean(vae, params, batch) for batch in batches]
+    return np.concatenate(jax.device_get(means))[: len(x)]
 
 
 def accuracy(vae: VAE, params: Params, x: Any, y: Any, *, batch_size: int = 1024) -> float:
@@ -127,6 +130,7 @@ def accuracy(vae: VAE, params: Params, x: Any, y: Any, *, batch_size: int = 1024
       >>> accuracy(vae, params, x, own)
       1.0
     """
+    _checks.on_host("there call vae.encode", params=params, x=x, y=y)
     z = encode_mean(vae, params, x, batch_size=batch_size)
     if isinstance(jax.eval_shape(vae.encode, params, np.asarray(x, np.float32)), tuple):
         raise ValueError("vae must have a Dirichlet latent, got a Normal one")

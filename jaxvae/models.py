@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae import _checks, objectives
+from jaxvae import _checks, _sharding, objectives
 from jaxvae.datasets import Array, Batch
 from jaxvae.distributions import (
     DIRICHLET_GRADIENTS,
@@ -327,7 +327,7 @@ def _bind(
 
     def loss(params: Params, key: jax.Array, batch: Batch) -> tuple[jax.Array, LossTerms]:
         posterior = network.encode(params, batch.x)
-        z = jax.vmap(latent.draw)(_example_keys(key, batch), posterior)
+        z = _draw_each(latent, key, posterior, batch.position)
         decoded = network.decode(params, z)
         terms = LossTerms(reconstruction(batch.x, decoded), latent.kl(posterior, z, batch))
         total = terms.reconstruction + kl_weight * terms.kl
@@ -360,10 +360,13 @@ def _bind(
     return VAE(network.init, network.encode, decode, loss, sample_prior, check_data)
 
 
-def _example_keys(key: jax.Array, batch: Batch) -> jax.Array:
-    """A key for each example, by its place in the global batch."""
-    position = jnp.arange(len(batch.x)) if batch.position is None else batch.position
-    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, position)
+def _draw_each(latent: _Latent, key: jax.Array, posterior: Any, position: Array | None) -> Any:
+    """z [B, K], each row by a key of its own: of its place in the global batch."""
+    leaves, tree = jax.tree.flatten(posterior)
+    position = jnp.arange(leaves[0].shape[0]) if position is None else position
+    position, *leaves = _sharding.aligned(position, *leaves)
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, position)
+    return jax.vmap(latent.draw)(keys, jax.tree.unflatten(tree, leaves))
 
 
 def _shapes(tree: Any) -> Any:

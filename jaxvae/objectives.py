@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxvae import _checks
+from jaxvae import _checks, _sharding
 from jaxvae.datasets import Array
 
 
@@ -186,6 +186,7 @@ def weighted_mean(values: jax.Array, weight: Array | None) -> jax.Array:
     if weight is None:
         return jnp.mean(values)
     _same_shape("weight", weight, "values", values)
+    values, weight = _sharding.aligned(values, weight)
     total = jnp.sum(jnp.where(weight > 0, weight * values, 0))
     weights = jnp.sum(weight)
     return jnp.where(weights > 0, total / jnp.where(weights > 0, weights, 1), 0)

@@ -5,6 +5,7 @@ Noise follows an example's place in the batch, so that any number of devices giv
 rounding.
 """
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -74,7 +75,8 @@ def pmap_train_step(
     local = local_count(chosen)
 
     def train_step(key: jax.Array, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        return mapped(*replicate((key, state), chosen), split_rows(batch, local))
+        with no_mesh():
+            return mapped(*replicate((key, state), chosen), split_rows(batch, local))
 
     return train_step
 
@@ -119,7 +121,8 @@ def pmap_train_epoch(
     def train_epoch(
         key: jax.Array, state: TrainState, x: Any, y: Any
     ) -> tuple[TrainState, Metrics]:
-        return mapped(slots(chosen), *replicate((key, state, x, y), chosen))
+        with no_mesh():
+            return mapped(slots(chosen), *replicate((key, state, x, y), chosen))
 
     return train_epoch
 
@@ -196,6 +199,17 @@ def choose_devices(devices: Devices) -> tuple[jax.Device, ...]:
     if len({device.process_index for device in chosen}) < jax.process_count():
         raise ValueError(f"devices must include some of every host, got {chosen}")
     return chosen
+
+
+def no_mesh() -> contextlib.AbstractContextManager:
+    """Leave the mesh of `jax.set_mesh`, if there is one: `pmap` brings its own, and wants no other.
+
+    Returns:
+      A context.
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return contextlib.nullcontext()
+    return jax.set_mesh(Mesh(np.empty((), object), ()))
 
 
 def local_count(devices: Sequence[jax.Device]) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -23,6 +22,21 @@ from jaxvae.steps import (
 
 # `program(state, *chunk) -> (state, metrics)`, the metrics read by the host.
 Program = Callable[..., tuple[TrainState, Metrics]]
+
+
+def compile_ahead(function: jax.stages.Wrapped, *args: Any) -> Callable[..., Any]:
+    """Compile a function for arguments like these; under `jax.disable_jit` leave it as it is.
+
+    Args:
+      function: jitted or mapped.
+      *args: what it will be called with.
+
+    Returns:
+      What to call.
+    """
+    if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+        return function
+    return function.lower(*args).compile()
 
 
 def stopping(compile_for: Callable[[str], Program], *, trust: bool) -> Program:
@@ -87,7 +101,7 @@ class Arrays:
     ) -> Program:
         before: tuple[Any, ...]
         if self.devices is None:
-            before, data = (), jax.tree.map(jnp.asarray, (self.example, self.labels))
+            before, data = (), jax.device_put((self.example, self.labels))
             train_epoch = _train_epoch(vae, optimizer, self.batch_size, on_non_finite)
         else:
             before = (parallel.shard(parallel.slots(self.devices), self.devices),)
@@ -95,7 +109,7 @@ class Arrays:
             train_epoch = parallel.map_epoch(
                 vae, optimizer, self.batch_size, self.devices, on_non_finite
             )
-        compiled = train_epoch.lower(*before, key, state, *data).compile()
+        compiled = compile_ahead(train_epoch, *before, key, state, *data)
 
         def program(state: TrainState) -> tuple[TrainState, Metrics]:
             state, metrics = compiled(*before, key, state, *data)
@@ -143,7 +157,7 @@ class Stream:
             train_chunk = _train_chunk(vae, optimizer, on_non_finite)
         else:
             train_chunk = parallel.map_chunk(vae, optimizer, self.devices, on_non_finite)
-        compiled = train_chunk.lower(key, state, *self._nothing).compile()
+        compiled = compile_ahead(train_chunk, key, state, *self._nothing)
 
         def program(state: TrainState, chunk: Any) -> tuple[TrainState, Metrics]:
             state, metrics, made = compiled(key, state, *chunk)

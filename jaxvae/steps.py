@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from jaxvae import _checks
+from jaxvae import _checks, _sharding
 from jaxvae.datasets import Array, Batch
 from jaxvae.models import VAE
 from jaxvae.networks import Params
@@ -115,7 +115,8 @@ def init_state(
     check_model(vae)
     check_optimizer(optimizer)
     params = _fresh_params(vae, x.shape[1:])(key)
-    return TrainState(jnp.zeros((), jnp.int32), params, _fresh_opt_state(optimizer)(params))
+    step, opt_state = _fresh_rest(optimizer)(params)
+    return TrainState(step, params, opt_state)
 
 
 @functools.lru_cache(maxsize=16)
@@ -125,11 +126,11 @@ def _fresh_params(vae: VAE, shape: tuple[int, ...]) -> jax.stages.Wrapped:
 
 
 @functools.lru_cache(maxsize=16)
-def _fresh_opt_state(optimizer: optax.GradientTransformation) -> jax.stages.Wrapped:
-    """`opt_state(params)`, its arrays copies: a state is donated, and an optimizer may put an array
-    of its own, such as a key, or the parameters themselves into its state.
+def _fresh_rest(optimizer: optax.GradientTransformation) -> jax.stages.Wrapped:
+    """`(step, opt_state)(params)`, all arrays copies: a state is donated, and an optimizer may put
+    an array of its own, such as a key, or the parameters themselves into its state.
     """
-    return jax.jit(lambda params: jax.tree.map(jnp.copy, optimizer.init(params)))
+    return jax.jit(lambda params: (jnp.int32(0), jax.tree.map(jnp.copy, optimizer.init(params))))
 
 
 def make_train_step(
@@ -250,7 +251,8 @@ def epoch_function(
         def body(carry: Any, batch_slice: Any) -> Any:
             state, alive = carry
             index, weight = batch_slice
-            batch = Batch(x[index], None if y is None else y[index], weight, position)
+            labels = None if y is None else _sharding.rows(y, index)
+            batch = Batch(_sharding.rows(x, index), labels, weight, position)
             state, metrics = step(key, state, batch, alive)
             return (state, metrics.finite | (on_non_finite == "skip")), metrics
 
@@ -382,7 +384,8 @@ def step_function(
     ) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(key, state.step)
         params = state.params if axis_name is None else _varying(state.params, axis_name)
-        weight = jnp.float32(len(batch.x)) if batch.weight is None else jnp.sum(batch.weight)
+        rows = jnp.asarray(batch.x.shape[0], jnp.float32)
+        weight = rows if batch.weight is None else jnp.sum(batch.weight)
         scale = jnp.float32(1) if axis_name is None else weight
 
         def scaled_loss(params: Params) -> tuple[jax.Array, Any]:

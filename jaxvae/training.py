@@ -104,6 +104,10 @@ def fit(
       >>> history.epochs[1].loss < history.epochs[0].loss
       True
     """
+    _checks.on_host(
+        "there call make_train_epoch, or fit_many for many keys",
+        **{"key": key, "x": x, "y": y, "state": state, "validation": validation},
+    )
     _checks.typed_key("key", key)
     check_model(vae)
     batch_size = _checks.positive_int("batch_size", batch_size)
@@ -133,6 +137,7 @@ def fit(
     with (
         _Saves.of(checkpoint_dir, checkpoint_every, keep, key, data) as saves,
         Progress(epochs, enabled=progress and jax.process_index() == 0) as show,
+        contextlib.nullcontext() if chosen is None else parallel.no_mesh(),
     ):
         best = None
         if (restored := saves.restore(fresh)) is not None:
@@ -161,7 +166,7 @@ def fit(
         stop = False
         while not (stop or _is_over(records, epochs, patience)):
             started = time.perf_counter()
-            first_step = int(carried.step)
+            first_step = int(jax.device_get(carried.step))
             carried, metrics = data.run_epoch(program, carried, skip=skip)
             seconds = time.perf_counter() - started
             state = carried if chosen is None else parallel.local_copy(carried)
@@ -216,6 +221,7 @@ def load_state(
       >>> int(load_state(folder, vae, optax.adam(1e-3), x).step)
       6
     """
+    _checks.on_host("load the state before", x=x)
     path = Path(path)
     fresh = jax.eval_shape(lambda key: init_state(key, vae, optimizer, x), jax.random.key(0))
     is_one = path.name.isdecimal() and not checkpoints.checkpoints_in(path)

@@ -11,6 +11,7 @@ PACKAGE = Path(jaxvae.__file__).parent
 ROWS = [
     "_version",
     "_checks",
+    "_sharding",
     "_dirichlet_kl",
     "_elementary",
     "_gamma",
