@@ -102,7 +102,8 @@ def kl_normal(loc: jax.Array, scale: jax.Array, *, prior_variance: float = 1.0) 
     loc, scale = _checks.floating("loc", loc), _checks.floating("scale", scale)
     _checks.finite_array("loc", loc)
     _checks.finite_array("scale", scale, positive=True)
-    _checks.common_shape({"loc": loc, "scale": scale}, event=True)
+    shape = _checks.common_shape({"loc": loc, "scale": scale}, event=True)
+    loc, scale = (jnp.broadcast_to(v, shape) for v in (loc, scale))
     return _kl_normal(loc, scale, prior_variance)
 
 

