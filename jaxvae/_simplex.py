@@ -13,20 +13,21 @@ import jax.numpy as jnp
 from jaxvae._beta import logit_beta_grad
 
 
-def _is_largest(x: jax.Array) -> jax.Array:
-    return x == jnp.max(x, axis=-1, keepdims=True)
-
-
 def _sum_of_others(x: jax.Array) -> jax.Array:
     """For each component of x >= 0 the sum of the row's others, with all its digits.
 
-    sum(x) - x would leave nothing of small others beside the largest.
+    sum(x) - x would leave nothing of small others beside the largest. The least normal float stands
+    for zero, so that it has a logarithm.
     """
-    largest = _is_largest(x)
+    info = jnp.finfo(x.dtype)
+    top = jnp.max(x, axis=-1, keepdims=True)
+    # Not x == top: a compiler may compute x twice, for the maximum and for this, and round it
+    # differently. What lies as near to the largest counts as equal to it.
+    largest = x >= top * (1 - 4 * float(info.eps))
     count = jnp.sum(largest, axis=-1, keepdims=True, dtype=x.dtype)
     small = jnp.sum(jnp.where(largest, 0, x), axis=-1, keepdims=True)
-    top = jnp.max(x, axis=-1, keepdims=True)
-    return jnp.where(largest, small + (count - 1) * top, (small - x) + count * top)
+    others = jnp.where(largest, small + (count - 1) * top, (small - x) + count * top)
+    return jnp.maximum(others, float(info.tiny))
 
 
 @jax.custom_jvp
@@ -50,17 +51,14 @@ def _normalise(log_x: jax.Array) -> tuple[jax.Array, jax.Array]:
 @normalise.defjvp
 def _normalise_jvp(primals: Any, tangents: Any) -> Any:
     z, log_z = normalise(*primals)
-    return (z, log_z), _tangents(*primals, z, *tangents)
+    return (z, log_z), _tangents(z, *tangents)
 
 
 @functools.partial(jax.jit, inline=True)
-def _tangents(log_x: jax.Array, z: jax.Array, moved: jax.Array) -> tuple[jax.Array, jax.Array]:
-    # d log z = m - sum(z m) for m and for m + constant. With the largest's taken away no difference
-    # of nearly equal numbers is left where its z is nearly 1.
-    largest = _is_largest(log_x).astype(z.dtype)
-    moved -= jnp.sum(largest * moved, axis=-1, keepdims=True) / jnp.sum(
-        largest, axis=-1, keepdims=True
-    )
+def _tangents(z: jax.Array, moved: jax.Array) -> tuple[jax.Array, jax.Array]:
+    # d log z = m - sum(z m) for m and for m + constant. With that of a component above 1/2 taken
+    # away, no difference of nearly equal numbers is left where z is nearly 1.
+    moved -= jnp.sum(jnp.where(z > 0.5, moved, 0), axis=-1, keepdims=True)
     d_log_z = moved - jnp.sum(z * moved, axis=-1, keepdims=True)
     return z * d_log_z, d_log_z
 
@@ -88,5 +86,5 @@ def _marginals(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The two parameters of each component's Beta, and its logit."""
     log_e = log_x - jnp.max(log_x, axis=-1, keepdims=True)
-    rest = jnp.maximum(_sum_of_others(concentration), jnp.finfo(concentration.dtype).tiny)
-    return concentration, rest, log_e - jnp.log(_sum_of_others(jnp.exp(log_e)))
+    logit = log_e - jnp.log(_sum_of_others(jnp.exp(log_e)))
+    return concentration, _sum_of_others(concentration), logit
