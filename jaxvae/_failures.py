@@ -1,6 +1,9 @@
 """What the command line tells of an exception: one line, or for a bug the whole traceback."""
 
+import _thread
 import itertools
+import os
+import signal
 import sys
 import threading
 import traceback
@@ -12,8 +15,8 @@ from jaxvae import _output
 
 # What is told in its own words: bad arguments and files, and what the system refuses.
 TOLD = (ValueError, TypeError, OSError, ImportError, FloatingPointError, OverflowError)
-# How XLA begins the message of what is no bug: memory or a host that is not there.
-OUTSIDE = ("RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED")
+# What XLA says where it is no bug: memory or a host that is not there.
+OUTSIDE = ("RESOURCE_EXHAUSTED", "Out of memory", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
 def one_line(error: BaseException) -> str | None:
@@ -27,10 +30,11 @@ def one_line(error: BaseException) -> str | None:
         return f"jaxvae: error: out of memory: {text}"
     if isinstance(error, TOLD):
         return f"jaxvae: error: {text}"
-    if isinstance(error, RuntimeError) and (
-        any(status in text for status in OUTSIDE) or not _has_backend()
-    ):
+    if isinstance(error, RuntimeError) and any(status in text for status in OUTSIDE):
         return f"jaxvae: error: {text}"
+    if isinstance(error, Exception) and not _has_device():  # that is why anything else fails
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        return f"jaxvae: error: JAX has no device here with JAX_PLATFORMS={platforms!r}: {text}"
     return None
 
 
@@ -57,8 +61,7 @@ def _module(frame: Any) -> str:
     return frame.f_globals.get("__name__", "")
 
 
-def _has_backend() -> bool:
-    """Whether JAX finds a device. Where it does not, that is why anything else failed."""
+def _has_device() -> bool:
     try:
         import jax
 
@@ -70,13 +73,38 @@ def _has_backend() -> bool:
 def _watch_command() -> None:
     """In a process that is the command line, tell in one line what happens outside of its `main`.
 
-    Above all while JAX is imported: that takes seconds, in which Ctrl-C may come, and fails where
-    the installation is broken.
+    Above all while JAX is imported: that takes seconds, in which Ctrl-C may come, and it fails
+    where the installation is broken.
     """
     by_name = Path(next(iter(getattr(sys, "argv", [])), "")).stem == "jaxvae"
     by_module = sys.argv[:1] == ["-m"] and ("-m", "jaxvae") in itertools.pairwise(sys.orig_argv)
-    if by_name or by_module:
-        sys.excepthook = _show
+    if not (by_name or by_module):
+        return
+    sys.excepthook = _show
+    sys.unraisablehook = _raise_again
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Some imports catch whatever is raised in them, this exception too.
+        signal.signal(signal.SIGINT, _leave)
+
+
+def imported() -> None:
+    """From here on Ctrl-C raises KeyboardInterrupt: there may be something to put in order."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(*_: Any) -> None:
+    error = KeyboardInterrupt()
+    _output.say(one_line(error) or "", error=True)
+    os._exit(status(error))
+
+
+def _raise_again(unraisable: Any) -> None:
+    """Ctrl-C is not lost where it comes in a callback: JAX has one for each garbage collection."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        _thread.interrupt_main()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

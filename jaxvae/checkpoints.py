@@ -358,8 +358,8 @@ def read_checkpoint(
 def _read_arrays(path: Path, wanted: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint, whose names, shapes and dtypes must be the `wanted` ones."""
     folder = (path / ARRAYS).absolute()  # Orbax takes no other path
-    try:
-        with _orbax() as orbax:
+    with _orbax() as orbax:
+        try:
             about = orbax.metadata(folder).item_metadata  # None where Orbax finds none
             inside = {
                 name: (tuple(leaf.shape), np.dtype(leaf.dtype).name)
@@ -367,10 +367,10 @@ def _read_arrays(path: Path, wanted: Mapping[str, Any]) -> dict[str, np.ndarray]
             }
             if inside == wanted:
                 return orbax.restore(folder)
-    except MemoryError:
-        raise
-    except Exception as error:  # damaged bytes make it raise a dozen kinds
-        raise DamagedCheckpointError(f"{path} is damaged: {error}") from error
+        except MemoryError:
+            raise
+        except Exception as error:  # damaged bytes make it raise a dozen kinds
+            raise DamagedCheckpointError(f"{path} is damaged: {error}") from error
     raise DamagedCheckpointError(f"{path} is damaged: its arrays are not those it lists")
 
 
@@ -526,7 +526,7 @@ class CheckpointWriter:
             sync(self.folder)
         except BaseException as error:
             shutil.rmtree(new, ignore_errors=True)
-            if isinstance(error, Exception) and not isinstance(error, OSError):
+            if isinstance(error, Exception) and not isinstance(error, OSError | ImportError):
                 raise OSError(str(error)) from error  # Orbax wraps the system's errors in its own
             raise
         self._scores[name] = about["score"]

@@ -145,7 +145,7 @@ class Generate:
     """Replace a file that is there."""
 
     def run(self) -> int:
-        _checks.positive_int("count", self.count)
+        _checks.axis_length("count", self.count)
         runs.check_seed(self.seed)
 
         def write(path: Path) -> None:
@@ -161,7 +161,7 @@ class Generate:
         """The draws, and what to call them."""
         key, shape = jax.random.key(self.seed), (self.count, run.config.latent_dim or 0)
         if self.category is None:
-            return np.asarray(run.vae.sample_prior(key, shape)), "Decoded draws from the prior"
+            return runs.on_host(run.vae.sample_prior(key, shape)), "Decoded draws from the prior"
         if run.config.prior != "labels":
             raise ValueError(
                 "category must be left out except for a Dirichlet run whose prior is made from "
@@ -170,7 +170,7 @@ class Generate:
         _check_categories("category", [self.category], run)
         labels = np.full(self.count, self.category)
         concentration = runs.dirichlet_prior(run.config).concentration(labels, shape[1])
-        z = np.asarray(sample_dirichlet(key, concentration))
+        z = runs.on_host(sample_dirichlet(key, concentration))
         return z, f"Decoded draws from the prior of category {self.category}"
 
 
@@ -198,7 +198,7 @@ class Interpolate:
             raise ValueError(f"one of categories and examples must be given, got {given}")
         steps = 36 if self.out is not None and self.out.suffix == ".gif" else 9
         if self.steps is not None:
-            steps = _checks.positive_int("steps", self.steps, minimum=2)
+            steps = _checks.axis_length("steps", self.steps, minimum=2)
 
         def write(path: Path) -> None:
             run = runs.open_run(self.folder)
@@ -285,6 +285,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       The exit status: 0; 1 for an error, told in one line on stderr; 2 for wrong usage; 130
       after Ctrl-C and 143 after SIGTERM.
     """
+    _failures.imported()
     with unfailing():
         return _main(sys.argv[1:] if argv is None else list(argv))
 
@@ -377,7 +378,7 @@ def _encode(run: Run, x: np.ndarray) -> dict[str, np.ndarray]:
     for start in tqdm(range(0, len(x), size), unit="batch", delay=1, disable=None):
         batch = x[start : start + size]
         padding = ((0, size - len(batch)), (0, 0))  # one shape, compiled once
-        posterior = jax.tree.map(np.asarray, encode(run.params, np.pad(batch, padding)))
+        posterior = jax.tree.map(runs.on_host, encode(run.params, np.pad(batch, padding)))
         parts.append(posterior)
     posterior = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(x)], *parts)
     if isinstance(posterior, tuple):

@@ -117,7 +117,23 @@ class Run(NamedTuple):
 
     def decode(self, z: Any) -> np.ndarray:
         """The mean of x given each z [N, K], in data space [N, D]."""
-        return np.asarray(jax.jit(self.vae.decode)(self.params, jnp.asarray(z, jnp.float32)))
+        return on_host(jax.jit(self.vae.decode)(self.params, jnp.asarray(z, jnp.float32)))
+
+
+def on_host(array: jax.Array) -> np.ndarray:
+    """A device's array as NumPy's.
+
+    Args:
+      array: the array, perhaps still to be computed.
+
+    Returns:
+      The array.
+
+    Raises:
+      jax.errors.JaxRuntimeError: if it could not be computed, for want of memory. NumPy alone would
+        not raise it: XLA would end the process.
+    """
+    return np.asarray(jax.block_until_ready(array))
 
 
 def open_run(path: Path) -> Run:
