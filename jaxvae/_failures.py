@@ -101,8 +101,8 @@ def _leave(*_: Any) -> None:
 
 def _raise_again(unraisable: Any) -> None:
     """Ctrl-C is not lost where it comes in a callback: JAX has one for each garbage collection."""
-    if unraisable.exc_type is KeyboardInterrupt:
-        _thread.interrupt_main()
+    if unraisable.exc_type is KeyboardInterrupt:  # later, as in here it would be lost once more
+        threading.Timer(0.01, _thread.interrupt_main).start()
     else:
         sys.__unraisablehook__(unraisable)
 

@@ -362,7 +362,7 @@ def _read_examples(path: Path) -> np.ndarray:
             raise ValueError(f"file must hold x, got {sorted(arrays)} in {path}")
         x = arrays["x"]
     else:
-        raise ValueError(f"file must end in .npy, .npz, .gz or -ubyte, got {path}")
+        raise ValueError(f"file must end in .npy, .npz or .gz, got {path}")
     try:
         x = x.reshape(len(x), math.prod(x.shape[1:])) if x.ndim == 3 else x
         return _checks.data_array("x", x)
