@@ -1,6 +1,5 @@
 """What the command line tells of an exception: one line, or for a bug the whole traceback."""
 
-import _thread
 import itertools
 import os
 import signal
@@ -102,7 +101,8 @@ def _leave(*_: Any) -> None:
 def _raise_again(unraisable: Any) -> None:
     """Ctrl-C is not lost where it comes in a callback: JAX has one for each garbage collection."""
     if unraisable.exc_type is KeyboardInterrupt:  # later, as in here it would be lost once more
-        threading.Timer(0.01, _thread.interrupt_main).start()
+        main = threading.main_thread().ident
+        threading.Timer(0.01, signal.pthread_kill, (main, signal.SIGINT)).start()
     else:
         sys.__unraisablehook__(unraisable)
 
