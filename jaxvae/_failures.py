@@ -103,13 +103,12 @@ def _raise_again(unraisable: Any) -> None:
     if unraisable.exc_type is KeyboardInterrupt:  # later, as in here it would be lost once more
         main = threading.main_thread().ident
         threading.Timer(0.01, signal.pthread_kill, (main, signal.SIGINT)).start()
-    else:
+    elif threading.current_thread() is threading.main_thread():
         sys.__unraisablehook__(unraisable)
+    # Else it is a callback of Orbax's, after the error that is told: its event loop is closed.
 
 
 def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if threading.current_thread() is not threading.main_thread():
-        return  # from a thread of another library's; what has failed there is raised in ours too
     line = one_line(error)
     if line is None:
         sys.__excepthook__(kind, error, trace)

@@ -319,16 +319,14 @@ def test_orbax_alone_does_not_find_a_flipped_bit(two_checkpoints):
     assert quiet > 0
 
 
-# Here too an event loop may be closed before TensorStore has called back.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "change",
     [
         lambda arrays: (arrays / "_METADATA").unlink(),
-        lambda arrays: (arrays / "manifest.ocdbt").write_bytes(b"other"),
+        lambda arrays: (arrays / "_METADATA").write_text("{"),
         lambda arrays: (arrays.parent / checkpoints.ABOUT).write_text("{"),
     ],
-    ids=["metadata", "ocdbt", "about"],
+    ids=["missing", "metadata", "about"],
 )
 def test_what_is_as_written_but_cannot_be_read(two_checkpoints, digits, tmp_path, caplog, change):
     """Not by chance, then; still one error that names it, and Orbax logs nothing of its own."""
