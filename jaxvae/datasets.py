@@ -290,8 +290,8 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
     """Read an IDX file of unsigned bytes, gzipped or not.
 
     Args:
-      path: the file. Its header is `0 0 8 rank`, then each dimension as a big-endian uint32. Its
-        first bytes, not its name, say whether it is gzipped.
+      path: the file. Its header is `0 0 8 rank`, then each dimension as a big-endian uint32. A
+        `.gz` must be gzipped; of another its first bytes say whether it is.
 
     Returns:
       The array, uint8, of rank 1 to 4.
@@ -317,7 +317,7 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
     try:
         with contextlib.ExitStack() as stack:
             file: IO[bytes] | gzip.GzipFile = stack.enter_context(path.open("rb"))
-            zipped = file.read(2) == b"\x1f\x8b"
+            zipped = path.suffix == ".gz" or file.read(2) == b"\x1f\x8b"
             file.seek(0)
             if zipped:
                 file = stack.enter_context(gzip.open(file))

@@ -122,14 +122,17 @@ ARRAY = np.arange(6, dtype=np.uint8).reshape(2, 3)
 )
 def test_damaged_idx(tmp_path, options, message):
     path = write_idx(tmp_path / "a.gz", ARRAY, **options)
-    with pytest.raises(ValueError, match=message):
-        datasets.read_idx(path)
+    plain = tmp_path / "a-ubyte"
+    plain.write_bytes(gzip.decompress(path.read_bytes()))
+    for damaged in (path, plain):
+        with pytest.raises(ValueError, match=message):
+            datasets.read_idx(damaged)
 
 
-@pytest.mark.parametrize("name", ["a-ubyte", "a.gz", "a"])
-@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    ("name", "zipped"), [("a-ubyte", False), ("a", False), ("a-ubyte", True), ("a.gz", True)]
+)
 def test_idx_zipped_or_not(tmp_path, name, zipped):
-    """By its first bytes: browsers unzip a .gz and leave it its name."""
     content = gzip.decompress(write_idx(tmp_path / "whole", ARRAY).read_bytes())
     path = tmp_path / name
     path.write_bytes(gzip.compress(content) if zipped else content)
