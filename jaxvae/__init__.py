@@ -1,5 +1,6 @@
 """Variational autoencoders in JAX, with a Normal or a Dirichlet latent, as pure functions."""
 
+from jaxvae import _failures as _failures  # first: it answers for the imports below
 from jaxvae import datasets, objectives
 from jaxvae._version import __version__
 from jaxvae.averaging import average_params, averaged_params

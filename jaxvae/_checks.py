@@ -27,6 +27,14 @@ def positive_int(name: str, value: Any, *, minimum: int = 1) -> int:
     return number
 
 
+def axis_length(name: str, value: Any, *, minimum: int = 1) -> int:
+    """Return `value` as an int from `minimum` to what an axis can have, or raise."""
+    number = positive_int(name, value, minimum=minimum)
+    if number >= 2**31:  # more than XLA indexes everywhere, and than any memory holds
+        raise ValueError(f"{name} must be from {minimum} to {2**31 - 1}, got {number}")
+    return number
+
+
 def positive_float(name: str, value: Any, *, zero: bool = False) -> float:
     """Return `value` as a finite float above zero (or at zero, where `zero` is True)."""
     allowed = "finite and at least 0" if zero else "finite and above 0"
@@ -159,7 +167,8 @@ def finite_array(
     """
     if isinstance(value, jax.core.Tracer):
         return
-    array = np.asarray(jax.device_get(value))
+    # What JAX could not compute, for want of memory, raises here; in NumPy it ends the process.
+    array = np.asarray(jax.device_get(jax.block_until_ready(value)))
     bad = ~np.isfinite(array)
     allowed = "finite"
     if minus_infinity:

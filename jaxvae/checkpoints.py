@@ -6,11 +6,11 @@ Nothing here is ever half written, and nothing is unpickled.
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae._output import warn
 from jaxvae._version import __version__
 from jaxvae.datasets import read_arrays
 from jaxvae.networks import Params
@@ -33,28 +34,72 @@ STRAY = ".tmp"  # ends the name of what is being written or removed
 ANY = object()  # an array of any shape and dtype
 
 
-def new_run(folder: str | os.PathLike) -> Path:
-    """Make the folder of a new run.
+@contextlib.contextmanager
+def new_run(folder: str | os.PathLike, *, another: bool = False) -> Iterator[Path]:
+    """Make the folder of a new run; after an error before its first epoch, leave nothing of it.
 
     Args:
       folder: where; made with its parents.
+      another: whether a folder beside it will do where it exists: the same name with -2, -3, ...
 
-    Returns:
-      Its path.
+    Yields:
+      Its path. No other process can begin a run in it.
 
     Raises:
       FileExistsError: if it exists and is not an empty folder.
       OSError: if it cannot be made or written to.
 
     Example:
-      >>> new_run(Path(tempfile.mkdtemp(), "runs", "mine")).name
+      >>> path = Path(tempfile.mkdtemp(), "runs", "mine")
+      >>> for _ in range(2):
+      ...     with new_run(path, another=True) as folder:
+      ...         folder.name
       'mine'
+      'mine-2'
     """
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"out must be a new or empty folder, got {folder}, which has content")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    wanted = Path(folder)
+    made = [path for path in wanted.parents if not path.exists()]
+    claim = None
+    try:
+        path, is_new = _make_folder(wanted, another)
+        made = [path, *made] if is_new else made
+        claim = _claim(path)
+        yield path
+    except BaseException:
+        if claim is not None and not any(any(path.rglob(name)) for name in (METRICS, PARAMS)):
+            for file in path.iterdir():
+                shutil.rmtree(file, ignore_errors=True) if file.is_dir() else file.unlink()
+        for folder in made:
+            with contextlib.suppress(OSError):  # not empty: it holds this run, or another
+                folder.rmdir()
+        raise
+    finally:
+        if claim is not None:
+            claim.unlink(missing_ok=True)
+
+
+def _make_folder(wanted: Path, another: bool) -> tuple[Path, bool]:
+    """The folder, or where it exists another beside it, and whether it was made here."""
+    path, number = wanted, 1
+    while True:
+        try:
+            path.mkdir(parents=True)
+            return path, True
+        except FileExistsError:
+            if not another:
+                return path, False
+        number += 1
+        path = wanted.with_name(f"{wanted.name}-{number}")
+
+
+def _claim(folder: Path) -> Path:
+    """A file that holds an empty folder against all other processes."""
+    claim = folder / f".new{STRAY}"
+    if folder.is_dir() and not any(folder.iterdir()):
+        with contextlib.suppress(FileExistsError):
+            claim.touch(exist_ok=False)
+            return claim
+    raise FileExistsError(f"out must be a new or empty folder, got {folder}, which has content")
 
 
 def clean(folder: Path) -> None:
@@ -72,6 +117,27 @@ def clean(folder: Path) -> None:
     """
     for path in folder.glob(f".*{STRAY}"):
         path.unlink()
+
+
+def sync(path: Path) -> None:
+    """Have what was written to a file, or the names in a folder, on the disk before going on.
+
+    Args:
+      path: the file or the folder.
+
+    Raises:
+      OSError: if it cannot be written.
+
+    Example:
+      >>> path = Path(tempfile.mkdtemp(), "metrics.jsonl")
+      >>> write_text(path, "a line")
+      >>> sync(path)
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -281,19 +347,31 @@ def read_checkpoint(
             f"{path} must be of this model and optimizer; it differs in {', '.join(different[:3])}"
             + (f" and {len(different) - 3} more arrays" if len(different) > 3 else "")
         )
-    with _orbax() as orbax:
-        inside = {
-            name: (tuple(leaf.shape), np.dtype(leaf.dtype).name)
-            for name, leaf in orbax.metadata((path / ARRAYS).absolute()).item_metadata.tree.items()
-        }
-        if inside != {_slot(i): stored[name] for i, (name, _) in enumerate(wanted)}:
-            raise DamagedCheckpointError(f"{path} is damaged: its arrays are not those it lists")
-        arrays = orbax.restore((path / ARRAYS).absolute())
+    arrays = _read_arrays(path, {_slot(i): stored[name] for i, (name, _) in enumerate(wanted)})
     impls = {entry["name"]: entry["key"] for entry in about["arrays"]}
     leaves = [
         _from_numpy(arrays[_slot(i)], leaf, impls[name]) for i, (name, leaf) in enumerate(wanted)
     ]
     return jax.tree.unflatten(jax.tree.structure(tree), leaves), about["beside"]
+
+
+def _read_arrays(path: Path, wanted: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint, whose names, shapes and dtypes must be the `wanted` ones."""
+    folder = (path / ARRAYS).absolute()  # Orbax takes no other path
+    with _orbax() as orbax:
+        try:
+            about = orbax.metadata(folder).item_metadata  # None where Orbax finds none
+            inside = {
+                name: (tuple(leaf.shape), np.dtype(leaf.dtype).name)
+                for name, leaf in (about.tree if about else {}).items()
+            }
+            if inside == wanted:
+                return orbax.restore(folder)
+        except MemoryError:
+            raise
+        except Exception as error:  # damaged bytes make it raise a dozen kinds
+            raise DamagedCheckpointError(f"{path} is damaged: {error}") from error
+    raise DamagedCheckpointError(f"{path} is damaged: its arrays are not those it lists")
 
 
 def read_last(
@@ -324,7 +402,7 @@ def read_last(
             damaged = error
             continue
         if damaged is not None:
-            warnings.warn(f"{damaged}; going on from {path.name}", stacklevel=2)
+            warn(f"{damaged}; going on from {path.name}", stacklevel=2)
         return found
     if damaged is not None:
         raise DamagedCheckpointError(f"{damaged}; there is no whole one before it")
@@ -439,12 +517,16 @@ class CheckpointWriter:
                 orbax.save((new / ARRAYS).absolute(), arrays)  # it takes no other path
             (new / ABOUT).write_text(json.dumps(about, allow_nan=False))
             _write_manifest(new)
+            metrics = self.folder.absolute().parent / METRICS
+            if metrics.is_file():  # a run goes on from here, and its lines up to here must be there
+                sync(metrics)
+                sync(metrics.parent)
             self._remove(self.folder / name)
             new.rename(self.folder / name)
-            _sync(self.folder)
+            sync(self.folder)
         except BaseException as error:
             shutil.rmtree(new, ignore_errors=True)
-            if isinstance(error, Exception) and not isinstance(error, OSError):
+            if isinstance(error, Exception) and not isinstance(error, OSError | ImportError):
                 raise OSError(str(error)) from error  # Orbax wraps the system's errors in its own
             raise
         self._scores[name] = about["score"]
@@ -487,7 +569,7 @@ def _verified(path: Path) -> dict[str, Any]:
     for name, (size, digest) in files.items():
         check((path / name).stat().st_size == size, f"{name} has another size")
         check(_digest(path / name) == digest, f"{name} was changed")
-    return json.loads((path / ABOUT).read_text())
+    return read_json(path / ABOUT)
 
 
 def _score(path: Path) -> float | None:
@@ -501,26 +583,18 @@ def _score(path: Path) -> float | None:
 def _write_manifest(folder: Path) -> None:
     files = {}
     for file in sorted(file for file in folder.rglob("*") if file.is_file()):
-        _sync(file)
+        sync(file)
         name = file.relative_to(folder).as_posix()
         files[name] = (file.stat().st_size, _digest(file))
     body = json.dumps(files).encode()
     # The manifest begins with its own digest: it too is a file whose bits can flip.
     (folder / MANIFEST).write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-    _sync(folder / MANIFEST)
+    sync(folder / MANIFEST)
 
 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _unwritable(folder: Path, error: OSError) -> OSError:
@@ -531,15 +605,28 @@ def _unwritable(folder: Path, error: OSError) -> OSError:
 
 @contextlib.contextmanager
 def _orbax() -> Iterator[Any]:
-    """Orbax's checkpointer for arrays of this process alone. It is slow to import."""
+    """Orbax's checkpointer for arrays of this process alone. It is slow to import.
+
+    It logs what it raises, traceback and all, and more; what is raised is told, so none is wanted.
+    """
     from orbax import checkpoint as ocp
 
     index = jax.process_index()
     alone = ocp.options.MultiprocessingOptions(primary_host=index, active_processes={index})
-    with ocp.Checkpointer(
-        ocp.PyTreeCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone
-    ) as checkpointer:
-        yield checkpointer
+    log = logging.getLogger("absl")
+
+    def is_anothers(record: logging.LogRecord) -> bool:
+        return "orbax" not in Path(record.pathname).parts
+
+    log.addFilter(is_anothers)  # one of its own a call: another thread may be in here too
+    try:
+        with ocp.Checkpointer(
+            ocp.PyTreeCheckpointHandler(multiprocessing_options=alone),
+            multiprocessing_options=alone,
+        ) as checkpointer:
+            yield checkpointer
+    finally:
+        log.removeFilter(is_anothers)
 
 
 def _slot(i: int) -> str:
@@ -582,3 +669,4 @@ def _write(path: Path, content: Any) -> None:
     except BaseException:
         os.unlink(name)
         raise
+    sync(path.parent)

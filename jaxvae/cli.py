@@ -1,7 +1,7 @@
 """The command line: `jaxvae train`, and what is done with a trained run."""
 
+import contextlib
 import math
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,11 +14,12 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-from jaxvae import _checks, checkpoints, datasets, evaluation, experiments, runs
+from jaxvae import _checks, _failures, checkpoints, datasets, evaluation, experiments, runs
+from jaxvae._output import say, unfailing
 from jaxvae._version import __version__
 from jaxvae.compilation_cache import keep_compiled
 from jaxvae.distributions import sample_dirichlet
-from jaxvae.history import NonFiniteStepError
+from jaxvae.parallel import choose_devices
 from jaxvae.runs import Config, Run
 
 RESUMABLE = ("epochs", "devices", "distributed")  # what may be given anew with --resume
@@ -65,6 +66,8 @@ class Train(Config):
 
     def _run(self, resumed: Path | None) -> int:
         runs.check(self)
+        if resumed is None:  # the options of a run that is resumed were given once before
+            runs.check_effect(self)
         for name in ALONE:
             if self.seeds > 1 and getattr(self, name) != getattr(Train, name):
                 raise ValueError(f"seeds must be 1 with {name}, got {self.seeds}")
@@ -74,21 +77,27 @@ class Train(Config):
             _join_hosts(self.distributed)
         data = runs.load_data(self)
         config = runs.resolve(self, data)
+        if resumed is None:
+            runs.check_effect(config)
         vae, optimizer = runs.build(config, data), runs.optimizer(config, data)
-        if resumed is not None:
-            folder = resumed
-        elif jax.process_index() > 0:  # one host writes and prints
-            folder = self.out or Path("runs", "of-the-first-host")
-        else:
-            name = f"{config.model}-{data.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-            folder = checkpoints.new_run(self.out or Path("runs", name))
-        if jax.process_index() == 0:
-            print(
-                f"{config.model} VAE on {data.name}: {len(data.x_train):,} examples to train on, "
-                f"{len(data.x_test):,} held out; results in {folder}"
-            )
+        if config.devices is not None:
+            choose_devices(config.devices)
         train = experiments.train_seeds if config.seeds > 1 else experiments.train_one
-        return train(config, vae, data, optimizer, folder)
+        with contextlib.ExitStack() as stack:
+            if resumed is not None:
+                folder = resumed
+            elif jax.process_index() > 0:  # one host writes and prints
+                folder = self.out or Path("runs", "of-the-first-host")
+            else:
+                name = f"{config.model}-{data.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+                new = checkpoints.new_run(self.out or Path("runs", name), another=self.out is None)
+                folder = stack.enter_context(new)
+            if jax.process_index() == 0:
+                say(
+                    f"{config.model} VAE on {data.name}: {len(data.x_train):,} examples to train "
+                    f"on, {len(data.x_test):,} held out; results in {folder}"
+                )
+            return train(config, vae, data, optimizer, folder)
 
 
 @dataclass(frozen=True)
@@ -129,26 +138,30 @@ class Generate:
     """Draw from the prior of this label; for a Dirichlet whose prior is made from labels."""
     seed: int = 0
     """Of the draws."""
-    out: Path = Path("generated.png")
+    out: Path | None = None
     """A .png: a picture of all. An .npy: the examples, as --data takes them. An .npz: them as x,
-    and z."""
+    and z. None: generated.png, or where that is there generated-2.png."""
     force: bool = False
     """Replace a file that is there."""
 
     def run(self) -> int:
-        _checks.positive_int("count", self.count)
+        _checks.axis_length("count", self.count)
         runs.check_seed(self.seed)
-        with runs.new_file(self.out, (".png", ".npy", ".npz"), replace=self.force) as path:
+
+        def write(path: Path) -> None:
             run = runs.open_run(self.folder)
             _write_decoded(path, run, *self._draw(run))
-        print(f"{self.count} examples in {self.out}")
+
+        endings = (".png", ".npy", ".npz")
+        out = runs.write_new(self.out, "generated.png", endings, write, replace=self.force)
+        say(f"{self.count} examples in {out}")
         return 0
 
     def _draw(self, run: Run) -> tuple[np.ndarray, str]:
         """The draws, and what to call them."""
         key, shape = jax.random.key(self.seed), (self.count, run.config.latent_dim or 0)
         if self.category is None:
-            return np.asarray(run.vae.sample_prior(key, shape)), "Decoded draws from the prior"
+            return runs.on_host(run.vae.sample_prior(key, shape)), "Decoded draws from the prior"
         if run.config.prior != "labels":
             raise ValueError(
                 "category must be left out except for a Dirichlet run whose prior is made from "
@@ -157,7 +170,7 @@ class Generate:
         _check_categories("category", [self.category], run)
         labels = np.full(self.count, self.category)
         concentration = runs.dirichlet_prior(run.config).concentration(labels, shape[1])
-        z = np.asarray(sample_dirichlet(key, concentration))
+        z = runs.on_host(sample_dirichlet(key, concentration))
         return z, f"Decoded draws from the prior of category {self.category}"
 
 
@@ -173,8 +186,9 @@ class Interpolate:
     """From one test example to another, by their places in the test data."""
     steps: int | None = None
     """How many, both ends included; None: 9, or 36 for a .gif."""
-    out: Path = Path("interpolation.png")
-    """A .png: a strip. A .gif: an animation. An .npy: the examples. An .npz: them as x, and z."""
+    out: Path | None = None
+    """A .png: a strip. A .gif: an animation. An .npy: the examples. An .npz: them as x, and z.
+    None: interpolation.png, or where that is there interpolation-2.png."""
     force: bool = False
     """Replace a file that is there."""
 
@@ -182,15 +196,19 @@ class Interpolate:
         if (self.categories is None) == (self.examples is None):
             given = "neither" if self.categories is None else "both"
             raise ValueError(f"one of categories and examples must be given, got {given}")
-        steps = 36 if self.out.suffix == ".gif" else 9
+        steps = 36 if self.out is not None and self.out.suffix == ".gif" else 9
         if self.steps is not None:
-            steps = _checks.positive_int("steps", self.steps, minimum=2)
-        with runs.new_file(self.out, (".png", ".gif", ".npy", ".npz"), replace=self.force) as path:
+            steps = _checks.axis_length("steps", self.steps, minimum=2)
+
+        def write(path: Path) -> None:
             run = runs.open_run(self.folder)
             (start, end), (first, last) = self._ends(run)
             z = runs.path_between(start, end, steps)
             _write_decoded(path, run, z, f"From {first} to {last}")
-        print(f"{steps} steps in {self.out}")
+
+        endings = (".png", ".gif", ".npy", ".npz")
+        out = runs.write_new(self.out, "interpolation.png", endings, write, replace=self.force)
+        say(f"{steps} steps in {out}")
         return 0
 
     def _ends(self, run: Run) -> tuple[np.ndarray, list[str]]:
@@ -220,17 +238,21 @@ class Encode:
     folder: RunPath
     """A folder that `jaxvae train` wrote, or one of the checkpoints in it."""
     file: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FILE")]]
-    """Examples as the run was trained on: an .npy, an .npz with x, or an IDX .gz of images, whose
-    bytes are divided by 256 as MNIST's are."""
-    out: Path = Path("latents.npz")
+    """Examples as the run was trained on: an .npy, an .npz with x, or images in an IDX file (a .gz
+    or -ubyte), whose bytes are divided by 256 as MNIST's are."""
+    out: Path | None = None
     """An .npz or a .csv: loc and scale of a Normal, mean and concentration of a Dirichlet. An .npy:
-    the means alone."""
+    the means alone. None: latents.npz, or where that is there latents-2.npz."""
     force: bool = False
     """Replace a file that is there."""
 
     def run(self) -> int:
-        with runs.new_file(self.out, (".npz", ".csv", ".npy"), replace=self.force) as path:
+        examples = 0
+
+        def write(path: Path) -> None:
+            nonlocal examples
             x = _read_examples(self.file)
+            examples = len(x)
             run = runs.open_run(self.folder)
             if x.shape[1] != run.data.x_train.shape[1]:
                 raise ValueError(
@@ -246,7 +268,10 @@ class Encode:
                 names = [f"{name}_{k}" for name, z in arrays.items() for k in range(z.shape[1])]
                 table = np.concatenate(list(arrays.values()), axis=1)
                 np.savetxt(path, table, "%.9g", ",", header=",".join(names), comments="")
-        print(f"{len(x):,} posteriors in {self.out}")
+
+        endings = (".npz", ".csv", ".npy")
+        out = runs.write_new(self.out, "latents.npz", endings, write, replace=self.force)
+        say(f"{examples:,} posteriors in {out}")
         return 0
 
 
@@ -260,9 +285,14 @@ def main(argv: Sequence[str] | None = None) -> int:
       The exit status: 0; 1 for an error, told in one line on stderr; 2 for wrong usage; 130
       after Ctrl-C and 143 after SIGTERM.
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
+    _failures.imported()
+    with unfailing():
+        return _main(sys.argv[1:] if argv is None else list(argv))
+
+
+def _main(argv: list[str]) -> int:
     if argv == ["--version"]:
-        print(f"jaxvae {__version__}")
+        say(f"jaxvae {__version__}")
         return 0
     commands: dict[str, Callable[..., Any]] = {
         "train": Train,
@@ -283,12 +313,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             return command.run()
     except SystemExit as stop:  # tyro's own: 0 after --help, 2 for wrong usage
         return int(stop.code or 0)
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except (ValueError, TypeError, OSError, ImportError, NonFiniteStepError) as error:
-        print(f"jaxvae: error: {error}", file=sys.stderr)
-        return 1
+    except BaseException as error:
+        line = _failures.one_line(error)
+        if line is None:
+            raise
+        say(line, error=True)
+        return _failures.status(error)
 
 
 def _join_hosts(where: str) -> None:
@@ -324,7 +354,7 @@ def _write_decoded(path: Path, run: Run, z: np.ndarray, title: str) -> None:
 
 def _read_examples(path: Path) -> np.ndarray:
     """Examples [N, D] of a file; images [N, H, W] are flattened."""
-    if path.suffix == ".gz":
+    if path.suffix == ".gz" or path.name.endswith("-ubyte"):
         x = datasets.read_idx(path) / np.float32(256)
     elif path.suffix in (".npy", ".npz"):
         arrays = datasets.read_arrays(path)
@@ -348,7 +378,7 @@ def _encode(run: Run, x: np.ndarray) -> dict[str, np.ndarray]:
     for start in tqdm(range(0, len(x), size), unit="batch", delay=1, disable=None):
         batch = x[start : start + size]
         padding = ((0, size - len(batch)), (0, 0))  # one shape, compiled once
-        posterior = jax.tree.map(np.asarray, encode(run.params, np.pad(batch, padding)))
+        posterior = jax.tree.map(runs.on_host, encode(run.params, np.pad(batch, padding)))
         parts.append(posterior)
     posterior = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(x)], *parts)
     if isinstance(posterior, tuple):

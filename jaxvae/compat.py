@@ -19,6 +19,7 @@ import numpy as np
 import optax
 
 from jaxvae import _checks, _keras, evaluation, history, models, networks, steps, training
+from jaxvae._output import say
 from jaxvae.datasets import Batch
 from jaxvae.networks import Function, Params
 from jaxvae.revival import revive_dead_categories
@@ -261,8 +262,8 @@ class _Model:
 
         def on_epoch(record: history.EpochRecord, state: steps.TrainState) -> None:
             self._keep(jax.tree.map(jnp.copy, state.params))
-            print(f"Error {record.batch_losses[-1]:.2f}", end="\r")
-            print(f"epoch {record.epoch} - {record.batch_losses.mean():.2f}")
+            say(f"Error {record.batch_losses[-1]:.2f}", end="\r")
+            say(f"epoch {record.epoch} - {record.batch_losses.mean():.2f}")
 
         try:
             state, _ = training.fit(

@@ -1,7 +1,9 @@
 """Load and check data: the embedded digits, MNIST, or a user's own arrays and files."""
 
+import contextlib
 import gzip
 import hashlib
+import http.client
 import io
 import math
 import os
@@ -151,6 +153,7 @@ def load_digits() -> Dataset:
     return data._replace(image_shape=(8, 8))
 
 
+# Each may also be unzipped: without the .gz, and some name those with a dot before idx.
 MNIST_FILES = {
     "x_train": "train-images-idx3-ubyte.gz",
     "y_train": "train-labels-idx1-ubyte.gz",
@@ -170,9 +173,9 @@ def load_mnist(data_dir: str | os.PathLike | None = None) -> Dataset:
     """MNIST: 70,000 images of 28x28, divided by 256 into [0, 1), as the original did.
 
     Args:
-      data_dir: a folder with the four IDX `.gz` files; the environment variable `JAXVAE_DATA`
-        where None. Where that is not set either, the data are downloaded once through
-        scikit-learn's OpenML client, which keeps them in its own cache.
+      data_dir: a folder with the four IDX files, each zipped (`.gz`) or not; the environment
+        variable `JAXVAE_DATA` where None. Where that is not set either, the data are downloaded
+        once through scikit-learn's OpenML client, which keeps them in its own cache.
 
     Returns:
       60,000 training and 10,000 test examples of 784 pixels, with labels 0 ... 9.
@@ -195,7 +198,7 @@ def load_mnist(data_dir: str | os.PathLike | None = None) -> Dataset:
     for name, array in arrays.items():
         digest = hashlib.sha256(array.tobytes()).hexdigest()
         if digest != MNIST_SHA256[name]:
-            source = "OpenML" if data_dir is None else Path(data_dir, MNIST_FILES[name])
+            source = "OpenML" if data_dir is None else _mnist_path(Path(data_dir), name)
             raise ValueError(
                 f"MNIST's {name} must have the SHA-256 {MNIST_SHA256[name]}, got {digest}: "
                 f"the data from {source} were altered or are another data set"
@@ -284,10 +287,11 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def read_idx(path: str | os.PathLike) -> np.ndarray:
-    """Read a gzipped IDX file of unsigned bytes.
+    """Read an IDX file of unsigned bytes, gzipped or not.
 
     Args:
-      path: the file. Its header is `0 0 8 rank`, then each dimension as a big-endian uint32.
+      path: the file. Its header is `0 0 8 rank`, then each dimension as a big-endian uint32. A
+        `.gz` must be gzipped; of another its first bytes say whether it is.
 
     Returns:
       The array, uint8, of rank 1 to 4.
@@ -311,7 +315,12 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
     if not path.is_file():
         raise FileNotFoundError(f"path must name an existing file, got {path}")
     try:
-        with gzip.open(path) as file:
+        with contextlib.ExitStack() as stack:
+            file: IO[bytes] | gzip.GzipFile = stack.enter_context(path.open("rb"))
+            zipped = path.suffix == ".gz" or file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            if zipped:
+                file = stack.enter_context(gzip.open(file))
             magic = file.read(4)
             if len(magic) != 4 or magic[:3] != b"\0\0\x08" or not 1 <= magic[3] <= 4:
                 raise ValueError(f"its header must be 00 00 08 and a rank of 1 to 4, got {magic!r}")
@@ -327,7 +336,8 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
             raise ValueError(f"it must hold {size} bytes for its shape {shape}, got {found}")
         return np.frombuffer(content, np.uint8).reshape(shape)
     except (gzip.BadGzipFile, EOFError, zlib.error, ValueError) as error:
-        raise ValueError(f"{path} is not a whole gzipped IDX file: {error}") from None
+        kind = "gzipped IDX" if path.suffix == ".gz" else "IDX"
+        raise ValueError(f"{path} is not a whole {kind} file: {error}") from None
 
 
 # By the version of the format. The third differs in the names of fields, which numbers have not.
@@ -389,12 +399,21 @@ def _read_at_most(file: IO[bytes] | gzip.GzipFile, size: int, start: bytes = b""
 
 
 def _mnist_folder(folder: Path) -> dict[str, np.ndarray]:
-    missing = [file for file in MNIST_FILES.values() if not (folder / file).is_file()]
+    paths = {name: _mnist_path(folder, name) for name in MNIST_FILES}
+    missing = [path.name for path in paths.values() if not path.is_file()]
     if missing:
         raise FileNotFoundError(
             f"data_dir must hold MNIST's four files; {folder} lacks {', '.join(missing)}"
         )
-    return {name: read_idx(folder / file) for name, file in MNIST_FILES.items()}
+    return {name: read_idx(path) for name, path in paths.items()}
+
+
+def _mnist_path(folder: Path, name: str) -> Path:
+    """The file of an array, zipped if it is there so; where there is none, what it should be."""
+    zipped = MNIST_FILES[name]
+    plain = zipped.removesuffix(".gz")
+    paths = [folder / file for file in (zipped, plain, plain.replace("-idx", ".idx"))]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def _mnist_openml() -> dict[str, np.ndarray]:
@@ -406,7 +425,7 @@ def _mnist_openml() -> dict[str, np.ndarray]:
             x, y = fetch_openml(
                 "mnist_784", version=1, return_X_y=True, as_frame=False, parser="liac-arff"
             )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise OSError(
             f"MNIST could not be downloaded from OpenML ({error}); give a folder with its four IDX "
             "files by --data-dir or the environment variable JAXVAE_DATA"

@@ -6,9 +6,7 @@ import importlib.metadata
 import json
 import operator
 import platform
-import shutil
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +19,7 @@ import optax
 from jax.experimental import multihost_utils
 
 from jaxvae import checkpoints, evaluation, runs
+from jaxvae._output import say
 from jaxvae._version import __version__
 from jaxvae.averaging import averaged_params
 from jaxvae.datasets import Dataset
@@ -67,17 +66,6 @@ def _fit(
     )
 
 
-@contextlib.contextmanager
-def _no_run_left(folder: Path) -> Iterator[None]:
-    """Remove the folder of a run that is refused before its first step. Around `_fit` alone."""
-    try:
-        yield
-    except (ValueError, TypeError):
-        if not (folder / checkpoints.METRICS).is_file():
-            shutil.rmtree(folder)
-        raise
-
-
 def train_one(
     config: Config,
     vae: VAE,
@@ -98,21 +86,20 @@ def train_one(
       The exit status: 0, or 128 plus the number of the signal.
 
     Raises:
-      ValueError, TypeError: if `fit` refuses the run; a new folder is removed.
+      ValueError, TypeError: if `fit` refuses the run.
       OSError: if something cannot be written.
       NonFiniteStepError: if a step is not finite. The last good parameters are saved.
     """
     training, held_out = runs.hold_out(config, data)
     first_host = jax.process_index() == 0
-    new = first_host and not (folder / checkpoints.CONFIG).exists()
-    if new:
+    metrics = folder / checkpoints.METRICS
+    if first_host and not (folder / checkpoints.CONFIG).exists():
         runs.write_config(folder / checkpoints.CONFIG, config)
     begun = False
 
     def on_epoch(record: EpochRecord, state: TrainState) -> bool:
         nonlocal begun
         if first_host:
-            metrics = folder / checkpoints.METRICS
             if not begun:  # only here is it sure that no other process has the run
                 runs.write_config(folder / checkpoints.CONFIG, config)
                 _cut_metrics(metrics, record.epoch)
@@ -123,26 +110,29 @@ def train_one(
 
     with _interruptible() as interrupted:
         try:
-            with _no_run_left(folder) if new else contextlib.nullcontext():
-                state, history = _fit(
-                    fit,
-                    jax.random.key(config.seed),
-                    config,
-                    vae,
-                    training,
-                    optimizer,
-                    on_epoch,
-                    validation=held_out,
-                    patience=config.patience,
-                    on_non_finite=config.on_non_finite,
-                    checkpoint_dir=folder / checkpoints.CHECKPOINTS,
-                    checkpoint_every=config.checkpoint_every,
-                )
+            state, history = _fit(
+                fit,
+                jax.random.key(config.seed),
+                config,
+                vae,
+                training,
+                optimizer,
+                on_epoch,
+                validation=held_out,
+                patience=config.patience,
+                on_non_finite=config.on_non_finite,
+                checkpoint_dir=folder / checkpoints.CHECKPOINTS,
+                checkpoint_every=config.checkpoint_every,
+            )
         except NonFiniteStepError as error:
             if first_host:
                 params = averaged_params(error.state)
                 checkpoints.save_params(folder / checkpoints.PARAMS, params)
             raise
+        finally:  # each checkpoint has the lines before it on the disk; these are those after it
+            if first_host and begun:
+                with contextlib.suppress(OSError):
+                    checkpoints.sync(metrics)
         stopped = interrupted()
     if not first_host:
         return 0
@@ -151,7 +141,7 @@ def train_one(
     checkpoints.save_params(folder / checkpoints.PARAMS, params)
     if stopped:
         done = len(history.epochs)
-        print(f"interrupted after epoch {done}; to go on: jaxvae train --resume {folder}")
+        say(f"interrupted after epoch {done}; to go on: jaxvae train --resume {folder}")
         return 128 + stopped
     run = Run(folder, config, data, vae, params)
     summary = _summary(run, history, interrupted=False)
@@ -192,7 +182,7 @@ def train_seeds(
       The exit status: 0, or 128 plus the number of the signal that ended it.
 
     Raises:
-      ValueError, TypeError: if `fit_many` refuses the runs; the folder is removed.
+      ValueError, TypeError: if `fit_many` refuses the runs.
       OSError: if something cannot be written.
       NonFiniteStepError: if a step is not finite. The last good parameters are saved.
     """
@@ -200,7 +190,9 @@ def train_seeds(
         dataclasses.replace(config, seed=config.seed + member, seeds=1, devices=None)
         for member in range(config.seeds)
     ]
-    folders = [checkpoints.new_run(folder / f"seed-{own.seed}") for own in configs]
+    folders = [folder / f"seed-{own.seed}" for own in configs]
+    for path in folders:
+        path.mkdir()
 
     def save(states: TrainState) -> list[Run]:
         params = averaged_params(states)
@@ -215,11 +207,10 @@ def train_seeds(
 
     with _interruptible() as interrupted:
         try:
-            with _no_run_left(folder):
-                keys = jnp.stack([jax.random.key(own.seed) for own in configs])
-                states, histories = _fit(
-                    fit_many, keys, config, vae, data, optimizer, lambda *_: bool(interrupted())
-                )
+            keys = jnp.stack([jax.random.key(own.seed) for own in configs])
+            states, histories = _fit(
+                fit_many, keys, config, vae, data, optimizer, lambda *_: bool(interrupted())
+            )
         except NonFiniteStepError as error:
             save(error.state)
             raise
@@ -235,12 +226,12 @@ def train_seeds(
         if summaries[0][name] is not None:
             values = np.array([summary[name] for summary in summaries])
             spread |= {f"{name}_mean": values.mean(), f"{name}_std": values.std(ddof=1)}
-            print(f"{name:20s} {values.mean():10.4f} ± {values.std(ddof=1):.4f}")
+            say(f"{name:20s} {values.mean():10.4f} ± {values.std(ddof=1):.4f}")
     checkpoints.write_json(folder / checkpoints.SUMMARY, spread)
     from jaxvae import gallery
 
     gallery.draw_seeds(folder, config, [history.epochs for history in histories])
-    print(f"a run for each seed, its pictures still to draw: jaxvae figures {folder}/seed-N")
+    say(f"a run for each seed, its pictures still to draw: jaxvae figures {folder}/seed-N")
     return 128 + stopped if stopped else 0
 
 
@@ -297,10 +288,10 @@ def print_results(results: Mapping[str, Any]) -> None:
     """
     for name in RESULTS:
         if results.get(name) is not None:
-            print(f"{name:20s} {results[name]:10.4f}")
+            say(f"{name:20s} {results[name]:10.4f}")
     if "seconds_per_epoch" in results:
         rate, compiled = results["images_per_second"], results["compile_seconds"]
-        print(
+        say(
             f"{'seconds_per_epoch':20s} {results['seconds_per_epoch']:10.4f}   "
             f"({rate:,.0f} images/s; compiled in {compiled:.1f} s)"
         )
@@ -331,7 +322,7 @@ def _interruptible() -> Iterator[Callable[[], int]]:
         nonlocal asked
         asked = number
         restore()
-        print("\nstopping after this epoch; Ctrl-C again ends at once", file=sys.stderr)
+        say("\nstopping after this epoch; Ctrl-C again ends at once", error=True)
 
     def restore() -> None:
         for number, handler in before.items():

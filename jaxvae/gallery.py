@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxvae import checkpoints, evaluation, figures, runs
+from jaxvae._output import say
 from jaxvae.runs import Config, Run
 
 WALK_CATEGORIES = 10  # at most, that the walk visits
@@ -133,7 +134,7 @@ def _save_all(folder: Path, pages: dict[str, Any]) -> None:
     folder.mkdir(exist_ok=True)
     for name, page in pages.items():
         _save(folder / name, page)
-    print(f"figures in {folder}: {', '.join(pages)}")
+    say(f"figures in {folder}: {', '.join(pages)}")
 
 
 def _save(path: Path, page: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from jaxvae._output import Outlet
 from jaxvae.steps import Metrics, TrainState
 
 
@@ -156,8 +157,11 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self._enabled:
             # Where stderr is no terminal a bar would only litter the log: the lines say it all.
-            quiet = not sys.stderr.isatty()
-            self._bar = tqdm(total=self._epochs, unit="epoch", leave=False, disable=quiet)
+            stderr = Outlet(sys.stderr)
+            quiet = not stderr.isatty()
+            self._bar = tqdm(
+                total=self._epochs, unit="epoch", leave=False, file=stderr, disable=quiet
+            )
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -166,8 +170,9 @@ class Progress:
 
     def note(self, text: str) -> None:
         if self._enabled:
-            tqdm.write(text, file=sys.stdout)
-            sys.stdout.flush()
+            stdout = Outlet(sys.stdout)
+            tqdm.write(text, file=stdout)
+            stdout.flush()
 
     def restored(self, records: list[EpochRecord]) -> None:
         """Say where the run goes on."""

@@ -308,8 +308,8 @@ def dense_normal_network(
     """
     trunk = _trunk(layers, hidden_units, activation)
     return flax_network(
-        NormalEncoder(_checks.positive_int("latent_dim", latent_dim), trunk()),
-        Decoder(_checks.positive_int("data_dim", data_dim), trunk()),
+        NormalEncoder(_checks.axis_length("latent_dim", latent_dim), trunk()),
+        Decoder(_checks.axis_length("data_dim", data_dim), trunk()),
     )
 
 
@@ -353,12 +353,12 @@ def dense_dirichlet_network(
     """
     trunk = _trunk(layers, hidden_units, activation)
     encoder = DirichletEncoder(
-        _checks.positive_int("latent_dim", latent_dim, minimum=2),
+        _checks.axis_length("latent_dim", latent_dim, minimum=2),
         trunk(),
         CONCENTRATION_HEADS[_checks.one_of("head", head, CONCENTRATION_HEADS)],
         _checks.positive_float("concentration_floor", concentration_floor),
     )
-    return flax_network(encoder, Decoder(_checks.positive_int("data_dim", data_dim), trunk()))
+    return flax_network(encoder, Decoder(_checks.axis_length("data_dim", data_dim), trunk()))
 
 
 def _dense(features: int, name: str) -> nn.Dense:
@@ -366,8 +366,8 @@ def _dense(features: int, name: str) -> nn.Dense:
 
 
 def _trunk(layers: int, hidden_units: int, activation: str | Activation) -> Callable[[], MLP]:
-    layers = _checks.positive_int("layers", layers)
-    hidden_units = _checks.positive_int("hidden_units", hidden_units)
+    layers = _checks.axis_length("layers", layers)
+    hidden_units = _checks.axis_length("hidden_units", hidden_units)
     if isinstance(activation, str):
         activation = ACTIVATIONS[_checks.one_of("activation", activation, ACTIVATIONS)]
     _checks.function("activation", activation)

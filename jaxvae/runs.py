@@ -1,9 +1,8 @@
 """A run's folder: its configuration, and from it its data, its model and its parameters."""
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -21,14 +20,6 @@ from jaxvae.models import VAE
 from jaxvae.steps import steps_per_epoch
 from jaxvae.training import load_state
 
-DIRICHLET_OPTIONS = (
-    "prior",
-    "smoothness",
-    "total_concentration",
-    "prior_concentration",
-    "head",
-    "concentration_floor",
-)
 EPOCHS = 60
 
 
@@ -42,7 +33,7 @@ class Config:
     """digits comes with scikit-learn; mnist is read from --data-dir, else from JAXVAE_DATA, else
     downloaded once."""
     data_dir: Path | None = None
-    """Folder with MNIST's four IDX .gz files."""
+    """Folder with MNIST's four IDX files, each a .gz or not."""
     data: Path | None = None
     """Your own .npy (examples) or .npz (x, y, x_test, y_test), instead of a dataset."""
     objective: Literal["elbo", "original"] = "elbo"
@@ -126,7 +117,23 @@ class Run(NamedTuple):
 
     def decode(self, z: Any) -> np.ndarray:
         """The mean of x given each z [N, K], in data space [N, D]."""
-        return np.asarray(jax.jit(self.vae.decode)(self.params, jnp.asarray(z, jnp.float32)))
+        return on_host(jax.jit(self.vae.decode)(self.params, jnp.asarray(z, jnp.float32)))
+
+
+def on_host(array: jax.Array) -> np.ndarray:
+    """A device's array as NumPy's.
+
+    Args:
+      array: the array, perhaps still to be computed.
+
+    Returns:
+      The array.
+
+    Raises:
+      jax.errors.JaxRuntimeError: if it could not be computed, for want of memory. NumPy alone would
+        not raise it: XLA would end the process.
+    """
+    return np.asarray(jax.block_until_ready(array))
 
 
 def open_run(path: Path) -> Run:
@@ -143,7 +150,7 @@ def open_run(path: Path) -> Run:
       FileNotFoundError: if there is no run.
       ValueError: if a file of it is damaged or belongs to another run.
     """
-    path = path.resolve()
+    path = _absolute(path)
     is_checkpoint = path.parent.name == checkpoints.CHECKPOINTS
     folder = path.parent.parent if is_checkpoint else path
     config = read_config(folder / checkpoints.CONFIG)
@@ -220,10 +227,10 @@ def load_data(config: Config) -> Dataset:
 
 
 def check(config: Config) -> None:
-    """Refuse what is out of range, and an option without effect: whoever sets it expects one.
+    """Refuse what is out of range.
 
     Args:
-      config: the options of a new run.
+      config: the options.
 
     Raises:
       ValueError, TypeError: the option is named.
@@ -238,19 +245,46 @@ def check(config: Config) -> None:
             _checks.positive_int(name, value)
     for name in ("smoothness", "total_concentration", "prior_concentration", "prior_variance"):
         _checks.positive_float(name, getattr(config, name))
-    idle = {
-        "--dataset mnist without --data": ("data_dir",),
-        "--model dirichlet": DIRICHLET_OPTIONS,
-        "--model normal": ("prior_variance",),
-    }
-    if config.dataset == "mnist" and config.data is None:
-        del idle["--dataset mnist without --data"]
-    del idle[f"--model {config.model}"]
-    defaults = Config()
-    for where, names in idle.items():
+
+
+def check_effect(config: Config) -> None:
+    """Refuse an option without effect: whoever sets it expects one.
+
+    Args:
+      config: the options of a new run; once `resolve` has chosen a prior, its options as well.
+
+    Raises:
+      ValueError: the option is named, and what it needs.
+    """
+    has_label_prior, has_symmetric_prior = (
+        config.model == "dirichlet" and config.prior in (None, prior)
+        for prior in ("labels", "symmetric")
+    )
+    idle = (
+        ("with --data", config.data is not None, ("dataset",)),
+        ("except with --dataset mnist", config.dataset != "mnist", ("data_dir",)),
+        (
+            "except with --model dirichlet",
+            config.model != "dirichlet",
+            ("prior", "head", "concentration_floor"),
+        ),
+        (
+            "except with --model dirichlet and --prior labels",
+            not has_label_prior,
+            ("smoothness", "total_concentration"),
+        ),
+        (
+            "except with --model dirichlet and --prior symmetric",
+            not has_symmetric_prior,
+            ("prior_concentration",),
+        ),
+        ("except with --model normal", config.model != "normal", ("prior_variance",)),
+    )
+    for where, has_none, names in idle:
         for name in names:
-            if (value := getattr(config, name)) != getattr(defaults, name):
-                raise ValueError(f"{name} must be left out except with {where}, got {value}")
+            value = getattr(config, name)
+            if has_none and value != getattr(Config, name):
+                raise ValueError(f"{name} must be left out {where}, got {value}")
 
 
 def check_seed(value: int) -> None:
@@ -352,9 +386,13 @@ def resolve(config: Config, data: Dataset) -> Config:
         config,
         epochs=config.epochs or EPOCHS,
         latent_dim=categories if config.latent_dim is None else config.latent_dim,
-        data=None if config.data is None else config.data.resolve(),
-        data_dir=None if config.data_dir is None else config.data_dir.resolve(),
+        data=None if config.data is None else _absolute(config.data),
+        data_dir=None if config.data_dir is None else _absolute(config.data_dir),
     )
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # `Path.resolve` gives a RuntimeError for links in a ring
 
 
 def build(config: Config, data: Dataset) -> VAE:
@@ -428,33 +466,65 @@ def path_between(start: Any, end: Any, steps: int) -> np.ndarray:
     return (1 - share) * np.asarray(start) + share * np.asarray(end)
 
 
-@contextlib.contextmanager
-def new_file(path: Path, endings: Sequence[str], *, replace: bool) -> Iterator[Path]:
+def write_new(
+    path: Path | None,
+    default: str,
+    endings: Sequence[str],
+    write: Callable[[Path], None],
+    *,
+    replace: bool,
+) -> Path:
     """Write a file that a user asked for, whole or not at all.
 
     Args:
-      path: the file.
+      path: the file, or None.
+      default: its name where the user gave none; with -2, -3, ... where it exists.
       endings: what its name may end in.
+      write: writes to the path that it is called with, of the same ending. It becomes the file at
+        the end, and is removed after an error.
       replace: whether it may take the place of one that is there.
 
-    Yields:
-      The path to write to, with the same ending. It becomes `path` at the end, and is removed
-      after an error.
+    Returns:
+      The file.
 
     Raises:
       ValueError: if the name ends in anything else.
       FileExistsError: if the file exists and may not be replaced.
       FileNotFoundError: if there is no folder for it.
     """
-    if path.suffix not in endings:
-        raise ValueError(f"out must end in {', '.join(endings)}, got {path}")
-    if path.is_dir() or (path.exists() and not replace):
-        raise FileExistsError(f"out must be a new file, or be replaced with --force, got {path}")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"out must be in a folder that exists, got {path}")
-    unfinished = path.with_name(f".{os.getpid()}-{path.name}")
+    out = Path(default) if path is None else path
+    if out.suffix not in endings:
+        raise ValueError(f"out must end in {', '.join(endings)}, got {out}")
+    taken = FileExistsError(f"out must be a new file, or be replaced with --force, got {out}")
+    if out.is_dir() or (path is not None and out.exists() and not replace):
+        raise taken
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"out must be in a folder that exists, got {out}")
+    unfinished = out.with_name(f".{os.getpid()}-{out.name}")
     try:
-        yield unfinished
-        unfinished.replace(path)
+        write(unfinished)
+        if replace:
+            unfinished.replace(out)
+            return out
+        number = 1
+        while not _put(unfinished, out):  # another process may just have written it
+            if path is not None:
+                raise taken
+            number += 1
+            out = Path(default).with_stem(f"{Path(default).stem}-{number}")
+        return out
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _put(unfinished: Path, out: Path) -> bool:
+    """Give a file its name; False where a file has it already."""
+    try:
+        os.link(unfinished, out)  # unlike a renaming it never replaces
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        if out.exists():
+            return False
+        unfinished.replace(out)
+    return True

@@ -1,7 +1,9 @@
 """Nothing lost: what is restored is what was saved, whatever happened in between."""
 
 import json
+import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -315,6 +317,62 @@ def test_orbax_alone_does_not_find_a_flipped_bit(two_checkpoints):
             pass
         data.write_bytes(content)
     assert quiet > 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda arrays: (arrays / "_METADATA").unlink(),
+        lambda arrays: (arrays / "_METADATA").write_text("{"),
+        lambda arrays: (arrays.parent / checkpoints.ABOUT).write_text("{"),
+    ],
+    ids=["missing", "metadata", "about"],
+)
+def test_what_is_as_written_but_cannot_be_read(two_checkpoints, digits, tmp_path, caplog, change):
+    """Not by chance, then; still one error that names it, and Orbax logs nothing of its own."""
+    folder, vae, _ = two_checkpoints
+    last = checkpoints.checkpoints_in(folder)[-1]
+    path = tmp_path / last.name
+    shutil.copytree(last, path)
+    change(path / checkpoints.ARRAYS)
+    (path / checkpoints.MANIFEST).unlink()
+    checkpoints._write_manifest(path)
+    with pytest.raises(ValueError, match=f"{path.name}.* (is damaged|must hold)"):
+        training.load_state(path, vae, optax.adam(1e-3), digits.x_train)
+    assert caplog.text == ""
+
+
+def test_what_others_log_is_heard(caplog):
+    log = logging.getLogger("absl")
+    before = list(log.filters)
+    with checkpoints._orbax():
+        log.error("another's")
+    assert caplog.messages == ["another's"]
+    assert log.filters == before
+
+
+def test_the_lines_before_a_checkpoint_are_on_the_disk_before_it(tmp_path, monkeypatch):
+    """Else a run that goes on after a power cut would lack some."""
+    metrics = tmp_path / checkpoints.METRICS
+    metrics.write_text("a line\n")
+    events, fsync, rename = [], os.fsync, Path.rename
+
+    def spy(handle):
+        events.append((os.fstat(handle).st_ino, os.fstat(handle).st_size))
+        fsync(handle)
+
+    def spy_rename(path, target):
+        events.append(target.name)
+        return rename(path, target)
+
+    writer = checkpoints.CheckpointWriter(tmp_path / checkpoints.CHECKPOINTS)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", spy)
+        patched.setattr(Path, "rename", spy_rename)
+        writer.save(7, {"w": np.ones(2)}, {}, score=None)
+        writer.close()
+    written = metrics.stat().st_ino, metrics.stat().st_size
+    assert events.index(written) < events.index("0000000007")
 
 
 @pytest.mark.parametrize(

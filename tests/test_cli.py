@@ -7,6 +7,11 @@ import pty
 import subprocess
 import sys
 import termios
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -14,7 +19,7 @@ import pytest
 from PIL import Image
 
 import jaxvae
-from jaxvae import cli, runs
+from jaxvae import _failures, checkpoints, cli, experiments, runs
 
 SMALL = ["--layers", "1", "--hidden-units", "16", "--batch-size", "256"]
 
@@ -171,13 +176,14 @@ def test_encode_reads_idx_images(tmp_path, run):
     images = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8)
     header = b"\0\0\x08\3" + np.array(images.shape, ">u4").tobytes()
     (tmp_path / "images.gz").write_bytes(gzip.compress(header + images.tobytes()))
+    (tmp_path / "images-ubyte").write_bytes(header + images.tobytes())
     np.save(tmp_path / "images.npy", images / 256)
-    for name in ("images.gz", "images.npy"):
+    for name in ("images.gz", "images.npy", "images-ubyte"):
         out = str(tmp_path / f"{name}.npy")
         assert cli.main(["encode", str(run), str(tmp_path / name), "--out", out]) == 0
-    np.testing.assert_array_equal(
-        np.load(tmp_path / "images.gz.npy"), np.load(tmp_path / "images.npy.npy")
-    )
+    latents = np.load(tmp_path / "images.npy.npy")
+    for name in ("images.gz.npy", "images-ubyte.npy"):
+        np.testing.assert_array_equal(np.load(tmp_path / name), latents)
 
 
 def test_what_was_generated_can_be_encoded(run, tmp_path):
@@ -310,16 +316,271 @@ def test_same_seed_same_parameters(tmp_path, run):
         (["--data", "missing.npz"], "existing file, got missing.npz"),
         (["--dataset", "mnist", "--data-dir", "nowhere"], "nowhere lacks train-images"),
         (["--objective", "original", "--likelihood", "bernoulli"], "likelihood must be"),
+        (
+            ["--prior", "symmetric", "--smoothness", "0.7"],
+            "smoothness must be left out except with --model dirichlet and --prior labels, got 0.7",
+        ),
+        (
+            ["--prior", "symmetric", "--total-concentration", "6"],
+            "total_concentration must be left out except with --model dirichlet and --prior labels",
+        ),
+        (  # the digits have labels, so that is their prior
+            ["--prior-concentration", "2"],
+            "prior_concentration must be left out except with --model dirichlet and --prior sym",
+        ),
+        (
+            ["--model", "normal", "--prior-concentration", "2"],
+            "prior_concentration must be left out except with --model dirichlet",
+        ),
+        (["--dataset", "mnist", "--data", "a.npz"], "dataset must be left out with --data, got m"),
+        (["--patience", "3"], "hold_out must be above 0 where patience is given, got 0.0"),
+        (
+            ["--hidden-units", str(10**21)],
+            f"hidden_units must be from 1 to 2147483647, got {10**21}",
+        ),
+        (
+            ["--latent-dim", str(10**12)],
+            "latent_dim must be from 2 to 2147483647, got 1000000000000",
+        ),
     ],
 )
 def test_errors_are_one_line_and_leave_nothing(tmp_path, capsys, options, message):
-    out = tmp_path / "run"
+    out = tmp_path / "new" / "run"
     assert cli.main(["train", "--out", str(out), *options]) == 1
     error = capsys.readouterr().err
     assert error.startswith("jaxvae: error: ")
     assert message in error
     assert error.count("\n") == 1
-    assert not out.exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_label_option_without_labels(tmp_path, capsys):
+    """The prior is then the symmetric one, which no one named."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((20, 4)))
+    options = ["--data", str(tmp_path / "x.npy"), "--smoothness", "0.7"]
+    assert train(tmp_path / "run", *options) == 1
+    assert "smoothness must be left out except with" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+class BugError(Exception):
+    pass
+
+
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED: Out of memory allocating 4000000000000 bytes."
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (MemoryError(), 1, "jaxvae: error: out of memory: MemoryError\n"),
+        (jax.errors.JaxRuntimeError(OUT_OF_MEMORY), 1, f"jaxvae: error: {OUT_OF_MEMORY}\n"),
+        (OSError("disk\nfull"), 1, "jaxvae: error: disk full\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (BugError("a bug"), None, ""),
+        (RuntimeError("a bug"), None, ""),
+        (jax.errors.JaxRuntimeError("INTERNAL: a bug"), None, ""),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("made", [[], ["new"], ["new", "new/run"]])
+def test_a_start_that_fails(tmp_path, capsys, monkeypatch, error, status, line, seeds, made):
+    """One line, but for a bug; and what was there before the start is there after it, no more."""
+
+    def fail(*_, **__):
+        raise error
+
+    for name in made:
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(experiments, "fit", fail)
+    monkeypatch.setattr(experiments, "fit_many", fail)
+    if status is None:
+        with pytest.raises(type(error), match="a bug"):
+            train(tmp_path / "new" / "run", "--seeds", str(seeds))
+    else:
+        assert train(tmp_path / "new" / "run", "--seeds", str(seeds)) == status
+    assert capsys.readouterr().err == line
+    assert sorted(tmp_path.rglob("*")) == sorted(tmp_path / name for name in made)
+
+
+def test_a_run_whose_first_epoch_is_done_is_kept(tmp_path, monkeypatch):
+    """Its lines are on the disk, though no checkpoint came after them."""
+    record = jaxvae.EpochRecord(0, 4.0, 3.0, 1.0, 0.5, 2874.0, np.zeros(2, np.float32))
+    synced, fsync = [], os.fsync
+
+    def spy(handle):
+        synced.append((os.fstat(handle).st_ino, os.fstat(handle).st_size))
+        fsync(handle)
+
+    def fail_later(*_, on_epoch, **__):
+        on_epoch(record, None)
+        raise MemoryError
+
+    monkeypatch.setattr(os, "fsync", spy)
+    monkeypatch.setattr(experiments, "fit", fail_later)
+    assert train(tmp_path / "run", "--model", "normal") == 1
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    assert metrics.read_text().count("\n") == 1
+    assert (metrics.stat().st_ino, metrics.stat().st_size) in synced
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", ["bogus", "cuda"])
+def test_a_device_that_is_not_there(tmp_path, platform):
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxvae", "train", "--out", str(tmp_path / "new" / "run"), *SMALL],
+        env=os.environ | {"JAX_PLATFORMS": platform},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"jaxvae: error: JAX has no device here with JAX_PLATFORMS='{platform}"
+    )
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+BROKEN = "raise RuntimeError('jaxlib is too old;\\n this jax needs another')"
+CTRL_C = """
+import os, signal, time
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(20)
+except BaseException:  # as some packages do
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        (BROKEN, 1, "jax cannot be imported: jaxlib is too old; this jax needs another\n"),
+        (
+            "import nothing_like_it",
+            1,
+            "jax cannot be imported: No module named 'nothing_like_it'\n",
+        ),
+        ("import os; os.no", 1, "jax cannot be imported: module 'os' has no attribute 'no'\n"),
+        (CTRL_C, 130, "interrupted\n"),
+    ],
+    ids=["runtime", "import", "attribute", "interrupt"],
+)
+def test_while_jax_is_imported(tmp_path, code, status, error):
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text(code)
+    root = str(Path(jaxvae.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxvae", "evaluate", "RUN"],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    start = "" if status == 130 else "jaxvae: error: "
+    assert (done.returncode, done.stderr) == (status, start + error)
+    library = subprocess.run(  # a program of one's own sees the exception
+        [sys.executable, "-c", "import jaxvae"],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert library.returncode == 1
+    assert "Traceback" in library.stderr
+
+
+def test_ctrl_c_is_not_lost_in_a_callback():
+    def callback_and_more():
+        _failures._raise_again(SimpleNamespace(exc_type=KeyboardInterrupt))
+        time.sleep(20)
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        callback_and_more()
+    assert time.monotonic() - started < 15
+
+
+def test_links_in_a_ring(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("ring", "ring.npz"):
+        (tmp_path / name).symlink_to(name)
+    for line in ("evaluate ring", "train --data ring.npz", "train --out ring", "encode ring x.npy"):
+        assert cli.main(line.split()) == 1, line
+        error = capsys.readouterr().err
+        assert error.startswith("jaxvae: error: ")
+        assert error.count("\n") == 1
+    assert len(list(tmp_path.iterdir())) == 2
+    config = runs.Config(data=tmp_path / "ring.npz")
+    assert runs.resolve(config, jaxvae.datasets.load_digits()).data is not None
+
+
+def test_starts_in_the_same_second(tmp_path, monkeypatch, capsys):
+    """Each gets a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.time, "strftime", lambda _: "NOW")
+    monkeypatch.setattr(cli.experiments, "train_one", lambda *args: args[-1].joinpath("a").mkdir())
+    for _ in range(3):
+        cli.main(["train"])
+    name = "dirichlet-digits-NOW"
+    folders = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert folders == [name, f"{name}-2", f"{name}-3"]
+    assert f"results in runs/{name}-3" in capsys.readouterr().out
+
+
+def test_many_starts_at_once(tmp_path):
+    """One of them gets a folder that is named, and each another where a name is made for it."""
+    barrier = threading.Barrier(8)
+
+    def start(another):
+        barrier.wait()
+        try:
+            with checkpoints.new_run(tmp_path / "a" / "run", another=another) as folder:
+                barrier.wait()
+                (folder / "params.npz").touch()
+                return folder.name
+        except FileExistsError as error:
+            barrier.wait()
+            return str(error).partition(",")[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        named = list(pool.map(start, [False] * 8))
+        made = list(pool.map(start, [True] * 8))
+    assert sorted(named) == ["out must be a new or empty folder"] * 7 + ["run"]
+    assert len(set(made)) == 8
+    assert "run" not in made
+
+
+def test_a_file_that_another_process_wrote_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def write(path):
+        out.write_bytes(b"theirs")
+        path.write_bytes(b"ours")
+
+    for out, default in ((Path("x.npy"), "y.npy"), (Path("y.npy"), "y.npy")):
+        given = out if out.name != default else None
+        if given is None:
+            found = runs.write_new(None, default, (".npy",), write, replace=False)
+            assert found == Path("y-2.npy")
+            assert found.read_bytes() == b"ours"
+        else:
+            with pytest.raises(FileExistsError, match="out must be a new file"):
+                runs.write_new(given, default, (".npy",), write, replace=False)
+        assert out.read_bytes() == b"theirs"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "y-2.npy", "y.npy"]
+
+
+def test_outputs_that_no_one_named(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("generated.png", "generated-2.png"):
+        assert cli.main(["generate", str(run), "--count", "2"]) == 0
+        assert capsys.readouterr().out == f"2 examples in {name}\n"
+    assert cli.main(["generate", str(run), "--count", "3", "--force"]) == 0
+    assert capsys.readouterr().out == "3 examples in generated.png\n"
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize("options", [["--model", "gauss"], ["--epochs", "ten"], ["--nonsense"]])

@@ -1,6 +1,7 @@
 """Loading: digits, MNIST by IDX or OpenML, a user's own arrays and files."""
 
 import gzip
+import hashlib
 import os
 import warnings
 from pathlib import Path
@@ -121,8 +122,59 @@ ARRAY = np.arange(6, dtype=np.uint8).reshape(2, 3)
 )
 def test_damaged_idx(tmp_path, options, message):
     path = write_idx(tmp_path / "a.gz", ARRAY, **options)
-    with pytest.raises(ValueError, match=message):
+    plain = tmp_path / "a-ubyte"
+    plain.write_bytes(gzip.decompress(path.read_bytes()))
+    for damaged in (path, plain):
+        with pytest.raises(ValueError, match=message):
+            datasets.read_idx(damaged)
+
+
+@pytest.mark.parametrize(
+    ("name", "zipped"), [("a-ubyte", False), ("a", False), ("a-ubyte", True), ("a.gz", True)]
+)
+def test_idx_zipped_or_not(tmp_path, name, zipped):
+    content = gzip.decompress(write_idx(tmp_path / "whole", ARRAY).read_bytes())
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    np.testing.assert_array_equal(datasets.read_idx(path), ARRAY)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=f"{name} is not a whole .*IDX file") as error:
         datasets.read_idx(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {},
+        {"x_train": "train-images-idx3-ubyte", "y_test": "t10k-labels.idx1-ubyte"},
+        {name: file.removesuffix(".gz") for name, file in datasets.MNIST_FILES.items()},
+        {
+            name: file.removesuffix(".gz").replace("-idx", ".idx")
+            for name, file in datasets.MNIST_FILES.items()
+        },
+    ],
+    ids=["zipped", "mixed", "plain", "dots"],
+)
+def test_mnist_zipped_or_not(tmp_path, monkeypatch, names):
+    arrays = {}
+    for i, (name, file) in enumerate(datasets.MNIST_FILES.items()):
+        shape = (4, 28, 28) if name.startswith("x") else (4,)
+        arrays[name] = np.full(shape, i, np.uint8)
+        path = write_idx(tmp_path / names.get(name, file), arrays[name])
+        if path.suffix != ".gz":
+            path.write_bytes(gzip.decompress(path.read_bytes()))
+        digest = hashlib.sha256(arrays[name].tobytes()).hexdigest()
+        monkeypatch.setitem(datasets.MNIST_SHA256, name, digest)
+    data = datasets.load_mnist(tmp_path)
+    np.testing.assert_array_equal(data.y_test, arrays["y_test"])
+    np.testing.assert_array_equal(data.x_test * 256, arrays["x_test"].reshape(4, 784))
+    path.write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=f"{path.name} is not a whole .*IDX file"):
+        datasets.load_mnist(tmp_path)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks t10k-labels-idx1-ubyte\.gz"):
+        datasets.load_mnist(tmp_path)
 
 
 def test_idx_that_is_not_gzip_or_cut_short(tmp_path):

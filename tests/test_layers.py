@@ -10,6 +10,8 @@ import jaxvae
 PACKAGE = Path(jaxvae.__file__).parent
 ROWS = [
     "_version",
+    "_output",
+    "_failures",
     "_checks",
     "_sharding",
     "_dirichlet_kl",

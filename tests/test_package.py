@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import jax
 import pytest
 
 import jaxvae
@@ -77,6 +78,42 @@ def wheel(sdist, tmp_path_factory):
     )
     (path,) = folder.glob("*.whl")
     return path
+
+
+@pytest.fixture(scope="module")
+def editable(source, tmp_path_factory):
+    """What an editable install puts among the packages: a path, or an import hook."""
+    folder = tmp_path_factory.mktemp("editable")
+    code = "import sys; from setuptools import build_meta; build_meta.build_editable(sys.argv[1])"
+    run(sys.executable, "-c", code, str(folder), cwd=source)
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+# As in an environment of its own: the other packages' folder, without what is installed editable.
+FIRST = """
+import site, sys
+site.addsitedir(sys.argv[1])
+sys.path.append(sys.argv[2])
+import jaxvae
+print(jaxvae.__file__, jaxvae.datasets.load_digits().x_train.shape)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clone", ["link", "copy"])
+def test_a_program_beside_the_clone(source, editable, tmp_path, clone):
+    """The folder of the clone, of the library's name, must not hide the library."""
+    if clone == "link":
+        (tmp_path / "jaxvae").symlink_to(source)
+    else:
+        shutil.copytree(source, tmp_path / "jaxvae")
+    (tmp_path / "first.py").write_text(FIRST)
+    others = Path(jax.__file__).parents[1]
+    printed = run(sys.executable, "-S", "first.py", str(editable), str(others), cwd=tmp_path)
+    assert printed == f"{source / 'jaxvae' / '__init__.py'} (1437, 64)\n"
 
 
 @pytest.mark.slow
