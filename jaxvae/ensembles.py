@@ -91,6 +91,7 @@ def fit_many(
         raise ValueError("fit_many trains on the devices of one host, got several hosts")
     fresh = jax.eval_shape(lambda key: init_state(key, vae, optimizer, x), keys[0])
     vae.check_data(fresh.params, x, y)
+    trust = trusts(optimizer, fresh.params)
     values = _check_hyperparams(hyperparams or {}, fresh.opt_state, members)
 
     # Devices get members in equal numbers; the last member again where they do not divide.
@@ -126,7 +127,7 @@ def fit_many(
 
             return program
 
-        program = stopping(compile_for, trust=trusts(optimizer, fresh.params))
+        program = stopping(compile_for, trust=trust)
         compile_seconds = time.perf_counter() - started
         show.note(f"compiled in {compile_seconds:.1f} s")
         for epoch in range(epochs):

@@ -155,19 +155,31 @@ def _fresh_params(vae: VAE, shape: tuple[int, ...]) -> jax.stages.Wrapped:
     return jax.jit(lambda key: vae.init(key, jnp.zeros((1, *shape), jnp.float32)))
 
 
+def init_opt_state(optimizer: optax.GradientTransformation, params: Params) -> Any:
+    """The optimizer's first state, its arrays copies.
+
+    Training donates the state, and an optimizer may put an array of its own, such as a key, or the
+    parameters themselves into it.
+
+    Args:
+      optimizer: any Optax transformation.
+      params: the parameters.
+
+    Returns:
+      The state.
+
+    Raises:
+      ValueError: if the optimizer is not one for these parameters.
+    """
+    try:
+        return jax.tree.map(jnp.copy, optimizer.init(params))
+    except Exception as error:  # each transformation has kinds of its own
+        raise _cannot("fit", error) from error
+
+
 @functools.lru_cache(maxsize=16)
 def _fresh_opt_state(optimizer: optax.GradientTransformation) -> jax.stages.Wrapped:
-    """`opt_state(params)`, its arrays copies: a state is donated, and an optimizer may put an array
-    of its own, such as a key, or the parameters themselves into its state.
-    """
-
-    def init(params: Params) -> Any:
-        try:
-            return jax.tree.map(jnp.copy, optimizer.init(params))
-        except Exception as error:  # each transformation has kinds of its own
-            raise _cannot("fit", error) from error
-
-    return jax.jit(init)
+    return jax.jit(functools.partial(init_opt_state, optimizer))
 
 
 def make_train_step(

@@ -126,6 +126,7 @@ def fit(
     vae.check_data(fresh.params, data.example, data.labels)
     if held_out is not None:
         vae.check_data(fresh.params, *held_out)
+    trust = trusts(optimizer, fresh.params)
     if state is not None and _shapes(state) != _shapes(fresh):
         raise ValueError("state must be of this model and optimizer, got arrays of other shapes")
 
@@ -155,7 +156,7 @@ def fit(
         if skip:
             program = compile_for("skip")
         else:
-            program = stopping(compile_for, trust=trusts(optimizer, fresh.params))
+            program = stopping(compile_for, trust=trust)
         compile_seconds = time.perf_counter() - started
         show.note(f"compiled in {compile_seconds:.1f} s")
         stop = False

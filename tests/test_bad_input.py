@@ -47,6 +47,15 @@ def images(x=X, shape=(8, 8), columns=4, **options):
     return figures.image_grid(x, shape, columns=columns, title="bad", **options)
 
 
+def demanding():
+    """An optimizer that asks for what nobody has."""
+
+    def update(grads, state, params=None, *, curvature, **extra_args):
+        return grads, state
+
+    return optax.GradientTransformationExtraArgs(SGD.init, update)
+
+
 def network(**options):
     return jaxvae.dense_dirichlet_network(**{"data_dim": 64, "latent_dim": 10} | options)
 
@@ -284,6 +293,15 @@ BAD_CALLS = [
     (lambda: jaxvae.make_train_step("model", SGD), TypeError, "vae must be a jaxvae.VAE, got 'model'"),
     (lambda: jaxvae.make_train_step(small_vae("normal"), "adam"), TypeError, "optimizer must be an optax.GradientTransformation, got 'adam'"),
     (lambda: jaxvae.make_train_epoch(small_vae("normal"), 1e-3, batch_size=8), TypeError, "optimizer must be an optax.GradientTransformation, got 0.001"),
+    (lambda: fit(optimizer=demanding(), model="normal"), ValueError, "optimizer must update .* ask for nothing but value, .*missing .*'curvature'"),
+    (lambda: fit_many(optimizer=demanding(), model="normal"), ValueError, "optimizer must update .* ask for nothing but value, .*'curvature'"),
+    (lambda: fit(optimizer=optax.partition({"a": SGD}, {"encoder": "a", "decoder": "b"})), ValueError, "optimizer must fit the parameters of this model"),
+    (lambda: fit(model="normal", y=None, optimizer=jaxvae.revive_dead_categories(SGD)), ValueError, "optimizer must fit the parameters .*must hold encoder/concentration/bias"),
+    (lambda: jaxvae.revive_dead_categories(SGD).init({"w": X}), ValueError, r"params must hold encoder/concentration/bias.*got PyTreeDef\(\{'w'"),
+    (lambda: jaxvae.revive_dead_categories("adam"), TypeError, "optimizer must be an optax.GradientTransformation, got 'adam'"),
+    (lambda: jaxvae.average_params(None), TypeError, "optimizer must be an optax.GradientTransformation, got None"),
+    (lambda: jaxvae.average_params(SGD, 1.0), ValueError, "decay must be below 1, got 1.0"),
+    (lambda: jaxvae.average_params(SGD).update(X, jaxvae.average_params(SGD).init(X)), ValueError, "params must be given to update.*got None"),
     (lambda: jaxvae.pmap_train_step(3, SGD), TypeError, "vae must be a jaxvae.VAE, got 3"),
     (lambda: jaxvae.pmap_train_epoch(small_vae("normal"), None, batch_size=8), TypeError, "optimizer must be an optax.GradientTransformation, got None"),
     (lambda: jaxvae.pmap_train_step(small_vae("normal"), SGD, devices=99), ValueError, "devices must be at most 8 here, got 99"),
