@@ -20,6 +20,7 @@ import optax
 
 from jaxvae import _checks, _keras, evaluation, history, models, networks, steps, training
 from jaxvae.datasets import Batch
+from jaxvae.diagnosis import why_not_finite
 from jaxvae.networks import Function, Params
 from jaxvae.revival import revive_dead_categories
 
@@ -234,7 +235,7 @@ class _Model:
         core, params, batch = self._prepare(x, y)
         transformation = self._optimizer(transformation)
         _, opt_state = self._opt_states.get(id(optimizer), (None, None))
-        if opt_state is None:
+        if fresh := opt_state is None:
             opt_state = steps.init_opt_state(transformation, params)
         state = steps.TrainState(jnp.int32(0), params, opt_state)
         state, metrics = _train_step(core, transformation)(_next_key(), state, batch)
@@ -242,9 +243,10 @@ class _Model:
         self._opt_states[id(optimizer)] = optimizer, state.opt_state
         self._keep(state.params)
         if not metrics.finite:
+            reason = why_not_finite(core, state.params, np.asarray(batch.x), step=0 if fresh else 1)
             raise FloatingPointError(
                 f"the loss of this step is {metrics.loss}, or its gradient is not finite; the "
-                "weights are those before it. A smaller learning rate may help."
+                f"weights are those before it. {reason}"
             )
         return _output(metrics.loss)
 

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from jaxvae import _checks, parallel
+from jaxvae.diagnosis import too_large
 from jaxvae.history import EpochRecord, History, Progress, epoch_record, non_finite
 from jaxvae.models import VAE
 from jaxvae.programs import Program, stopping, trusts
@@ -112,6 +113,8 @@ def fit_many(
 
     records: list[list[EpochRecord]] = [[] for _ in range(members)]
     with Progress(epochs, enabled=progress) as show:
+        if warning := too_large(x):
+            show.note(warning)
         show.note("compiling ...")
         started = time.perf_counter()
         keys, states = parallel.shard((keys, states), devices_used)
@@ -144,6 +147,8 @@ def fit_many(
                         epoch,
                         _members(states, members),
                         History(tuple(records[member]), compile_seconds),
+                        vae=vae,
+                        x=x,
                         member=member,
                     )
                 records[member].append(epoch_record(epoch, of_member, seconds))

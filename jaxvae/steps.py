@@ -84,10 +84,8 @@ def check_optimizer(optimizer: optax.GradientTransformation) -> None:
     Raises:
       TypeError: if it is no Optax transformation.
     """
-    allowed = "an optax.GradientTransformation or an optax.MultiSteps"
-    _checks.instance(
-        "optimizer", optimizer, (optax.GradientTransformation, optax.MultiSteps), allowed
-    )
+    kinds = (optax.GradientTransformation, optax.MultiSteps)
+    _checks.instance("optimizer", optimizer, kinds, "an optax.GradientTransformation")
 
 
 def accepts_any_args(

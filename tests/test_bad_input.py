@@ -1,6 +1,8 @@
 """Bad calls: each raises the documented exception, and its message names the argument, the value
 and what is allowed, before anything is compiled."""
 
+import re
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -66,6 +68,27 @@ def normal_network(**options):
 
 WRONG_OUTPUT = jaxvae.dense_dirichlet_network(63, 10, layers=1, hidden_units=8)
 ENCODER_OF_THE_OTHER_LATENT = normal_network(layers=1, hidden_units=8)
+
+ORIGINAL_NETWORK = jaxvae.dense_normal_network(64, 2, layers=1, hidden_units=8)
+WRONG_DECODERS = {
+    "(20, 64), 1.0": lambda decoded: (decoded, 1.0),
+    r"[(20, 64)]": lambda decoded: [decoded],
+    "{'mean': (20, 64)}": lambda decoded: {"mean": decoded},
+    "None": lambda decoded: None,
+    "1.0": lambda decoded: 1.0,
+}
+
+
+def decoding(change, model="normal", **options):
+    """A model whose decoder returns something else."""
+    if model == "normal":
+        network, make = ORIGINAL_NETWORK, jaxvae.normal_vae
+    else:
+        network = jaxvae.dense_dirichlet_network(64, 10, layers=1, hidden_units=8)
+        make = jaxvae.dirichlet_vae
+    decode = network.decode
+    return make(network._replace(decode=lambda params, z: change(decode(params, z))), **options)
+
 
 BAD_CALLS = [
     # data
@@ -416,6 +439,29 @@ def test_bad_command(line, status, message, capsys, tmp_path, monkeypatch):
     assert cli.main(line.split()) == status
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("got", WRONG_DECODERS)
+@pytest.mark.parametrize("model", ["normal", "dirichlet"])
+def test_a_decoder_that_returns_no_array_is_named(model, got):
+    change = WRONG_DECODERS[got]
+    message = r"network.decode must return one array \[B, D\], got .*" + re.escape(got)
+    vae = decoding(change, model)
+    params = jax.eval_shape(vae.init, KEY, X)
+    with pytest.raises(TypeError, match=message):
+        fit(vae=vae)
+    with pytest.raises(TypeError, match=message):
+        jaxvae.fit_many(KEYS, vae, X, Y, batch_size=8, epochs=1)
+    with pytest.raises(TypeError, match=message):
+        jaxvae.evaluate(KEY, vae, params, X, Y)
+    step = jaxvae.make_train_step(vae, SGD)
+    state = jax.eval_shape(lambda: jaxvae.init_state(KEY, vae, SGD, X))
+    with pytest.raises(TypeError, match=r"network\.decode must return one array"):
+        step.lower(KEY, state, jaxvae.Batch(X, Y))
+    bernoulli = decoding(change, model, likelihood="bernoulli")
+    z = jnp.zeros((20, 2 if model == "normal" else 10))
+    with pytest.raises(TypeError, match=r"network\.decode must return one array"):
+        jax.eval_shape(bernoulli.decode, params, z)
 
 
 def test_a_normal_latent_has_no_accuracy():

@@ -25,6 +25,7 @@ ROWS = [
     "parallel",
     "evaluation",
     "checkpoints",
+    "diagnosis",
     "history",
     "programs",
     "training",
