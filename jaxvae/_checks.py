@@ -54,6 +54,11 @@ def positive_float(name: str, value: Any, *, zero: bool = False) -> float:
     return number
 
 
+def is_traced(value: Any) -> bool:
+    """Whether a value inside compiled code, which is not known yet, stands in for a number."""
+    return isinstance(value, jax.core.Tracer)
+
+
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> Any:
     """Return `value` if it is one of the `allowed` names."""
     names = list(allowed)
@@ -62,7 +67,7 @@ def one_of(name: str, value: Any, allowed: Iterable[str]) -> Any:
     return value
 
 
-def instance(name: str, value: Any, kind: type, allowed: str) -> None:
+def instance(name: str, value: Any, kind: type | tuple[type, ...], allowed: str) -> None:
     """Raise unless `value` is of a class, which `allowed` names with its article."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be {allowed}, got {_show(value)}")
@@ -165,7 +170,7 @@ def finite_array(
     program takes for zero. With `minus_infinity`, minus infinity is allowed. Values inside compiled
     code are not known yet and pass unseen.
     """
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         return
     # What JAX could not compute, for want of memory, raises here; in NumPy it ends the process.
     array = np.asarray(jax.device_get(jax.block_until_ready(value)))

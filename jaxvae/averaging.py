@@ -8,7 +8,7 @@ import optax
 
 from jaxvae import _checks
 from jaxvae.networks import Params
-from jaxvae.steps import TrainState
+from jaxvae.steps import TrainState, accepts_any_args
 
 
 class AveragedState(NamedTuple):
@@ -27,7 +27,7 @@ class AveragedState(NamedTuple):
 
 def average_params(
     optimizer: optax.GradientTransformation, decay: float = 0.999
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """Keep a moving average of the parameters that an optimizer makes; change none of them.
 
     After update t the average moves to the new parameters by 1 - min(decay, (1 + t) / (10 + t)):
@@ -35,14 +35,16 @@ def average_params(
     model than the last parameters, above all at a constant learning rate.
 
     Args:
-      optimizer: any Optax transformation.
-      decay: in (0, 1); about 1 / (1 - decay) updates are averaged over.
+      optimizer: any Optax transformation; it is given what it asks for (`value`, `value_fn`).
+      decay: in (0, 1); about 1 / (1 - decay) updates are averaged over. `optax.inject_hyperparams`
+        can make it a value of the state.
 
     Returns:
       A transformation with the same updates. `averaged_params` reads what it keeps.
 
     Raises:
-      ValueError: if decay is not between 0 and 1.
+      ValueError, TypeError: if decay is not between 0 and 1, or optimizer no Optax transformation;
+        from `update`, if it is given no params.
 
     Example:
       >>> optimizer = average_params(optax.sgd(1.0), decay=0.5)
@@ -54,15 +56,21 @@ def average_params(
     Source: Polyak and Juditsky, 1992, Acceleration of stochastic approximation by averaging; the
     warm-up is that of TensorFlow's ExponentialMovingAverage.
     """
-    decay = _checks.positive_float("decay", decay)
-    if decay >= 1:
-        raise ValueError(f"decay must be below 1, got {decay}")
+    inside = accepts_any_args(optimizer)
+    if not _checks.is_traced(decay):  # by `optax.inject_hyperparams`
+        decay = _checks.positive_float("decay", decay)
+        if decay >= 1:
+            raise ValueError(f"decay must be below 1, got {decay}")
 
     def init(params: Params) -> AveragedState:
-        return AveragedState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+        return AveragedState(jnp.zeros((), jnp.int32), params, inside.init(params))
 
-    def update(grads: Any, state: AveragedState, params: Any = None) -> tuple[Any, AveragedState]:
-        updates, inner = optimizer.update(grads, state.inner, params)
+    def update(
+        grads: Any, state: AveragedState, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, AveragedState]:
+        if params is None:
+            raise ValueError("params must be given to update, whose average is kept, got None")
+        updates, inner = inside.update(grads, state.inner, params, **extra_args)
         t = (state.updates + 1).astype(jnp.float32)
         rate = 1 - jnp.minimum(decay, (1 + t) / (10 + t))
 
@@ -73,7 +81,7 @@ def average_params(
         average = jax.tree.map(move, state.average, params, updates)
         return updates, AveragedState(state.updates + 1, average, inner)
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def averaged_params(state: TrainState) -> Params:

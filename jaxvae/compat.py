@@ -21,6 +21,7 @@ import optax
 from jaxvae import _checks, _keras, evaluation, history, models, networks, steps, training
 from jaxvae._output import say
 from jaxvae.datasets import Batch
+from jaxvae.diagnosis import why_not_finite
 from jaxvae.networks import Function, Params
 from jaxvae.revival import revive_dead_categories
 
@@ -235,16 +236,18 @@ class _Model:
         core, params, batch = self._prepare(x, y)
         transformation = self._optimizer(transformation)
         _, opt_state = self._opt_states.get(id(optimizer), (None, None))
-        opt_state = transformation.init(params) if opt_state is None else opt_state
+        if fresh := opt_state is None:
+            opt_state = steps.init_opt_state(transformation, params)
         state = steps.TrainState(jnp.int32(0), params, opt_state)
         state, metrics = _train_step(core, transformation)(_next_key(), state, batch)
         # The optimizer is kept beside its state, so that no other object gets its id.
         self._opt_states[id(optimizer)] = optimizer, state.opt_state
         self._keep(state.params)
         if not metrics.finite:
+            reason = why_not_finite(core, state.params, np.asarray(batch.x), step=0 if fresh else 1)
             raise FloatingPointError(
                 f"the loss of this step is {metrics.loss}, or its gradient is not finite; the "
-                "weights are those before it. A smaller learning rate may help."
+                f"weights are those before it. {reason}"
             )
         return _output(metrics.loss)
 
@@ -258,7 +261,9 @@ class _Model:
         optimizer = self._optimizer(_keras.adam())
         # Training donates what it is given and what `on_epoch` sees: the coders hold copies.
         params = jax.tree.map(jnp.copy, params)
-        start = state = steps.TrainState(jnp.int32(0), params, optimizer.init(params))
+        start = state = steps.TrainState(
+            jnp.int32(0), params, steps.init_opt_state(optimizer, params)
+        )
 
         def on_epoch(record: history.EpochRecord, state: steps.TrainState) -> None:
             self._keep(jax.tree.map(jnp.copy, state.params))
@@ -716,7 +721,7 @@ def _place(name: str) -> tuple[bool, bool, int, bool]:
 
 
 def _transformation(optimizer: Any) -> optax.GradientTransformation:
-    if isinstance(optimizer, optax.GradientTransformation):
+    if isinstance(optimizer, optax.GradientTransformation | optax.MultiSteps):
         return optimizer
     if _keras.is_optimizer(optimizer):
         return _keras.optimizer(optimizer)

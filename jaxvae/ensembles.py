@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from jaxvae import _checks, parallel
+from jaxvae.diagnosis import too_large
 from jaxvae.history import EpochRecord, History, Progress, epoch_record, non_finite
 from jaxvae.models import VAE
 from jaxvae.programs import Program, compile_ahead, stopping, trusts
@@ -91,6 +92,7 @@ def fit_many(
         raise ValueError("fit_many trains on the devices of one host, got several hosts")
     fresh = jax.eval_shape(lambda keys: init_state(keys[0], vae, optimizer, x), keys)
     vae.check_data(fresh.params, x, y)
+    trust = trusts(optimizer, fresh.params)
     values = _check_hyperparams(hyperparams or {}, fresh.opt_state, members)
 
     # Devices get members in equal numbers; the last member again where they do not divide.
@@ -111,6 +113,8 @@ def fit_many(
 
     records: list[list[EpochRecord]] = [[] for _ in range(members)]
     with Progress(epochs, enabled=progress) as show, parallel.no_mesh():
+        if warning := too_large(x):
+            show.note(warning)
         show.note("compiling ...")
         started = time.perf_counter()
         keys, states = parallel.shard((keys, states), devices_used)
@@ -126,7 +130,7 @@ def fit_many(
 
             return program
 
-        program = stopping(compile_for, trust=trusts(optimizer, fresh.params))
+        program = stopping(compile_for, trust=trust)
         compile_seconds = time.perf_counter() - started
         show.note(f"compiled in {compile_seconds:.1f} s")
         for epoch in range(epochs):
@@ -143,6 +147,8 @@ def fit_many(
                         epoch,
                         _members(states, members),
                         History(tuple(records[member]), compile_seconds),
+                        vae=vae,
+                        x=x,
                         member=member,
                     )
                 records[member].append(epoch_record(epoch, of_member, seconds))

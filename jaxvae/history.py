@@ -3,10 +3,13 @@
 import sys
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
 from jaxvae._output import Outlet
+from jaxvae.diagnosis import why_not_finite
+from jaxvae.models import VAE
 from jaxvae.steps import Metrics, TrainState
 
 
@@ -82,6 +85,10 @@ class NonFiniteStepError(FloatingPointError):
         super().__init__(message)
         self.step, self.state, self.history = step, state, history
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is rebuilt from its message alone, unless it says what else it needs.
+        return type(self), (str(self), self.step, self.state, self.history), vars(self)
+
 
 def epoch_record(epoch: int, metrics: Metrics, seconds: float) -> EpochRecord:
     """The record of an epoch.
@@ -118,6 +125,8 @@ def non_finite(
     state: TrainState,
     history: History,
     *,
+    vae: VAE,
+    x: np.ndarray,
     member: int | None = None,
 ) -> NonFiniteStepError:
     """The error that an epoch calls for in which a step was not finite.
@@ -128,6 +137,8 @@ def non_finite(
       epoch: which.
       state: the state before the step that was not finite.
       history: the epochs before.
+      vae: the model.
+      x: the examples among which the steps' were; looked at for what is wrong.
       member: which run of several at once.
 
     Returns:
@@ -137,11 +148,14 @@ def non_finite(
     values = {"reconstruction": metrics.reconstruction[i], "kl": metrics.kl[i]}
     bad = [f"{name} is {value}" for name, value in values.items() if not np.isfinite(value)]
     what = " and ".join(bad) or "the gradient is not finite"
-    where = "" if member is None else f"member {member}, "
+    step, params, where = first_step + i, state.params, ""
+    if member is not None:
+        where = f"member {member}, "
+        params = jax.tree.map(lambda leaf: leaf[member], params)
+    reason = why_not_finite(vae, params, x, step=step)
     return NonFiniteStepError(
-        f"{where}step {first_step + i} (epoch {epoch}): {what}; the parameters are those before "
-        "it. A smaller learning rate, or a likelihood that fits the data's range, may help.",
-        first_step + i,
+        f"{where}step {step} (epoch {epoch}): {what}; the parameters are those before it. {reason}",
+        step,
         state,
         history,
     )

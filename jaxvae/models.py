@@ -1,5 +1,6 @@
 """A network, a latent and an objective bound into `VAE`, a tuple of pure functions."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -98,13 +99,10 @@ def label_prior(*, smoothness: float = 0.5, total_concentration: float = 8.0) ->
 
     Source: the 2020 TensorFlow script, whose `smoothness` and `label_smoothing` these are.
     """
-    smoothness = _checks.positive_float("smoothness", smoothness)
-    total = _checks.positive_float("total_concentration", total_concentration)
-
-    def concentration(y: Array | None, categories: int) -> jax.Array:
-        p = jax.nn.one_hot(y, categories) + smoothness
-        return total * p / (1 + categories * smoothness)
-
+    concentration = _LabelConcentration(
+        _checks.positive_float("smoothness", smoothness),
+        _checks.positive_float("total_concentration", total_concentration),
+    )
     return DirichletPrior(concentration, uses_labels=True)
 
 
@@ -127,9 +125,29 @@ def symmetric_prior(concentration: float = 1.0) -> DirichletPrior:
     Source: Blei, Ng and Jordan, 2003, Latent Dirichlet allocation.
     """
     concentration = _checks.positive_float("concentration", concentration)
-    return DirichletPrior(
-        lambda y, categories: jnp.full(categories, concentration), uses_labels=False
-    )
+    return DirichletPrior(_SymmetricConcentration(concentration), uses_labels=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class _LabelConcentration:
+    """`label_prior` as a value: equal to another of the same numbers, and it can be pickled."""
+
+    smoothness: float
+    total: float
+
+    def __call__(self, y: Array | None, categories: int) -> jax.Array:
+        p = jax.nn.one_hot(y, categories) + self.smoothness
+        return self.total * p / (1 + categories * self.smoothness)
+
+
+@dataclasses.dataclass(frozen=True)
+class _SymmetricConcentration:
+    """`symmetric_prior` as a value."""
+
+    each: float
+
+    def __call__(self, y: Array | None, categories: int) -> jax.Array:
+        return jnp.full(categories, self.each)
 
 
 def normal_vae(
@@ -321,14 +339,20 @@ def _bind(
     nll = objectives.bernoulli_nll if bernoulli else objectives.normal_nll
     reconstruction = original or nll
 
-    def decode(params: Params, z: jax.Array) -> jax.Array:
+    def decode_raw(params: Params, z: jax.Array) -> jax.Array:
         decoded = network.decode(params, z)
+        if not isinstance(decoded, jax.Array | np.ndarray):
+            raise TypeError(f"network.decode must return one array [B, D], got {_shapes(decoded)}")
+        return decoded
+
+    def decode(params: Params, z: jax.Array) -> jax.Array:
+        decoded = decode_raw(params, z)
         return jax.nn.sigmoid(decoded) if bernoulli else decoded
 
     def loss(params: Params, key: jax.Array, batch: Batch) -> tuple[jax.Array, LossTerms]:
         posterior = network.encode(params, batch.x)
-        z = _draw_each(latent, key, posterior, batch.position)
-        decoded = network.decode(params, z)
+        z = jax.vmap(latent.draw)(_example_keys(key, batch), posterior)
+        decoded = decode_raw(params, z)
         terms = LossTerms(reconstruction(batch.x, decoded), latent.kl(posterior, z, batch))
         total = terms.reconstruction + kl_weight * terms.kl
         return objectives.weighted_mean(total, batch.weight), terms
@@ -351,7 +375,7 @@ def _bind(
             ) from error
         latent.check(posterior, len(x), y)
         z = jax.tree.leaves(posterior)[0]
-        decoded = jax.eval_shape(network.decode, params, z)
+        decoded = jax.eval_shape(decode_raw, params, z)
         if decoded.shape != x.shape:
             raise ValueError(
                 f"network.decode must return the shape of x, {x.shape}, got {_shapes(decoded)}"
@@ -360,13 +384,11 @@ def _bind(
     return VAE(network.init, network.encode, decode, loss, sample_prior, check_data)
 
 
-def _draw_each(latent: _Latent, key: jax.Array, posterior: Any, position: Array | None) -> Any:
-    """z [B, K], each row by a key of its own: of its place in the global batch."""
-    leaves, tree = jax.tree.flatten(posterior)
-    position = jnp.arange(leaves[0].shape[0]) if position is None else position
-    position, *leaves = _sharding.aligned(position, *leaves)
-    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, position)
-    return jax.vmap(latent.draw)(keys, jax.tree.unflatten(tree, leaves))
+def _example_keys(key: jax.Array, batch: Batch) -> jax.Array:
+    """A key for each example, by its place in the global batch."""
+    position = jnp.arange(batch.x.shape[0]) if batch.position is None else batch.position
+    position, _ = _sharding.aligned(position, batch.x)
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, position)
 
 
 def _shapes(tree: Any) -> Any:

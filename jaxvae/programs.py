@@ -122,6 +122,10 @@ class Arrays:
     ) -> tuple[TrainState, Metrics]:
         return program(state)
 
+    def last_rows(self) -> np.ndarray:
+        """The examples among which the last steps' were."""
+        return self.example
+
 
 class Stream:
     """Data that are read as they are needed: an epoch is a compiled call for each chunk."""
@@ -177,13 +181,22 @@ class Stream:
                 # A host whose data have ended takes part until every host's have.
                 if chunk is None and not several:
                     break
-                state, metrics = program(state, chunk or self._nothing)
+                self._last = chunk = chunk or self._nothing
+                state, metrics = program(state, chunk)
                 all_metrics.append(metrics)
                 if len(metrics.loss) < self.steps or not (skip or metrics.finite.all()):
                     break
         if not sum(len(metrics.loss) for metrics in all_metrics):
             raise ValueError("x must give its batches again in each epoch, got none")
         return state, jax.tree.map(lambda *leaves: np.concatenate(leaves), *all_metrics)
+
+    def last_rows(self) -> np.ndarray:
+        """The examples of the last chunk, this host's: its batches are not donated."""
+        x, weight = (
+            np.concatenate([np.asarray(part.data) for part in leaf.addressable_shards])
+            for leaf in (self._last[0].x, self._last[0].weight)
+        )
+        return x[weight > 0]
 
     @functools.cached_property
     def _nothing(self) -> tuple[Any, Any]:

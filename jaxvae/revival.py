@@ -8,6 +8,7 @@ import optax
 
 from jaxvae import _checks
 from jaxvae.networks import Params
+from jaxvae.steps import accepts_any_args
 
 PATIENCE = 200
 NUDGE = 0.05
@@ -34,7 +35,7 @@ class RevivalState(NamedTuple):
 
 def revive_dead_categories(
     optimizer: optax.GradientTransformation, *, patience: int = PATIENCE, nudge: float = NUDGE
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """Raise the bias of a category that has had no gradient for some time.
 
     The slope of a ReLU is zero below zero. A category whose concentration head is below zero for
@@ -44,7 +45,7 @@ def revive_dead_categories(
     category rests that long every update is bit for bit the optimizer's own.
 
     Args:
-      optimizer: any Optax transformation.
+      optimizer: any Optax transformation; it is given what it asks for (`value`, `value_fn`).
       patience: steps, at least 1.
       nudge: what is added to the bias in a step, above zero; in units of the concentration.
 
@@ -53,7 +54,8 @@ def revive_dead_categories(
       `concentration`, as `dense_dirichlet_network` makes it.
 
     Raises:
-      ValueError, TypeError: if patience or nudge is outside what is allowed; it is named.
+      ValueError, TypeError: if patience or nudge is outside what is allowed, or optimizer no Optax
+        transformation; from `init`, if the parameters are of another network; it is named.
 
     Example:
       >>> optimizer = revive_dead_categories(optax.sgd(1.0), patience=1, nudge=0.5)
@@ -65,29 +67,43 @@ def revive_dead_categories(
 
     Source: our own; `docs/dead_categories.md`.
     """
-    patience = _checks.positive_int("patience", patience)
-    nudge = _checks.positive_float("nudge", nudge)
+    inside = accepts_any_args(optimizer)
+    if not _checks.is_traced(patience):  # by `optax.inject_hyperparams`
+        patience = _checks.positive_int("patience", patience)
+    if not _checks.is_traced(nudge):
+        nudge = _checks.positive_float("nudge", nudge)
 
     def init(params: Params) -> RevivalState:
-        shape = _bias(params).shape  # two arrays, not one twice: training donates each
+        # `optax.tree.map_params` gives a stand-in without leaves, for the structure alone.
+        shape = _bias("params", params).shape if jax.tree.leaves(params) else ()
+        # Two arrays, not one twice: training donates each.
         return RevivalState(
-            optimizer.init(params), jnp.zeros(shape, jnp.int32), jnp.zeros(shape, jnp.int32)
+            inside.init(params), jnp.zeros(shape, jnp.int32), jnp.zeros(shape, jnp.int32)
         )
 
     def update(
-        grads: Params, state: RevivalState, params: Params | None = None
+        grads: Params, state: RevivalState, params: Params | None = None, **extra_args: Any
     ) -> tuple[Params, RevivalState]:
-        updates, inner_state = optimizer.update(grads, state.inner_state, params)
-        idle = jnp.where(_bias(grads) == 0, state.idle + 1, 0)
+        updates, inner_state = inside.update(grads, state.inner_state, params, **extra_args)
+        idle = jnp.where(_bias("grads", grads) == 0, state.idle + 1, 0)
         dead = idle >= patience
-        bias = _bias(updates)
+        bias = _bias("updates", updates)
         head = {**updates["encoder"]["concentration"], "bias": jnp.where(dead, bias + nudge, bias)}
         encoder = {**updates["encoder"], "concentration": head}
         revived = state.revived + dead.astype(jnp.int32)
         return {**updates, "encoder": encoder}, RevivalState(inner_state, idle, revived)
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _bias(tree: Params) -> jax.Array:
-    return tree["encoder"]["concentration"]["bias"]
+def _bias(name: str, tree: Params) -> jax.Array:
+    try:
+        bias = tree["encoder"]["concentration"]["bias"]
+    except (KeyError, TypeError):
+        bias = None
+    if not hasattr(bias, "shape"):  # it may be masked, too
+        raise ValueError(
+            f"{name} must hold encoder/concentration/bias, of an encoder that ends in a dense "
+            f"layer named concentration, got {jax.tree.structure(tree)}"
+        )
+    return bias

@@ -1,6 +1,7 @@
 """One training step, and the epoch as one `lax.scan` over it. Both are pure and compiled."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -83,8 +84,36 @@ def check_optimizer(optimizer: optax.GradientTransformation) -> None:
     Raises:
       TypeError: if it is no Optax transformation.
     """
-    kind = optax.GradientTransformation
-    _checks.instance("optimizer", optimizer, kind, "an optax.GradientTransformation")
+    kinds = (optax.GradientTransformation, optax.MultiSteps)
+    _checks.instance("optimizer", optimizer, kinds, "an optax.GradientTransformation")
+
+
+def accepts_any_args(
+    optimizer: optax.GradientTransformation,
+) -> optax.GradientTransformationExtraArgs:
+    """An optimizer whose `update` may be called with what other optimizers ask for.
+
+    Args:
+      optimizer: any Optax transformation, `optax.MultiSteps` included.
+
+    Returns:
+      The same transformation; it ignores `value` and the like where the optimizer has no use for
+      them.
+
+    Raises:
+      TypeError: if it is no Optax transformation.
+
+    Example:
+      >>> optimizer = accepts_any_args(optax.sgd(0.5))
+      >>> params = jnp.ones(())
+      >>> optimizer.update(params, optimizer.init(params), params, value=4.0)[0]
+      Array(-0.5, dtype=float32, weak_type=True)
+    """
+    check_optimizer(optimizer)
+    kinds = [option.kind for option in inspect.signature(optimizer.update).parameters.values()]
+    if inspect.Parameter.VAR_KEYWORD in kinds:  # `MultiSteps` passes them on and does not say so
+        return optax.GradientTransformationExtraArgs(optimizer.init, optimizer.update)
+    return optax.with_extra_args_support(optimizer)
 
 
 def init_state(
@@ -125,12 +154,32 @@ def _fresh_params(vae: VAE, shape: tuple[int, ...]) -> jax.stages.Wrapped:
     return jax.jit(lambda key: vae.init(key, jnp.zeros((1, *shape), jnp.float32)))
 
 
+def init_opt_state(optimizer: optax.GradientTransformation, params: Params) -> Any:
+    """The optimizer's first state, its arrays copies.
+
+    Training donates the state, and an optimizer may put an array of its own, such as a key, or the
+    parameters themselves into it.
+
+    Args:
+      optimizer: any Optax transformation.
+      params: the parameters.
+
+    Returns:
+      The state.
+
+    Raises:
+      ValueError: if the optimizer is not one for these parameters.
+    """
+    try:
+        return jax.tree.map(jnp.copy, optimizer.init(params))
+    except Exception as error:  # each transformation has kinds of its own
+        raise _cannot("fit", error) from error
+
+
 @functools.lru_cache(maxsize=16)
 def _fresh_rest(optimizer: optax.GradientTransformation) -> jax.stages.Wrapped:
-    """`(step, opt_state)(params)`, all arrays copies: a state is donated, and an optimizer may put
-    an array of its own, such as a key, or the parameters themselves into its state.
-    """
-    return jax.jit(lambda params: (jnp.int32(0), jax.tree.map(jnp.copy, optimizer.init(params))))
+    """`(step, opt_state)(params)`, all arrays copies: a state is donated."""
+    return jax.jit(lambda params: (jnp.int32(0), init_opt_state(optimizer, params)))
 
 
 def make_train_step(
@@ -373,8 +422,12 @@ def step_function(
         for the last gradient; `shows_non_finite` says when it is enough.
 
     Returns:
-      The step. Where `alive` is false it makes no update and reports that it is not finite.
+      The step. Where `alive` is false it makes no update and reports that it is not finite. The
+      optimizer is given the batch's loss as `value`, its gradient as `grad`, and as `value_fn` the
+      loss of the same batch and the same noise at other parameters; over several devices all three
+      are those of the whole batch, so that a line search ends alike on each.
     """
+    update = _updater(optimizer)
 
     def rest(state: TrainState) -> TrainState:
         return state._replace(step=state.step + 1) if on_non_finite == "skip" else state
@@ -383,33 +436,44 @@ def step_function(
         key: jax.Array, state: TrainState, batch: Batch, alive: jax.Array | bool
     ) -> tuple[TrainState, Metrics]:
         step_key = jax.random.fold_in(key, state.step)
-        params = state.params if axis_name is None else _varying(state.params, axis_name)
         rows = jnp.asarray(batch.x.shape[0], jnp.float32)
-        weight = rows if batch.weight is None else jnp.sum(batch.weight)
-        scale = jnp.float32(1) if axis_name is None else weight
+        own_weight = rows if batch.weight is None else jnp.sum(batch.weight)
+        scale = jnp.float32(1) if axis_name is None else own_weight
 
         def scaled_loss(params: Params) -> tuple[jax.Array, Any]:
             loss, terms = vae.loss(params, step_key, batch)
             means = loss, *(weighted_mean(term, batch.weight) for term in terms)
             return scale.astype(loss.dtype) * loss, means
 
-        (_, means), grads = jax.value_and_grad(scaled_loss, has_aux=True)(params)
-        if axis_name is not None:
-            means, grads, weight = _reduce(means, grads, weight, axis_name)
-        loss, reconstruction, kl = means
+        def means_and_grads(params: Params) -> tuple[Any, Params, jax.Array]:
+            if axis_name is not None:
+                params = _varying(params, axis_name)
+            (_, means), grads = jax.value_and_grad(scaled_loss, has_aux=True)(params)
+            if axis_name is None:
+                return means, grads, own_weight
+            return _reduce(means, grads, own_weight, axis_name)
+
+        def loss_alone(params: Params) -> jax.Array:
+            if axis_name is None:
+                return scaled_loss(params)[0]
+            _, means = scaled_loss(_varying(params, axis_name))
+            return _reduce(means[0], {}, own_weight, axis_name)[0]
+
+        value_fn = loss_alone if axis_name is None else _with_gradient(loss_alone, means_and_grads)
+        (loss, reconstruction, kl), grads, weight = means_and_grads(state.params)
+
+        def updated() -> TrainState:
+            return update(grads, state, loss, value_fn)
 
         finite = jnp.isfinite(loss) & alive
         if on_non_finite == "trust":
-            state = _update(optimizer, grads, state)
-            return state, Metrics(loss, reconstruction, kl, weight, finite)
+            return updated(), Metrics(loss, reconstruction, kl, weight, finite)
         for leaf in jax.tree.leaves(grads):
             # 0 * x is 0, or NaN where x is not finite. A sum of floats vectorises on every
             # backend; `all(isfinite(x))` does not on CPUs.
             finite &= jnp.sum(0 * leaf) == 0
         # A branch, not a select over the whole state: that would cost 9% of a small step on a CPU.
-        state = jax.lax.cond(
-            finite, lambda: _finite_update(optimizer, grads, state), lambda: rest(state)
-        )
+        state = jax.lax.cond(finite, lambda: _finite(updated(), state.params), lambda: rest(state))
         return state, Metrics(loss, reconstruction, kl, weight, finite)
 
     return step
@@ -419,7 +483,8 @@ def shows_non_finite(optimizer: optax.GradientTransformation, params: Params) ->
     """Whether a gradient that is not finite always ends in parameters that are not.
 
     So it is with Adam, SGD and most others, and then it is enough to look at each loss and at the
-    last parameters. Not so with `optax.clip` (of infinity), `zero_nans`, or frozen parameters.
+    last parameters. Not so with `optax.clip` (of infinity), `zero_nans`, frozen parameters, or a
+    line search, which steps back from them.
 
     Args:
       optimizer: any Optax transformation.
@@ -427,37 +492,115 @@ def shows_non_finite(optimizer: optax.GradientTransformation, params: Params) ->
 
     Returns:
       A boolean scalar: no element of any parameter was finite after an update by NaN, nor after
-      one by infinity.
+      one by infinity, whatever the loss; and no other loss was asked for.
     """
-    shows = jnp.bool_(True)
+    update = _updater(optimizer)
     zeros = jax.tree.map(jnp.zeros_like, params)
-    for value in (jnp.nan, jnp.inf):
-        grads = jax.tree.map(lambda leaf, value=value: jnp.full_like(leaf, value), params)
+    asked = False
+
+    def value_fn(params: Params) -> jax.Array:
+        nonlocal asked
+        asked = True
+        return jnp.stack([jnp.sum(leaf**2) for leaf in jax.tree.leaves(params)]).sum()
+
+    def shows(value: jax.Array, loss: jax.Array) -> jax.Array:
+        grads = jax.tree.map(lambda leaf: jnp.full_like(leaf, value), params)
         state = TrainState(jnp.int32(0), zeros, optimizer.init(zeros))
-        for leaf in jax.tree.leaves(_update(optimizer, grads, state).params):
-            shows &= ~jnp.isfinite(leaf).any()
-    return shows
+        after = jax.tree.leaves(update(grads, state, loss, value_fn).params)
+        return jnp.stack([~jnp.isfinite(leaf).any() for leaf in after]).all()
+
+    every_loss = jax.vmap(shows, in_axes=(None, 0))
+    losses = jnp.array([-1e30, 0.0, 1e30])  # an optimizer may do one thing above a loss only
+    shown = [every_loss(jnp.float32(value), losses).all() for value in (jnp.nan, jnp.inf)]
+    return jnp.stack(shown).all() & (not asked)
 
 
-def _update(
-    optimizer: optax.GradientTransformation, grads: Params, state: TrainState
-) -> TrainState:
-    with jax.numpy_dtype_promotion("standard"):  # Optax relies on it, a caller may forbid it
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state)
+def _updater(optimizer: optax.GradientTransformation) -> Callable[..., TrainState]:
+    """`update(grads, state, value, value_fn) -> TrainState`, whatever the optimizer asks for.
+
+    `value` is the loss of the batch, `value_fn(params)` the same at other parameters; it is traced
+    only by an optimizer that calls it.
+    """
+    transformation = accepts_any_args(optimizer)
+
+    def update(
+        grads: Params,
+        state: TrainState,
+        value: jax.Array,
+        value_fn: Callable[[Params], jax.Array],
+    ) -> TrainState:
+        def unmasked(params: Params) -> jax.Array:
+            # Inside `optax.masked` an optimizer sees some of the parameters; the rest stay.
+            return value_fn(jax.tree.map(_or_own, params, state.params, is_leaf=_is_masked))
+
+        # By Optax's convention an optimizer ignores what it has no use for. Not all of its own do:
+        # its line searches refuse all but the first three, its SAM all but `grad_fn`.
+        offers: list[dict[str, Any]] = [
+            {"value": value, "grad": grads, "value_fn": unmasked},
+            {"value": value, "grad": grads, "obj_fn": unmasked},
+            {"grad_fn": lambda params, i: jax.grad(unmasked)(params)},
+            {},
+        ]
+        errors = []
+        for offer in offers:
+            try:
+                with jax.numpy_dtype_promotion(
+                    "standard"
+                ):  # Optax needs it, a caller may forbid it
+                    updates, opt_state = transformation.update(
+                        grads, state.opt_state, state.params, **offer
+                    )
+                    params = optax.apply_updates(state.params, updates)
+                return TrainState(state.step + 1, params, opt_state)
+            except Exception as error:  # each transformation has kinds of its own
+                errors.append(error)
+        raise _cannot("update", errors[0]) from errors[0]
+
+    return update
 
 
-def _finite_update(
-    optimizer: optax.GradientTransformation, grads: Params, state: TrainState
-) -> TrainState:
-    """The update, its parameters finite.
+def _cannot(verb: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"optimizer must {verb} the parameters of this model and ask for nothing but value, grad, "
+        f"value_fn, obj_fn or grad_fn, got {type(error).__name__}: {error}"
+    )
+
+
+def _is_masked(node: Any) -> bool:
+    return isinstance(node, optax.MaskedNode)
+
+
+def _or_own(node: Any, own: Any) -> Any:
+    return own if _is_masked(node) else node
+
+
+def _with_gradient(
+    value_fn: Callable[[Params], jax.Array],
+    means_and_grads: Callable[[Params], tuple[Any, Params, jax.Array]],
+) -> Callable[[Params], jax.Array]:
+    """`value_fn` with the gradient of the whole batch, which is summed over the devices already.
+
+    JAX would differentiate the sum itself, and what that gives depends on the mapping.
+    """
+
+    def jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+        (loss, *_), grads, _ = means_and_grads(*primals)
+        slopes = jax.tree.leaves(jax.tree.map(jnp.vdot, grads, *tangents))
+        return loss, jnp.stack(slopes).sum().astype(loss.dtype)
+
+    function = jax.custom_jvp(value_fn)
+    function.defjvp(jvp)
+    return function
+
+
+def _finite(after: TrainState, before: Params) -> TrainState:
+    """An update, its parameters finite.
 
     A finite gradient times a huge learning rate can overflow. Such an element stays as it was, so
     that what is stored is finite; the next step, whose loss is not, stops the run.
     """
-    after = _update(optimizer, grads, state)
     params = jax.tree.map(
-        lambda new, old: jnp.where(jnp.isfinite(new), new, old), after.params, state.params
+        lambda new, old: jnp.where(jnp.isfinite(new), new, old), after.params, before
     )
     return after._replace(params=params)
 

@@ -17,6 +17,7 @@ from jax.experimental import multihost_utils
 
 from jaxvae import _checks, checkpoints, evaluation, parallel, streaming
 from jaxvae.averaging import averaged_params
+from jaxvae.diagnosis import too_large
 from jaxvae.history import (
     EpochRecord,
     History,
@@ -130,6 +131,7 @@ def fit(
     vae.check_data(fresh.params, data.example, data.labels)
     if held_out is not None:
         vae.check_data(fresh.params, *held_out)
+    trust = trusts(optimizer, fresh.params)
     if state is not None and _shapes(state) != _shapes(fresh):
         raise ValueError("state must be of this model and optimizer, got arrays of other shapes")
 
@@ -150,6 +152,8 @@ def fit(
         started = time.perf_counter()
         if _is_over(records, epochs, patience):
             return (state if best is None else best), History(tuple(records), 0.0)
+        if warning := too_large(data.example):
+            show.note(warning)
         show.note("compiling ...")
         if chosen is None:
             run_key, carried = key, state
@@ -157,10 +161,7 @@ def fit(
             run_key, carried = parallel.replicate((key, state), chosen)
         compile_for = functools.partial(data.compile, run_key, vae, optimizer, carried)
         skip = on_non_finite == "skip"
-        if skip:
-            program = compile_for("skip")
-        else:
-            program = stopping(compile_for, trust=trusts(optimizer, fresh.params))
+        program = compile_for("skip") if skip else stopping(compile_for, trust=trust)
         compile_seconds = time.perf_counter() - started
         show.note(f"compiled in {compile_seconds:.1f} s")
         stop = False
@@ -172,7 +173,15 @@ def fit(
             state = carried if chosen is None else parallel.local_copy(carried)
             if not (metrics.finite.any() if skip else metrics.finite.all()):
                 history = History(tuple(records), compile_seconds)
-                raise non_finite(metrics, first_step, len(records), state, history)
+                raise non_finite(
+                    metrics,
+                    first_step,
+                    len(records),
+                    state,
+                    history,
+                    vae=vae,
+                    x=data.last_rows(),
+                )
             record = epoch_record(len(records), metrics, seconds)
             if held_out is not None:
                 loss = evaluation.evaluate(key, vae, averaged_params(state), *held_out).loss

@@ -1,6 +1,8 @@
 """Bad calls: each raises the documented exception, and its message names the argument, the value
 and what is allowed, before anything is compiled."""
 
+import re
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -47,6 +49,15 @@ def images(x=X, shape=(8, 8), columns=4, **options):
     return figures.image_grid(x, shape, columns=columns, title="bad", **options)
 
 
+def demanding():
+    """An optimizer that asks for what nobody has."""
+
+    def update(grads, state, params=None, *, curvature, **extra_args):
+        return grads, state
+
+    return optax.GradientTransformationExtraArgs(SGD.init, update)
+
+
 def network(**options):
     return jaxvae.dense_dirichlet_network(**{"data_dim": 64, "latent_dim": 10} | options)
 
@@ -57,6 +68,27 @@ def normal_network(**options):
 
 WRONG_OUTPUT = jaxvae.dense_dirichlet_network(63, 10, layers=1, hidden_units=8)
 ENCODER_OF_THE_OTHER_LATENT = normal_network(layers=1, hidden_units=8)
+
+ORIGINAL_NETWORK = jaxvae.dense_normal_network(64, 2, layers=1, hidden_units=8)
+WRONG_DECODERS = {
+    "(20, 64), 1.0": lambda decoded: (decoded, 1.0),
+    r"[(20, 64)]": lambda decoded: [decoded],
+    "{'mean': (20, 64)}": lambda decoded: {"mean": decoded},
+    "None": lambda decoded: None,
+    "1.0": lambda decoded: 1.0,
+}
+
+
+def decoding(change, model="normal", **options):
+    """A model whose decoder returns something else."""
+    if model == "normal":
+        network, make = ORIGINAL_NETWORK, jaxvae.normal_vae
+    else:
+        network = jaxvae.dense_dirichlet_network(64, 10, layers=1, hidden_units=8)
+        make = jaxvae.dirichlet_vae
+    decode = network.decode
+    return make(network._replace(decode=lambda params, z: change(decode(params, z))), **options)
+
 
 BAD_CALLS = [
     # data
@@ -292,6 +324,15 @@ BAD_CALLS = [
     (lambda: jaxvae.make_train_step("model", SGD), TypeError, "vae must be a jaxvae.VAE, got 'model'"),
     (lambda: jaxvae.make_train_step(small_vae("normal"), "adam"), TypeError, "optimizer must be an optax.GradientTransformation, got 'adam'"),
     (lambda: jaxvae.make_train_epoch(small_vae("normal"), 1e-3, batch_size=8), TypeError, "optimizer must be an optax.GradientTransformation, got 0.001"),
+    (lambda: fit(optimizer=demanding(), model="normal"), ValueError, "optimizer must update .* ask for nothing but value, .*missing .*'curvature'"),
+    (lambda: fit_many(optimizer=demanding(), model="normal"), ValueError, "optimizer must update .* ask for nothing but value, .*'curvature'"),
+    (lambda: fit(optimizer=optax.partition({"a": SGD}, {"encoder": "a", "decoder": "b"})), ValueError, "optimizer must fit the parameters of this model"),
+    (lambda: fit(model="normal", y=None, optimizer=jaxvae.revive_dead_categories(SGD)), ValueError, "optimizer must fit the parameters .*must hold encoder/concentration/bias"),
+    (lambda: jaxvae.revive_dead_categories(SGD).init({"w": X}), ValueError, r"params must hold encoder/concentration/bias.*got PyTreeDef\(\{'w'"),
+    (lambda: jaxvae.revive_dead_categories("adam"), TypeError, "optimizer must be an optax.GradientTransformation, got 'adam'"),
+    (lambda: jaxvae.average_params(None), TypeError, "optimizer must be an optax.GradientTransformation, got None"),
+    (lambda: jaxvae.average_params(SGD, 1.0), ValueError, "decay must be below 1, got 1.0"),
+    (lambda: jaxvae.average_params(SGD).update(X, jaxvae.average_params(SGD).init(X)), ValueError, "params must be given to update.*got None"),
     (lambda: jaxvae.pmap_train_step(3, SGD), TypeError, "vae must be a jaxvae.VAE, got 3"),
     (lambda: jaxvae.pmap_train_epoch(small_vae("normal"), None, batch_size=8), TypeError, "optimizer must be an optax.GradientTransformation, got None"),
     (lambda: jaxvae.pmap_train_step(small_vae("normal"), SGD, devices=99), ValueError, "devices must be at most 8 here, got 99"),
@@ -422,6 +463,29 @@ def test_bad_command(line, status, message, capsys, tmp_path, monkeypatch):
     assert cli.main(line.split()) == status
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("got", WRONG_DECODERS)
+@pytest.mark.parametrize("model", ["normal", "dirichlet"])
+def test_a_decoder_that_returns_no_array_is_named(model, got):
+    change = WRONG_DECODERS[got]
+    message = r"network.decode must return one array \[B, D\], got .*" + re.escape(got)
+    vae = decoding(change, model)
+    params = jax.eval_shape(vae.init, KEY, X)
+    with pytest.raises(TypeError, match=message):
+        fit(vae=vae)
+    with pytest.raises(TypeError, match=message):
+        jaxvae.fit_many(KEYS, vae, X, Y, batch_size=8, epochs=1)
+    with pytest.raises(TypeError, match=message):
+        jaxvae.evaluate(KEY, vae, params, X, Y)
+    step = jaxvae.make_train_step(vae, SGD)
+    state = jax.eval_shape(lambda: jaxvae.init_state(KEY, vae, SGD, X))
+    with pytest.raises(TypeError, match=r"network\.decode must return one array"):
+        step.lower(KEY, state, jaxvae.Batch(X, Y))
+    bernoulli = decoding(change, model, likelihood="bernoulli")
+    z = jnp.zeros((20, 2 if model == "normal" else 10))
+    with pytest.raises(TypeError, match=r"network\.decode must return one array"):
+        jax.eval_shape(bernoulli.decode, params, z)
 
 
 def test_a_normal_latent_has_no_accuracy():
