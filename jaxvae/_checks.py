@@ -30,7 +30,8 @@ def positive_float(name: str, value: Any, *, zero: bool = False) -> float:
     """Return `value` as a finite float above zero (or at zero, where `zero` is True)."""
     allowed = "finite and at least 0" if zero else "finite and above 0"
     try:
-        if isinstance(value, bool | np.bool_ | str | bytes):  # float() takes these too
+        # float() takes these too, an array of one number with a warning
+        if isinstance(value, bool | np.bool_ | str | bytes) or getattr(value, "ndim", 0) > 0:
             raise TypeError
         number = float(value)
     except (TypeError, ValueError):
@@ -57,6 +58,14 @@ def instance(name: str, value: Any, kind: type, allowed: str) -> None:
     """Raise unless `value` is of a class, which `allowed` names with its article."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be {allowed}, got {_show(value)}")
+
+
+def hashable(name: str, value: Any, allowed: str) -> None:
+    """Raise unless `value` can be a key: what was compiled is found again by what it is for."""
+    try:
+        hash(value)
+    except TypeError as error:
+        raise TypeError(f"{name} must be {allowed}, got {_show(value)}: {error}") from None
 
 
 def function(name: str, value: Any) -> Any:
@@ -123,8 +132,29 @@ def common_shape(arrays: Mapping[str, jax.Array], *, event: bool = False) -> tup
     return common
 
 
-def finite_array(name: str, value: Any, *, positive: bool = False) -> None:
-    """Raise if a concrete array holds NaN, an infinity or, with `positive`, a value <= 0.
+def same_shape(name: str, value: Any, other_name: str, other: Any, axes: str) -> None:
+    """Raise unless two arrays have one shape, of rank 1 at least: broadcasting hides mistakes."""
+    if np.shape(value) != np.shape(other) or not np.shape(value):
+        raise ValueError(
+            f"{name} must have the shape of {other_name}, {axes}, {np.shape(other)}, "
+            f"got {np.shape(value)}"
+        )
+
+
+def one_a_row(rows: tuple[int, ...], **arrays: Any) -> None:
+    """Raise unless each array has one value for each row of x, [B]; None has none to check."""
+    for name, value in arrays.items():
+        if value is not None and np.shape(value) != rows:
+            raise ValueError(
+                f"{name} must have one value for each row of x, the shape {rows}, "
+                f"got {np.shape(value)}"
+            )
+
+
+def finite_array(
+    name: str, value: Any, *, positive: bool = False, nonnegative: bool = False
+) -> None:
+    """Raise if a concrete array holds NaN or an infinity, or a value <= 0 or < 0 where asked.
 
     Values inside compiled code are not known yet and pass unseen.
     """
@@ -134,9 +164,11 @@ def finite_array(name: str, value: Any, *, positive: bool = False) -> None:
     bad = ~np.isfinite(array)
     if positive:
         bad |= array <= 0
+    if nonnegative:
+        bad |= array < 0
     if bad.any():
         place = tuple(int(i) for i in np.argwhere(bad)[0])
-        allowed = "finite and above 0" if positive else "finite"
+        allowed = "finite" + " and above 0" * positive + " and at least 0" * nonnegative
         where = f" at index {place}" if place else ""
         raise ValueError(f"{name} must be {allowed}, got {array[place]}{where}")
 

@@ -716,6 +716,7 @@ def _place(name: str) -> tuple[bool, bool, int, bool]:
 
 def _transformation(optimizer: Any) -> optax.GradientTransformation:
     if isinstance(optimizer, optax.GradientTransformation):
+        steps.check_optimizer(optimizer)
         return optimizer
     if _keras.is_optimizer(optimizer):
         return _keras.optimizer(optimizer)

@@ -12,6 +12,7 @@ from jaxvae import _checks
 from jaxvae.datasets import Array, Batch
 from jaxvae.models import VAE
 from jaxvae.networks import Params
+from jaxvae.steps import check_model
 
 
 class Evaluation(NamedTuple):
@@ -62,7 +63,7 @@ def evaluate(
     Source: Kingma and Welling, 2014, Auto-encoding variational Bayes: the estimator of the ELBO.
     """
     _checks.typed_key("key", key)
-    _checks.instance("vae", vae, VAE, "a jaxvae.VAE")
+    check_model(vae)
     x = _checks.data_array("x", x)
     y = None if y is None else _checks.label_array("y", y, len(x))
     vae.check_data(params, x, y)
@@ -94,7 +95,7 @@ def encode_mean(vae: VAE, params: Params, x: Any, *, batch_size: int = 1024) -> 
       >>> encode_mean(vae, params, np.zeros((100, 64))).shape
       (100, 2)
     """
-    _checks.instance("vae", vae, VAE, "a jaxvae.VAE")
+    check_model(vae)
     x = _checks.data_array("x", x)
     means = [_posterior_mean(vae, params, batch.x) for batch in _batches(x, None, batch_size)]
     return np.concatenate([np.asarray(mean) for mean in means])[: len(x)]

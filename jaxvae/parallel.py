@@ -289,10 +289,16 @@ def split_rows(batch: Batch, parts: int, *, axis: int = 0) -> Batch:
 
     Returns:
       The batch, its new leading axis for `pmap`.
+
+    Raises:
+      ValueError: if y, weight or position is not one value a row, or a weight is not finite and
+        at least 0.
     """
     rows = np.shape(batch.x)[axis]
     shape = np.shape(batch.x)[: axis + 1]
+    _checks.one_a_row(shape, y=batch.y, weight=batch.weight, position=batch.position)
     weight = np.ones(shape, np.float32) if batch.weight is None else batch.weight
+    _checks.finite_array("weight", weight, nonnegative=True)
     position = batch.position
     if position is None:
         start = jax.process_index() * rows

@@ -69,9 +69,10 @@ def check_model(vae: VAE) -> None:
       vae: the argument of this name.
 
     Raises:
-      TypeError: if it is no VAE.
+      TypeError: if it is no VAE, or one of its functions is not hashable.
     """
     _checks.instance("vae", vae, VAE, "a jaxvae.VAE")
+    _checks.hashable("vae", vae, "made of hashable functions")
 
 
 def check_optimizer(optimizer: optax.GradientTransformation) -> None:
@@ -81,10 +82,11 @@ def check_optimizer(optimizer: optax.GradientTransformation) -> None:
       optimizer: the argument of this name.
 
     Raises:
-      TypeError: if it is no Optax transformation.
+      TypeError: if it is no Optax transformation, or one of its functions is not hashable.
     """
     kind = optax.GradientTransformation
     _checks.instance("optimizer", optimizer, kind, "an optax.GradientTransformation")
+    _checks.hashable("optimizer", optimizer, "made of hashable functions")
 
 
 def init_state(
@@ -500,5 +502,5 @@ def _reduce(
         flat, restore = ravel_pytree((sums, grads, weight))
         total = jax.lax.psum(flat, axis_name)
         whole = total[-1]
-        means, grads, _ = restore(total / jnp.where(whole > 0, whole, 1))
+        means, grads, _ = restore(total / jnp.where(whole == 0, 1, whole))
     return means, grads, whole
