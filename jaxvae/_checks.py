@@ -215,6 +215,24 @@ def label_array(name: str, value: Any, examples: int, categories: int | None = N
     return array.astype(np.int32)
 
 
+def weight_array(
+    name: str, value: Any, examples: int, *, dtype: Any = np.float64, all_zero: bool = False
+) -> np.ndarray:
+    """Return examples' weights as a NumPy array [N], or raise what is wrong with them."""
+    array = real_array(name, value)
+    if array.shape != (examples,):
+        raise ValueError(
+            f"{name} must have one weight for each of {examples} examples, the shape "
+            f"({examples},), got {array.shape}"
+        )
+    with np.errstate(over="ignore"):  # as in `data_array`
+        array = array.astype(dtype)
+    finite_array(name, array, nonnegative=True)
+    if not (all_zero or array.any()):
+        raise ValueError(f"{name} must not be all zero, got {examples} zeros")
+    return array
+
+
 def _array(name: str, value: Any) -> np.ndarray:
     if np.ma.is_masked(value):  # `asarray` would take what lies under the mask
         raise ValueError(f"{name} must have no masked values, got {np.ma.count_masked(value)}")

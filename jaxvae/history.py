@@ -14,7 +14,8 @@ class EpochRecord(NamedTuple):
 
     Attributes:
       epoch: counted from 0 within the call of `fit`, or within the run if it has checkpoints.
-      loss: the mean over the epoch's examples, each before the update of its step.
+      loss: the mean over the epoch's examples, by their weights, each before the update of its
+        step.
       reconstruction: the same of the reconstruction term.
       kl: the same of the KL term, before its weight.
       seconds: wall time of the epoch, compilation not counted.
@@ -82,13 +83,14 @@ class NonFiniteStepError(FloatingPointError):
         self.step, self.state, self.history = step, state, history
 
 
-def epoch_record(epoch: int, metrics: Metrics, seconds: float) -> EpochRecord:
+def epoch_record(epoch: int, metrics: Metrics, seconds: float, examples: int) -> EpochRecord:
     """The record of an epoch.
 
     Args:
       epoch: which.
       metrics: of its steps, [steps]; each batch counts by its true weight.
       seconds: wall time.
+      examples: how many, whatever they weigh.
 
     Returns:
       The record.
@@ -104,7 +106,7 @@ def epoch_record(epoch: int, metrics: Metrics, seconds: float) -> EpochRecord:
         reconstruction,
         kl,
         seconds,
-        images_per_second=float(weight.sum()) / seconds,
+        images_per_second=examples / seconds,
         batch_losses=np.asarray(metrics.loss),
         skipped=int((~made).sum()),
     )
