@@ -46,6 +46,13 @@ def positive_float(name: str, value: Any, *, zero: bool = False) -> float:
     return number
 
 
+def boolean(name: str, value: Any) -> bool:
+    """Return `value` as a bool, or raise if it is none."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {_show(value)}")
+    return bool(value)
+
+
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> Any:
     """Return `value` if it is one of the `allowed` names."""
     names = list(allowed)
