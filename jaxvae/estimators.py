@@ -42,7 +42,7 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     loss_curve_: list[float]
     _model: "_Model"
     _seed: int
-    _step: Any
+    _step: int
     _opt_state: Any
 
     def __init__(
@@ -141,7 +141,8 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                         f"got {now!r}"
                     )
             seed, losses = self._seed, self.loss_curve_
-            state = jax.tree.map(jnp.array, TrainState(self._step, self.params_, self._opt_state))
+            state = TrainState(jnp.int32(self._step), self.params_, self._opt_state)
+            state = jax.tree.map(jnp.array, state)  # copies: it may be donated
         else:
             seed, losses, state = _seed(self.random_state), [], None
         state, history = training.fit(
@@ -155,7 +156,8 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             optimizer=_adam(learning_rate),
             state=state,
         )
-        self._step, self.params_, self._opt_state = jax.device_get(state)
+        step, self.params_, self._opt_state = jax.device_get(state)
+        self._step = int(step)
         self.loss_curve_ = [*losses, *(record.loss for record in history.epochs)]
         self._model, self._seed, self._n_features_out = model, seed, model.latent_dim
         return self
