@@ -328,7 +328,7 @@ def _bind(
     def loss(params: Params, key: jax.Array, batch: Batch) -> tuple[jax.Array, LossTerms]:
         _check_batch(batch)
         posterior = network.encode(params, batch.x)
-        latent.check_posterior(posterior, len(batch.x))
+        latent.check_posterior(posterior, jnp.shape(batch.x)[0])
         z = jax.vmap(latent.draw)(_example_keys(key, batch), posterior)
         decoded = network.decode(params, z)
         _check_decoded(decoded, batch.x)
