@@ -179,8 +179,8 @@ def normal_vae(
         shapes = [getattr(part, "shape", ()) for part in parts]
         if len(shapes) != 2 or not shapes[0] == shapes[1] == (examples, *shapes[0][-1:]):
             raise ValueError(
-                f"network.encode must return a pair (loc, scale) of arrays of one shape [B, K], "
-                f"B = {examples}, got {_shapes(posterior)}"
+                f"network.encode must return a pair (loc, scale) of arrays [B, K], "
+                f"got {_shapes(posterior)}; of one shape, with B = {examples}"
             )
 
     return _bind(
@@ -260,8 +260,8 @@ def dirichlet_vae(
         shape: tuple[int, ...] = getattr(posterior, "shape", ())
         if len(shape) != 2 or shape[0] != examples:
             raise ValueError(
-                f"network.encode must return a concentration of shape [B, K], B = {examples}, "
-                f"got {_shapes(posterior)}"
+                f"network.encode must return a concentration [B, K], got {_shapes(posterior)}; "
+                f"of a shape with B = {examples}"
             )
 
     def check_labels(posterior: Any, y: np.ndarray | None) -> None:
