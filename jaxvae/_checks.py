@@ -39,7 +39,8 @@ def positive_float(name: str, value: Any, *, zero: bool = False) -> float:
     """Return `value` as a finite float above zero (or at zero, where `zero` is True)."""
     allowed = "finite and at least 0" if zero else "finite and above 0"
     try:
-        if isinstance(value, bool | np.bool_ | str | bytes):  # float() takes these too
+        # float() takes these too, an array of one number with a warning
+        if isinstance(value, bool | np.bool_ | str | bytes) or getattr(value, "ndim", 0) > 0:
             raise TypeError
         number = float(value)
     except (TypeError, ValueError):
@@ -59,6 +60,13 @@ def is_traced(value: Any) -> bool:
     return isinstance(value, jax.core.Tracer)
 
 
+def boolean(name: str, value: Any) -> bool:
+    """Return `value` as a bool, or raise if it is none."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {_show(value)}")
+    return bool(value)
+
+
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> Any:
     """Return `value` if it is one of the `allowed` names."""
     names = list(allowed)
@@ -71,6 +79,14 @@ def instance(name: str, value: Any, kind: type | tuple[type, ...], allowed: str)
     """Raise unless `value` is of a class, which `allowed` names with its article."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be {allowed}, got {_show(value)}")
+
+
+def hashable(name: str, value: Any, allowed: str) -> None:
+    """Raise unless `value` can be a key: what was compiled is found again by what it is for."""
+    try:
+        hash(value)
+    except TypeError as error:
+        raise TypeError(f"{name} must be {allowed}, got {_show(value)}: {error}") from None
 
 
 def function(name: str, value: Any) -> Any:
@@ -100,11 +116,9 @@ def on_host(instead: str, **arguments: Any) -> None:
 
     `instead` says what to do inside `jit`, `vmap` and `grad`.
     """
-
-    def is_traced(value: Any) -> bool:
-        return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
-
-    traced = [name for name, value in arguments.items() if is_traced(value)]
+    traced = [
+        name for name, value in arguments.items() if any(map(is_traced, jax.tree.leaves(value)))
+    ]
     if not traced and is_traced(jax.device_put(np.int32(0))):  # `jit` of a call without arguments
         traced = list(arguments)
     if traced:
@@ -161,14 +175,38 @@ def common_shape(arrays: Mapping[str, jax.Array], *, event: bool = False) -> tup
     return common
 
 
+def same_shape(name: str, value: Any, other_name: str, other: Any, axes: str) -> None:
+    """Raise unless two arrays have one shape, of rank 1 at least: broadcasting hides mistakes."""
+    if np.shape(value) != np.shape(other) or not np.shape(value):
+        raise ValueError(
+            f"{name} must have the shape of {other_name}, {axes}, {np.shape(other)}, "
+            f"got {np.shape(value)}"
+        )
+
+
+def one_a_row(rows: tuple[int, ...], **arrays: Any) -> None:
+    """Raise unless each array has one value for each row of x, [B]; None has none to check."""
+    for name, value in arrays.items():
+        if value is not None and np.shape(value) != rows:
+            raise ValueError(
+                f"{name} must have one value for each row of x, the shape {rows}, "
+                f"got {np.shape(value)}"
+            )
+
+
 def finite_array(
-    name: str, value: Any, *, positive: bool = False, minus_infinity: bool = False
+    name: str,
+    value: Any,
+    *,
+    positive: bool = False,
+    nonnegative: bool = False,
+    minus_infinity: bool = False,
 ) -> None:
     """Raise if a concrete array holds NaN or an infinity; or what else is not allowed.
 
     With `positive`, that is a value <= 0, or one below the least normal float, which a compiled
-    program takes for zero. With `minus_infinity`, minus infinity is allowed. Values inside compiled
-    code are not known yet and pass unseen.
+    program takes for zero; with `nonnegative`, one < 0. With `minus_infinity`, it is allowed.
+    Values inside compiled code are not known yet and pass unseen.
     """
     if is_traced(value):
         return
@@ -182,6 +220,9 @@ def finite_array(
     if positive:
         bad |= array < jnp.finfo(array.dtype).tiny
         allowed = "finite and above 0"
+    if nonnegative:
+        bad |= array < 0
+        allowed = "finite and at least 0"
     if bad.any():
         place = tuple(int(i) for i in np.argwhere(bad)[0])
         if positive and array[place] > 0 and np.isfinite(array[place]):
@@ -230,6 +271,24 @@ def label_array(name: str, value: Any, examples: int, categories: int | None = N
         allowed = "at least 0" if categories is None else f"from 0 to {top}"
         raise ValueError(f"{name} must be {allowed}, got {array[place]} at index {place}")
     return array.astype(np.int32)
+
+
+def weight_array(
+    name: str, value: Any, examples: int, *, dtype: Any = np.float64, all_zero: bool = False
+) -> np.ndarray:
+    """Return examples' weights as a NumPy array [N], or raise what is wrong with them."""
+    array = real_array(name, value)
+    if array.shape != (examples,):
+        raise ValueError(
+            f"{name} must have one weight for each of {examples} examples, the shape "
+            f"({examples},), got {array.shape}"
+        )
+    with np.errstate(over="ignore"):  # as in `data_array`
+        array = array.astype(dtype)
+    finite_array(name, array, nonnegative=True)
+    if not (all_zero or array.any()):
+        raise ValueError(f"{name} must not be all zero, got {examples} zeros")
+    return array
 
 
 def _array(name: str, value: Any) -> np.ndarray:

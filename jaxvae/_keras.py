@@ -67,6 +67,7 @@ def activation(value: Any) -> Activation:
     if isinstance(value, str):
         return ACTIVATIONS[_checks.one_of("activation", value, ACTIVATIONS)]
     _checks.function("activation", value)
+    _checks.hashable("activation", value, "a hashable function")
     if _package(value) in KERAS_PACKAGES:
         name = getattr(value, "__name__", type(value).__name__).removesuffix("_v2")
         if name not in ACTIVATIONS:

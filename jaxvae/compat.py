@@ -722,6 +722,7 @@ def _place(name: str) -> tuple[bool, bool, int, bool]:
 
 def _transformation(optimizer: Any) -> optax.GradientTransformation:
     if isinstance(optimizer, optax.GradientTransformation | optax.MultiSteps):
+        steps.check_optimizer(optimizer)
         return optimizer
     if _keras.is_optimizer(optimizer):
         return _keras.optimizer(optimizer)

@@ -13,7 +13,7 @@ from jaxvae import _checks, parallel
 from jaxvae.diagnosis import too_large
 from jaxvae.history import EpochRecord, History, Progress, epoch_record, non_finite
 from jaxvae.models import VAE
-from jaxvae.programs import Program, compile_ahead, stopping, trusts
+from jaxvae.programs import Program, checked_data, compile_ahead, stopping, trusts
 from jaxvae.steps import (
     Metrics,
     TrainState,
@@ -30,6 +30,7 @@ def fit_many(
     x: Any,
     y: Any = None,
     *,
+    weight: Any = None,
     batch_size: int,
     epochs: int,
     optimizer: optax.GradientTransformation | None = None,
@@ -46,6 +47,7 @@ def fit_many(
       vae: the model.
       x: examples [N, D].
       y: integer labels [N], where the model's prior is made from labels.
+      weight: examples' weights [N], as in `fit`.
       batch_size: examples a step of each member, at least 1; no more than N are used.
       epochs: how often each example is seen, at least 1.
       optimizer: any Optax transformation; Adam where None.
@@ -80,8 +82,7 @@ def fit_many(
     _checks.on_host("there call make_train_epoch", keys=keys, x=x, y=y, hyperparams=hyperparams)
     members = _checks.typed_keys("keys", keys)
     check_model(vae)
-    x = _checks.data_array("x", x)
-    y = None if y is None else _checks.label_array("y", y, len(x))
+    x, y, weight = checked_data(x, y, weight)
     batch_size = min(_checks.positive_int("batch_size", batch_size), len(x))
     epochs = _checks.positive_int("epochs", epochs)
     if optimizer is None:
@@ -118,10 +119,12 @@ def fit_many(
         show.note("compiling ...")
         started = time.perf_counter()
         keys, states = parallel.shard((keys, states), devices_used)
-        data = parallel.replicate((x, y), devices_used)
+        data = parallel.replicate((x, y) if weight is None else (x, y, weight), devices_used)
 
         def compile_for(on_non_finite: str) -> Program:
-            train = _train_epochs(vae, optimizer, batch_size, devices_used, on_non_finite)
+            train = _train_epochs(
+                vae, optimizer, batch_size, devices_used, on_non_finite, weight is not None
+            )
             compiled = compile_ahead(train, keys, states, *data)
 
             def program(states: TrainState) -> tuple[TrainState, Metrics]:
@@ -151,7 +154,7 @@ def fit_many(
                         x=x,
                         member=member,
                     )
-                records[member].append(epoch_record(epoch, of_member, seconds))
+                records[member].append(epoch_record(epoch, of_member, seconds, len(x)))
             latest = tuple(record[-1] for record in records)
             show.epoch(*latest)
             if on_epoch is not None and on_epoch(latest, _members(states, members)):
@@ -167,12 +170,14 @@ def _train_epochs(
     batch_size: int,
     devices: tuple[jax.Device, ...],
     on_non_finite: str,
+    weighted: bool,
 ) -> Any:
     """An epoch of every member: by `pmap` over devices and `vmap` over the members of each."""
+    in_axes = (0, 0, *[None] * (3 if weighted else 2))
     epoch = epoch_function(vae, optimizer, batch_size, on_non_finite=on_non_finite)
     return jax.pmap(
-        jax.vmap(epoch, in_axes=(0, 0, None, None)),
-        in_axes=(0, 0, None, None),
+        jax.vmap(epoch, in_axes=in_axes),
+        in_axes=in_axes,
         donate_argnums=() if on_non_finite == "trust" else 1,
         devices=devices,
         axis_name=parallel.AXIS,

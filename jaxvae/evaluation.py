@@ -12,6 +12,7 @@ from jaxvae import _checks
 from jaxvae.datasets import Array, Batch
 from jaxvae.models import VAE
 from jaxvae.networks import Params
+from jaxvae.steps import check_model
 
 
 class Evaluation(NamedTuple):
@@ -33,7 +34,14 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    key: jax.Array, vae: VAE, params: Params, x: Any, y: Any = None, *, batch_size: int = 1024
+    key: jax.Array,
+    vae: VAE,
+    params: Params,
+    x: Any,
+    y: Any = None,
+    *,
+    weight: Any = None,
+    batch_size: int = 1024,
 ) -> Evaluation:
     """The loss and its terms over a data set.
 
@@ -43,10 +51,13 @@ def evaluate(
       params: its parameters.
       x: examples [N, D].
       y: integer labels [N] where the model's prior needs them.
+      weight: examples' weights [N], finite, at least 0 and not all 0; None weighs all alike. An
+        example's own loss does not depend on them: its draw of z follows its place in x.
       batch_size: examples a compiled call; the result depends on it by rounding alone.
 
     Returns:
-      The means over all examples, in the units of the model's objective (nats for the ELBO).
+      The means over all examples, by their weights, in the units of the model's objective (nats
+      for the ELBO).
 
     Raises:
       ValueError, TypeError: if the data do not fit the model; the argument is named.
@@ -63,14 +74,17 @@ def evaluate(
     """
     _checks.on_host("there call vae.loss", key=key, params=params, x=x, y=y)
     _checks.typed_key("key", key)
-    _checks.instance("vae", vae, VAE, "a jaxvae.VAE")
+    check_model(vae)
     x = _checks.data_array("x", x)
     y = None if y is None else _checks.label_array("y", y, len(x))
     vae.check_data(params, x, y)
+    if weight is not None:
+        weight = _checks.weight_array("weight", weight, len(x))
+        weight = weight / weight.max()  # no sum of them is beyond float32
     totals = np.zeros(3)
-    for batch in _batches(x, y, batch_size):
+    for batch in _batches(x, y, batch_size, weight):
         totals += jax.device_get(_loss_totals(vae, params, key, jax.device_put(batch)))
-    return Evaluation(*(totals / len(x)).tolist())
+    return Evaluation(*(totals / (len(x) if weight is None else weight.sum())).tolist())
 
 
 def encode_mean(vae: VAE, params: Params, x: Any, *, batch_size: int = 1024) -> np.ndarray:
@@ -96,7 +110,7 @@ def encode_mean(vae: VAE, params: Params, x: Any, *, batch_size: int = 1024) -> 
       (100, 2)
     """
     _checks.on_host("there call vae.encode", params=params, x=x)
-    _checks.instance("vae", vae, VAE, "a jaxvae.VAE")
+    check_model(vae)
     x = _checks.data_array("x", x)
     batches = (jax.device_put(batch.x) for batch in _batches(x, None, batch_size))
     means = [_posterior_mean(vae, params, batch) for batch in batches]
@@ -142,8 +156,9 @@ def accuracy(vae: VAE, params: Params, x: Any, y: Any, *, batch_size: int = 1024
 def _loss_totals(vae: VAE, params: Params, key: jax.Array, batch: Batch) -> jax.Array:
     loss, terms = vae.loss(params, key, batch)
     weight = jnp.asarray(batch.weight)
-    totals = [loss * jnp.sum(weight), *(jnp.vdot(term, weight) for term in terms)]
-    return jnp.stack(totals)
+    # A term that is not finite counts for nothing too where its weight is 0.
+    terms = jax.tree.map(lambda term: jnp.vdot(jnp.where(weight > 0, term, 0), weight), terms)
+    return jnp.stack([loss * jnp.sum(weight), *terms])
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -154,11 +169,15 @@ def _posterior_mean(vae: VAE, params: Params, x: Array) -> jax.Array:
     return posterior / jnp.sum(posterior, axis=-1, keepdims=True)
 
 
-def _batches(x: np.ndarray, y: np.ndarray | None, batch_size: int) -> Iterator[Batch]:
+def _batches(
+    x: np.ndarray, y: np.ndarray | None, batch_size: int, weight: np.ndarray | None = None
+) -> Iterator[Batch]:
     """All examples in order, the last batch padded to the size of the others by weight 0."""
     batch_size = min(_checks.positive_int("batch_size", batch_size), len(x))
     for start in range(0, len(x), batch_size):
         position = np.arange(start, start + batch_size, dtype=np.int32)
         index = np.minimum(position, len(x) - 1)
-        weight = (position < len(x)).astype(np.float32)
-        yield Batch(x[index], None if y is None else y[index], weight, position)
+        own = (position < len(x)).astype(np.float32)
+        if weight is not None:
+            own *= weight[index]
+        yield Batch(x[index], None if y is None else y[index], own, position)

@@ -18,7 +18,8 @@ class EpochRecord(NamedTuple):
 
     Attributes:
       epoch: counted from 0 within the call of `fit`, or within the run if it has checkpoints.
-      loss: the mean over the epoch's examples, each before the update of its step.
+      loss: the mean over the epoch's examples, by their weights, each before the update of its
+        step.
       reconstruction: the same of the reconstruction term.
       kl: the same of the KL term, before its weight.
       seconds: wall time of the epoch, compilation not counted.
@@ -90,13 +91,14 @@ class NonFiniteStepError(FloatingPointError):
         return type(self), (str(self), self.step, self.state, self.history), vars(self)
 
 
-def epoch_record(epoch: int, metrics: Metrics, seconds: float) -> EpochRecord:
+def epoch_record(epoch: int, metrics: Metrics, seconds: float, examples: int) -> EpochRecord:
     """The record of an epoch.
 
     Args:
       epoch: which.
       metrics: of its steps, [steps]; each batch counts by its true weight.
       seconds: wall time.
+      examples: how many, whatever they weigh.
 
     Returns:
       The record.
@@ -112,7 +114,7 @@ def epoch_record(epoch: int, metrics: Metrics, seconds: float) -> EpochRecord:
         reconstruction,
         kl,
         seconds,
-        images_per_second=float(weight.sum()) / seconds,
+        images_per_second=examples / seconds,
         batch_losses=np.asarray(metrics.loss),
         skipped=int((~made).sum()),
     )

@@ -198,17 +198,18 @@ def normal_vae(
     def sample_prior(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         return sample_normal(key, jnp.zeros(shape), jnp.full(shape, prior_variance**0.5))
 
-    def check(posterior: Any, examples: int, y: np.ndarray | None) -> None:
-        wanted = "a pair (loc, scale) of arrays [B, K]"
-        if not isinstance(posterior, tuple) or len(posterior) != 2:
-            raise ValueError(f"network.encode must return {wanted}, got {_shapes(posterior)}")
-        loc, scale = posterior
-        if loc.ndim != 2 or loc.shape != scale.shape or len(loc) != examples:
-            raise ValueError(f"network.encode must return {wanted}, got {_shapes(posterior)}")
+    def check_posterior(posterior: Any, examples: int) -> None:
+        parts = posterior if isinstance(posterior, tuple) else ()
+        shapes = [getattr(part, "shape", ()) for part in parts]
+        if len(shapes) != 2 or not shapes[0] == shapes[1] == (examples, *shapes[0][-1:]):
+            raise ValueError(
+                f"network.encode must return a pair (loc, scale) of arrays [B, K], "
+                f"got {_shapes(posterior)}; of one shape, with B = {examples}"
+            )
 
     return _bind(
         network,
-        _Latent(draw, kl, sample_prior, check),
+        _Latent(draw, kl, sample_prior, check_posterior, lambda posterior, y: None),
         likelihood=likelihood,
         original=objectives.original_normal_reconstruction if original else None,
         kl_weight=kl_weight,
@@ -267,32 +268,42 @@ def dirichlet_vae(
     def draw(key: jax.Array, posterior: Any) -> jax.Array:
         return sample_dirichlet(key, posterior, gradient=gradient)
 
+    def concentration(y: Array | None, shape: tuple[int, ...]) -> jax.Array:
+        made = prior.concentration(y, shape[-1])
+        if jnp.shape(made) not in (shape, shape[-1:]):
+            raise ValueError(
+                f"prior.concentration must return the shape {shape} or {shape[-1:]}, "
+                f"got {jnp.shape(made)}"
+            )
+        return jnp.broadcast_to(made, shape)
+
     def kl(posterior: Any, z: jax.Array, batch: Batch) -> jax.Array:
         if prior.uses_labels and batch.y is None:
             raise ValueError("y must hold the labels that the prior is made from, got None")
-        concentration = prior.concentration(batch.y, posterior.shape[-1])
-        return kl_dirichlet(posterior, jnp.broadcast_to(concentration, posterior.shape))
+        return kl_dirichlet(posterior, concentration(batch.y, posterior.shape))
 
     def sample_prior(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         label_key, draw_key = jax.random.split(key)
         y = jax.random.randint(label_key, shape[:-1], 0, shape[-1])
-        concentration = prior.concentration(y, shape[-1])
-        return sample_dirichlet(draw_key, jnp.broadcast_to(concentration, shape))
+        return sample_dirichlet(draw_key, concentration(y, shape))
 
-    def check(posterior: Any, examples: int, y: np.ndarray | None) -> None:
+    def check_posterior(posterior: Any, examples: int) -> None:
         shape: tuple[int, ...] = getattr(posterior, "shape", ())
         if len(shape) != 2 or shape[0] != examples:
             raise ValueError(
-                f"network.encode must return a concentration [B, K], got {_shapes(posterior)}"
+                f"network.encode must return a concentration [B, K], got {_shapes(posterior)}; "
+                f"of a shape with B = {examples}"
             )
+
+    def check_labels(posterior: Any, y: np.ndarray | None) -> None:
         if prior.uses_labels:
             if y is None:
                 raise ValueError("y must hold the labels that the prior is made from, got None")
-            _checks.label_array("y", y, examples, categories=shape[1])
+            _checks.label_array("y", y, *posterior.shape)
 
     return _bind(
         network,
-        _Latent(draw, kl, sample_prior, check),
+        _Latent(draw, kl, sample_prior, check_posterior, check_labels),
         likelihood=likelihood,
         original=objectives.original_dirichlet_reconstruction if original else None,
         kl_weight=kl_weight,
@@ -306,14 +317,16 @@ class _Latent(NamedTuple):
       draw: `draw(key, posterior) -> z [K]`, for one example.
       kl: `kl(posterior, z, batch) -> [B]`.
       sample_prior: as in `VAE`.
-      check: `check(posterior, examples, y)` raises if the abstract posterior or the labels are
-        not what the latent needs.
+      check_posterior: `check_posterior(posterior, examples)` raises if its shapes are not what the
+        latent needs.
+      check_labels: `check_labels(posterior, y)` raises if the labels are not, on the host.
     """
 
     draw: Callable[[jax.Array, Any], jax.Array]
     kl: Callable[[Any, jax.Array, Batch], jax.Array]
     sample_prior: Callable[[jax.Array, tuple[int, ...]], jax.Array]
-    check: Callable[[Any, int, np.ndarray | None], None]
+    check_posterior: Callable[[Any, int], None]
+    check_labels: Callable[[Any, np.ndarray | None], None]
 
 
 def _bind(
@@ -350,9 +363,12 @@ def _bind(
         return jax.nn.sigmoid(decoded) if bernoulli else decoded
 
     def loss(params: Params, key: jax.Array, batch: Batch) -> tuple[jax.Array, LossTerms]:
+        _check_batch(batch)
         posterior = network.encode(params, batch.x)
+        latent.check_posterior(posterior, jnp.shape(batch.x)[0])
         z = jax.vmap(latent.draw)(_example_keys(key, batch), posterior)
         decoded = decode_raw(params, z)
+        _check_decoded(decoded, batch.x)
         terms = LossTerms(reconstruction(batch.x, decoded), latent.kl(posterior, z, batch))
         total = terms.reconstruction + kl_weight * terms.kl
         return objectives.weighted_mean(total, batch.weight), terms
@@ -373,15 +389,30 @@ def _bind(
                 f"params must be of this model, and x as wide as what it was made for, "
                 f"got x {x.shape}: {error}"
             ) from error
-        latent.check(posterior, len(x), y)
+        latent.check_posterior(posterior, len(x))
+        latent.check_labels(posterior, y)
         z = jax.tree.leaves(posterior)[0]
-        decoded = jax.eval_shape(decode_raw, params, z)
-        if decoded.shape != x.shape:
-            raise ValueError(
-                f"network.decode must return the shape of x, {x.shape}, got {_shapes(decoded)}"
-            )
+        _check_decoded(jax.eval_shape(decode_raw, params, z), x)
 
     return VAE(network.init, network.encode, decode, loss, sample_prior, check_data)
+
+
+def _check_batch(batch: Batch) -> None:
+    """Refuse shapes that would broadcast, while they are traced: compiled code pays nothing."""
+    shape = jnp.shape(batch.x)
+    if len(shape) != 2:
+        raise ValueError(
+            f"x must have the shape [B, D], got {shape}; flatten what has more axes: "
+            "x.reshape(len(x), -1)"
+        )
+    _checks.one_a_row(shape[:1], y=batch.y, weight=batch.weight, position=batch.position)
+
+
+def _check_decoded(decoded: Any, x: Array) -> None:
+    if getattr(decoded, "shape", None) != jnp.shape(x):
+        raise ValueError(
+            f"network.decode must return the shape of x, {jnp.shape(x)}, got {_shapes(decoded)}"
+        )
 
 
 def _example_keys(key: jax.Array, batch: Batch) -> jax.Array:

@@ -171,31 +171,35 @@ def weighted_mean(values: jax.Array, weight: Array | None) -> jax.Array:
 
     Args:
       values: [B].
-      weight: [B] or None. An example of weight 0 counts for nothing, even if its value is NaN.
+      weight: [B], finite and at least 0, or None. An example of weight 0 counts for nothing, even
+        if its value is NaN.
 
     Returns:
-      A scalar; 0 where every weight is 0.
+      A scalar; 0 where every weight is 0, as on a device whose rows are all padding. Inside
+      compiled code, where values cannot be refused, NaN where a weight is negative or NaN.
 
     Raises:
-      ValueError: if the shapes differ.
+      ValueError: if the shapes differ, or a weight is not finite and at least 0.
 
     Example:
       >>> float(weighted_mean(jnp.array([1.0, 5.0]), jnp.array([1.0, 0.0])))
       1.0
     """
+    if jnp.ndim(values) != 1:
+        raise ValueError(f"values must have the shape [B], got {jnp.shape(values)}")
     if weight is None:
         return jnp.mean(values)
-    _same_shape("weight", weight, "values", values)
-    values, weight = _sharding.aligned(values, weight)
-    total = jnp.sum(jnp.where(weight > 0, weight * values, 0))
+    _checks.same_shape("weight", weight, "values", values, "[B]")
+    _checks.finite_array("weight", weight, nonnegative=True)
+    values, weight = _sharding.aligned(values, jnp.asarray(weight))
+    if not jnp.issubdtype(weight.dtype, jnp.floating):
+        weight = weight.astype(float)
+    # Inside compiled code the check above sees nothing: a bad weight makes the mean NaN.
+    weight = jnp.where(weight >= 0, weight, jnp.nan)
+    total = jnp.sum(jnp.where(weight == 0, 0, weight * values))
     weights = jnp.sum(weight)
-    return jnp.where(weights > 0, total / jnp.where(weights > 0, weights, 1), 0)
+    return jnp.where(weights == 0, 0, total / jnp.where(weights == 0, 1, weights))
 
 
 def _same_shape(name: str, array: Array, other_name: str, other: Array) -> None:
-    """Raise unless two arrays have one shape [..., D]: broadcasting would hide a mistake."""
-    if jnp.shape(array) != jnp.shape(other) or not jnp.shape(array):
-        raise ValueError(
-            f"{name} must have the shape of {other_name}, [..., D], {jnp.shape(other)}, "
-            f"got {jnp.shape(array)}"
-        )
+    _checks.same_shape(name, array, other_name, other, "[..., D]")

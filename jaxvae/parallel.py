@@ -97,9 +97,9 @@ def pmap_train_epoch(
       devices: JAX devices, or how many of `jax.devices()`; all of them where None.
 
     Returns:
-      `train_epoch(key, state, x, y) -> (state, metrics)`. Each device holds all of x and y and
-      takes its rows of every batch. State and metrics come out replicated; the state that goes in
-      is donated if it is replicated already.
+      `train_epoch(key, state, x, y, weight=None) -> (state, metrics)`. Each device holds all of x,
+      y and weight and takes its rows of every batch. State and metrics come out replicated; the
+      state that goes in is donated if it is replicated already.
 
     Raises:
       ValueError, TypeError: if batch_size or devices is outside what is allowed; it is named.
@@ -116,13 +116,19 @@ def pmap_train_epoch(
     check_model(vae)
     check_optimizer(optimizer)
     chosen = choose_devices(devices)
-    mapped = map_epoch(vae, optimizer, _checks.positive_int("batch_size", batch_size), chosen)
+    batch_size = _checks.positive_int("batch_size", batch_size)
+
+    @functools.cache
+    def mapped(weighted: bool) -> Any:
+        return map_epoch(vae, optimizer, batch_size, chosen, weighted=weighted)
 
     def train_epoch(
-        key: jax.Array, state: TrainState, x: Any, y: Any
+        key: jax.Array, state: TrainState, x: Any, y: Any, weight: Any = None
     ) -> tuple[TrainState, Metrics]:
+        data = (x, y) if weight is None else (x, y, weight)
+        epoch = mapped(weight is not None)
         with no_mesh():
-            return mapped(slots(chosen), *replicate((key, state, x, y), chosen))
+            return epoch(slots(chosen), *replicate((key, state, *data), chosen))
 
     return train_epoch
 
@@ -134,16 +140,18 @@ def map_epoch(
     batch_size: int,
     devices: tuple[jax.Device, ...],
     on_non_finite: str = "stop",
+    weighted: bool = False,
 ) -> Any:
     """The mapped epoch itself: `(slots, key, state, x, y)`, all replicated but the first.
 
-    The state is donated but with "trust", after which it may be needed once more.
+    And `weight` where `weighted`. The state is donated but with "trust", after which it may be
+    needed once more.
     """
     epoch = epoch_function(vae, optimizer, batch_size, AXIS, on_non_finite=on_non_finite)
     return jax.pmap(
         lambda slot, *args: epoch(*args),  # pmap wants one argument to map over
         axis_name=AXIS,
-        in_axes=(0, None, None, None, None),
+        in_axes=(0, *[None] * (5 if weighted else 4)),
         out_axes=None,
         donate_argnums=() if on_non_finite == "trust" else 2,
         devices=devices,
@@ -303,10 +311,16 @@ def split_rows(batch: Batch, parts: int, *, axis: int = 0) -> Batch:
 
     Returns:
       The batch, its new leading axis for `pmap`.
+
+    Raises:
+      ValueError: if y, weight or position is not one value a row, or a weight is not finite and
+        at least 0.
     """
     rows = np.shape(batch.x)[axis]
     shape = np.shape(batch.x)[: axis + 1]
+    _checks.one_a_row(shape, y=batch.y, weight=batch.weight, position=batch.position)
     weight = np.ones(shape, np.float32) if batch.weight is None else batch.weight
+    _checks.finite_array("weight", weight, nonnegative=True)
     position = batch.position
     if position is None:
         start = jax.process_index() * rows

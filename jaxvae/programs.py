@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from jax.experimental import multihost_utils
 
 from jaxvae import _checks, parallel, streaming
 from jaxvae.datasets import Batch
@@ -83,12 +84,48 @@ def _trusts(optimizer: optax.GradientTransformation, tree: Any, leaves: tuple[An
     return bool(jax.jit(lambda: shows_non_finite(optimizer, params))())
 
 
+def checked_data(x: Any, y: Any, weight: Any) -> tuple[np.ndarray, Any, Any]:
+    """Examples, labels and weights, checked, and as the weights would have them.
+
+    Args:
+      x: examples [N, D].
+      y: labels [N] or None.
+      weight: weights [N] or None.
+
+    Returns:
+      x, y and weight without the examples of weight 0, which then count for nothing at all: not in
+      a batch's size, nor in the number of steps. The weights have a mean of 1, so that no sum of
+      them is beyond float32; they are None where all are equal, which is no weighing.
+
+    Raises:
+      ValueError, TypeError: if one cannot be used; the argument is named.
+    """
+    x = _checks.data_array("x", x)
+    y = None if y is None else _checks.label_array("y", y, len(x))
+    if weight is None:
+        return x, y, None
+    weight = _checks.weight_array("weight", weight, len(x))
+    keep = weight > 0
+    if not keep.all():
+        x, y, weight = x[keep], None if y is None else y[keep], weight[keep]
+    weight = weight / weight.max()
+    if (weight == 1).all():
+        return x, y, None
+    return x, y, (weight / weight.mean()).astype(np.float32)
+
+
 class Arrays:
     """Data that lie on the device: an epoch is one compiled call."""
 
-    def __init__(self, x: Any, y: Any, batch_size: int, devices: tuple[jax.Device, ...] | None):
-        self.example = _checks.data_array("x", x)
-        self.labels = None if y is None else _checks.label_array("y", y, len(self.example))
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int,
+        devices: tuple[jax.Device, ...] | None,
+        weight: Any = None,
+    ):
+        self.example, self.labels, self.weight = checked_data(x, y, weight)
         self.batch_size, self.devices = min(batch_size, len(self.example)), devices
 
     def compile(
@@ -100,14 +137,17 @@ class Arrays:
         on_non_finite: str,
     ) -> Program:
         before: tuple[Any, ...]
+        arrays: tuple[Any, ...] = self.example, self.labels
+        if self.weight is not None:
+            arrays = *arrays, self.weight
         if self.devices is None:
-            before, data = (), jax.device_put((self.example, self.labels))
+            before, data = (), jax.device_put(arrays)
             train_epoch = _train_epoch(vae, optimizer, self.batch_size, on_non_finite)
         else:
             before = (parallel.shard(parallel.slots(self.devices), self.devices),)
-            data = parallel.replicate((self.example, self.labels), self.devices)
+            data = parallel.replicate(arrays, self.devices)
             train_epoch = parallel.map_epoch(
-                vae, optimizer, self.batch_size, self.devices, on_non_finite
+                vae, optimizer, self.batch_size, self.devices, on_non_finite, len(arrays) == 3
             )
         compiled = compile_ahead(train_epoch, *before, key, state, *data)
 
@@ -119,8 +159,8 @@ class Arrays:
 
     def run_epoch(
         self, program: Program, state: TrainState, *, skip: bool
-    ) -> tuple[TrainState, Metrics]:
-        return program(state)
+    ) -> tuple[TrainState, Metrics, int]:
+        return *program(state), len(self.example)
 
     def last_rows(self) -> np.ndarray:
         """The examples among which the last steps' were."""
@@ -130,9 +170,18 @@ class Arrays:
 class Stream:
     """Data that are read as they are needed: an epoch is a compiled call for each chunk."""
 
-    def __init__(self, x: Any, y: Any, batch_size: int, devices: tuple[jax.Device, ...] | None):
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int,
+        devices: tuple[jax.Device, ...] | None,
+        weight: Any = None,
+    ):
         if y is not None:
             raise ValueError("y must be None where x gives batches: they hold the labels")
+        if weight is not None:
+            raise ValueError("weight must be None where x gives batches: they hold the weights")
         rows = batch_size
         if devices is not None:
             rows, rest = divmod(batch_size * parallel.local_count(devices), len(devices))
@@ -143,7 +192,7 @@ class Stream:
                 )
         self.source, self.rows, self.devices = x, rows, devices
         self.batch_size = batch_size
-        for self.example, self.labels in streaming.read(x):
+        for self.example, self.labels, *_ in streaming.read(x):
             break
         else:
             raise ValueError("x must give at least one batch, got none")
@@ -172,12 +221,13 @@ class Stream:
 
     def run_epoch(
         self, program: Program, state: TrainState, *, skip: bool
-    ) -> tuple[TrainState, Metrics]:
-        several, all_metrics = jax.process_count() > 1, []
+    ) -> tuple[TrainState, Metrics, int]:
+        several, all_metrics, examples = jax.process_count() > 1, [], 0
         chunks = streaming.chunks(self.source, self.rows, self.steps)
-        with contextlib.closing(streaming.prefetch(chunks, self._to_device)) as ready:
+        with contextlib.closing(streaming.prefetch(chunks, self._counted)) as ready:
             while True:
-                chunk = next(ready, None)
+                count, chunk = next(ready, (0, None))
+                examples += count
                 # A host whose data have ended takes part until every host's have.
                 if chunk is None and not several:
                     break
@@ -187,8 +237,13 @@ class Stream:
                 if len(metrics.loss) < self.steps or not (skip or metrics.finite.all()):
                     break
         if not sum(len(metrics.loss) for metrics in all_metrics):
-            raise ValueError("x must give its batches again in each epoch, got none")
-        return state, jax.tree.map(lambda *leaves: np.concatenate(leaves), *all_metrics)
+            raise ValueError(
+                "x must give its batches again in each epoch, got none of a weight above 0"
+            )
+        if several:
+            examples = int(np.sum(multihost_utils.process_allgather(np.int32(examples))))
+        metrics = jax.tree.map(lambda *leaves: np.concatenate(leaves), *all_metrics)
+        return state, metrics, examples
 
     def last_rows(self) -> np.ndarray:
         """The examples of the last chunk, this host's: its batches are not donated."""
@@ -205,6 +260,10 @@ class Stream:
         x = np.zeros((*shape, self.example.shape[1]), np.float32)
         y = None if self.labels is None else np.zeros(shape, np.int32)
         return self._to_device(streaming.Chunk(Batch(x, y, np.zeros(shape, np.float32)), 0))
+
+    def _counted(self, chunk: streaming.Chunk) -> tuple[int, Any]:
+        """How many examples a chunk holds, and the chunk on the device."""
+        return int(np.count_nonzero(np.asarray(chunk.batches.weight))), self._to_device(chunk)
 
     def _to_device(self, chunk: streaming.Chunk) -> tuple[Any, Any]:
         if self.devices is None:

@@ -70,9 +70,10 @@ def check_model(vae: VAE) -> None:
       vae: the argument of this name.
 
     Raises:
-      TypeError: if it is no VAE.
+      TypeError: if it is no VAE, or one of its functions is not hashable.
     """
     _checks.instance("vae", vae, VAE, "a jaxvae.VAE")
+    _checks.hashable("vae", vae, "made of hashable functions")
 
 
 def check_optimizer(optimizer: optax.GradientTransformation) -> None:
@@ -82,10 +83,11 @@ def check_optimizer(optimizer: optax.GradientTransformation) -> None:
       optimizer: the argument of this name.
 
     Raises:
-      TypeError: if it is no Optax transformation.
+      TypeError: if it is no Optax transformation, or one of its functions is not hashable.
     """
     kinds = (optax.GradientTransformation, optax.MultiSteps)
     _checks.instance("optimizer", optimizer, kinds, "an optax.GradientTransformation")
+    _checks.hashable("optimizer", optimizer, "made of hashable functions")
 
 
 def accepts_any_args(
@@ -238,10 +240,11 @@ def make_train_epoch(
       skip_non_finite: go on after a step that is not finite, its update left out.
 
     Returns:
-      `train_epoch(key, state, x, y) -> (state, metrics)`, jitted, the state donated. `key` is the
-      base key; the order of the examples follows from it and from the number of epochs that
-      `state.step` amounts to. The metrics are stacked, [steps]. From the first step on that is
-      not finite the state stays as it was before it.
+      `train_epoch(key, state, x, y, weight=None) -> (state, metrics)`, jitted, the state donated.
+      `key` is the base key; the order of the examples follows from it and from the number of
+      epochs that `state.step` amounts to. `weight` [N] weighs the examples of each batch against
+      each other. The metrics are stacked, [steps]. From the first step on that is not finite the
+      state stays as it was before it.
 
     Raises:
       ValueError, TypeError: if batch_size is no integer of at least 1, vae no VAE, or optimizer no
@@ -284,18 +287,24 @@ def epoch_function(
         parameters that come out are.
 
     Returns:
-      `train_epoch(key, state, x, y) -> (state, metrics)`.
+      `train_epoch(key, state, x, y, weight=None) -> (state, metrics)`.
     """
     step = step_function(vae, optimizer, axis_name, on_non_finite=on_non_finite)
 
     def train_epoch(
-        key: jax.Array, state: TrainState, x: jax.Array, y: jax.Array | None
+        key: jax.Array,
+        state: TrainState,
+        x: jax.Array,
+        y: jax.Array | None,
+        weight: jax.Array | None = None,
     ) -> tuple[TrainState, Metrics]:
         steps = steps_per_epoch(len(x), batch_size)
-        index, weight = epoch_order(key, state.step // steps, len(x), batch_size)
+        index, weights = epoch_order(key, state.step // steps, len(x), batch_size)
+        if weight is not None:
+            weights = weights * weight[index]
         position = None
         if axis_name is not None:
-            index, weight, position = _own_columns(axis_name, index, weight)
+            index, weights, position = _own_columns(axis_name, index, weights)
 
         def body(carry: Any, batch_slice: Any) -> Any:
             state, alive = carry
@@ -305,7 +314,7 @@ def epoch_function(
             state, metrics = step(key, state, batch, alive)
             return (state, metrics.finite | (on_non_finite == "skip")), metrics
 
-        (state, _), metrics = jax.lax.scan(body, (state, jnp.bool_(True)), (index, weight))
+        (state, _), metrics = jax.lax.scan(body, (state, jnp.bool_(True)), (index, weights))
         if on_non_finite == "trust":
             metrics = _and_finite(metrics, steps - 1, state)
         return state, metrics
@@ -646,5 +655,5 @@ def _reduce(
         flat, restore = ravel_pytree((sums, grads, weight))
         total = jax.lax.psum(flat, axis_name)
         whole = total[-1]
-        means, grads, _ = restore(total / jnp.where(whole > 0, whole, 1))
+        means, grads, _ = restore(total / jnp.where(whole == 0, 1, whole))
     return means, grads, whole

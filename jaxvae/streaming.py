@@ -12,13 +12,15 @@ from jaxvae.datasets import Batch
 
 CHUNK_BYTES = 32 * 2**20
 LONGEST_CHUNK = 256  # steps
+Rows = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]  # x, y, weight
 
 
 class Chunk(NamedTuple):
     """Some batches of one size, stacked.
 
     Attributes:
-      batches: x [S, B, D], y [S, B] or None, weight [S, B] (0 pads the end of the data).
+      batches: x [S, B, D], y [S, B] or None, weight [S, B] (0 pads the end of the data, and only
+        that).
       used: how many of the S hold examples.
 
     Example:
@@ -49,16 +51,16 @@ def is_stream(x: Any) -> bool:
     return callable(x) or hasattr(x, "__iter__")
 
 
-def read(source: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+def read(source: Any) -> Iterator[Rows]:
     """One pass over a source.
 
     Args:
       source: an iterable of batches that can be read again, as tf.data's and Grain's are, or a
-        function that returns one (a generator function). A batch is x [b, D], (x, y),
-        {"x": x, "y": y} or a `Batch`, of any size.
+        function that returns one (a generator function). A batch is x [b, D], (x, y), a `Batch`,
+        or a mapping of some of "x", "y" and "weight", of any size.
 
     Yields:
-      x, float32 [b, D], and y, int32 [b] or None.
+      x, float32 [b, D]; y, int32 [b] or None; weight, float32 [b] or None.
 
     Raises:
       TypeError: if the source can be read once only.
@@ -66,7 +68,7 @@ def read(source: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         it in width or in having labels; it is named by its number.
 
     Example:
-      >>> [x.shape for x, y in read(lambda: iter([np.zeros((2, 3)), np.zeros((5, 3))]))]
+      >>> [x.shape for x, *_ in read(lambda: iter([np.zeros((2, 3)), np.zeros((5, 3))]))]
       [(2, 3), (5, 3)]
     """
     if hasattr(source, "__next__"):
@@ -77,9 +79,13 @@ def read(source: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     first: tuple[int, bool] | None = None
     for number, item in enumerate(source() if callable(source) else source):
         name = f"batch {number} of x"
-        x, y = _parts(name, item)
+        x, y, weight = _parts(name, item)
         x = _checks.data_array(name, x)
         y = None if y is None else _checks.label_array(f"the labels of {name}", y, len(x))
+        if weight is not None:
+            weight = _checks.weight_array(
+                f"the weights of {name}", weight, len(x), dtype=np.float32, all_zero=True
+            )
         kind = (x.shape[1], y is not None)
         first = first or kind
         if kind != first:
@@ -87,7 +93,7 @@ def read(source: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
                 f"{name} must have {first[0]} columns and {'' if first[1] else 'no '}labels as "
                 f"the first, got the shape {x.shape} and {'' if kind[1] else 'no '}labels"
             )
-        yield x, y
+        yield x, y, weight
 
 
 def chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
@@ -99,7 +105,8 @@ def chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
       steps: S, steps a chunk.
 
     Yields:
-      Chunks of S x B rows in the order of the source. Only the end of the last one is padded.
+      Chunks of S x B rows in the order of the source, without those of weight 0. Only the end of
+      the last one is padded.
 
     Example:
       >>> source = lambda: iter([np.zeros((2, 3)), np.zeros((5, 3))])
@@ -108,22 +115,25 @@ def chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
     """
     rows, filled = batch_size * steps, 0
     x_rows = y_rows = None
-    for x, y in read(source):
+    weight_rows = np.zeros(0, np.float32)
+    for x, y, weight in map(_kept, read(source)):
         start = 0
         while start < len(x):
             if x_rows is None:  # the one before may still be on its way to the device
                 x_rows = np.zeros((rows, x.shape[1]), np.float32)
                 y_rows = None if y is None else np.zeros(rows, np.int32)
+                weight_rows = np.zeros(rows, np.float32)
             take = min(rows - filled, len(x) - start)
             x_rows[filled : filled + take] = x[start : start + take]
             if y_rows is not None and y is not None:
                 y_rows[filled : filled + take] = y[start : start + take]
+            weight_rows[filled : filled + take] = weight[start : start + take]
             filled, start = filled + take, start + take
             if filled == rows:
-                yield _chunk(x_rows, y_rows, filled, batch_size)
+                yield _chunk(x_rows, y_rows, weight_rows, filled, batch_size)
                 x_rows, filled = None, 0
     if x_rows is not None:
-        yield _chunk(x_rows, y_rows, filled, batch_size)
+        yield _chunk(x_rows, y_rows, weight_rows, filled, batch_size)
 
 
 def chunk_steps(batch_size: int, width: int) -> int:
@@ -195,22 +205,36 @@ def prefetch(items: Iterable[Any], prepare: Callable[[Any], Any]) -> Generator[A
         thread.join(timeout=5)
 
 
-def _parts(name: str, item: Any) -> tuple[Any, Any]:
+def _parts(name: str, item: Any) -> tuple[Any, Any, Any]:
+    """x, y and weight of what a source gave."""
     if isinstance(item, Batch):
-        if item.weight is not None or item.position is not None:
-            raise ValueError(f"{name} must not set weight or position, which training sets")
-        return item.x, item.y
+        if item.position is not None:
+            raise ValueError(f"{name} must not set position, which training sets")
+        return item.x, item.y, item.weight
     if isinstance(item, Mapping):
-        if "x" not in item or not set(item) <= {"x", "y"}:
-            raise ValueError(f"{name} must have the keys x and perhaps y, got {sorted(item)}")
-        return item["x"], item.get("y")
+        if "x" not in item or not set(item) <= {"x", "y", "weight"}:
+            raise ValueError(
+                f"{name} must have the keys x and perhaps y and weight, got {sorted(item)}"
+            )
+        return item["x"], item.get("y"), item.get("weight")
     if isinstance(item, tuple | list) and len(item) == 2:
-        return item[0], item[1]
-    return item, None
+        return item[0], item[1], None
+    return item, None, None
 
 
-def _chunk(x: np.ndarray, y: np.ndarray | None, filled: int, batch_size: int) -> Chunk:
+def _kept(rows: Rows) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """The rows without those of weight 0; where they have no weights, 1 each."""
+    x, y, weight = rows
+    if weight is None:
+        return x, y, np.ones(len(x), np.float32)
+    keep = weight > 0
+    return x[keep], None if y is None else y[keep], weight[keep]
+
+
+def _chunk(
+    x: np.ndarray, y: np.ndarray | None, weight: np.ndarray, filled: int, batch_size: int
+) -> Chunk:
     shape = (len(x) // batch_size, batch_size)
-    weight = (np.arange(len(x)) < filled).astype(np.float32).reshape(shape)
     y = None if y is None else y.reshape(shape)
-    return Chunk(Batch(x.reshape(*shape, -1), y, weight), -(-filled // batch_size))
+    batches = Batch(x.reshape(*shape, -1), y, weight.reshape(shape))
+    return Chunk(batches, -(-filled // batch_size))

@@ -36,12 +36,13 @@ def fit(
     x: Any,
     y: Any = None,
     *,
+    weight: Any = None,
     batch_size: int,
     epochs: int,
     optimizer: optax.GradientTransformation | None = None,
     state: TrainState | None = None,
     devices: parallel.Devices = None,
-    validation: tuple[Any, Any] | None = None,
+    validation: tuple[Any, ...] | None = None,
     patience: int | None = None,
     on_non_finite: str = "raise",
     checkpoint_dir: str | os.PathLike | None = None,
@@ -57,10 +58,15 @@ def fit(
         examples and all noise follow from it.
       vae: the model.
       x: examples [N, D]; or, for data larger than the device's memory, an iterable of batches
-        that starts anew each epoch (tf.data, Grain, a generator function), each x [b, D], (x, y)
-        or {"x": x, "y": y}, of any size b. Its order is kept: shuffle it yourself. Its first
-        batch is read once more before training, for the shapes.
+        that starts anew each epoch (tf.data, Grain, a generator function), each x [b, D], (x, y),
+        {"x": x, "y": y, "weight": weight} or a `Batch` with or without weights, of any size b. Its
+        order is kept: shuffle it yourself. Its first batch is read once more before training, for
+        the shapes.
       y: integer labels [N], where the model's prior is made from labels.
+      weight: examples' weights [N], finite, at least 0 and not all 0; None weighs all alike. A
+        batch's loss is the mean by its examples' weights, so that only their ratios matter: equal
+        ones change nothing. In a batch, 2 counts as the same example twice; one of weight 0 is left
+        out before batches are made.
       batch_size: examples a step, at least 1, over all devices; no more than N are used.
       epochs: how often each example is seen, at least 1.
       optimizer: any Optax transformation; `optax.adam(1e-3)` where None.
@@ -69,8 +75,8 @@ def fit(
       devices: JAX devices, or how many, to split each batch over: the same run, to rounding. Where
         None, one; under several hosts, all. Each host then calls `fit` with the same arrays, or
         with an iterable of its own share of the rows.
-      validation: held-out (x, y), y None where there are no labels; their loss, of the averaged
-        parameters where the optimizer averages, is measured after each epoch.
+      validation: held-out (x, y) or (x, y, weight), y None where there are no labels; their loss,
+        of the averaged parameters where the optimizer averages, is measured after each epoch.
       patience: end after so many epochs in a row without a lower loss on the held-out examples,
         and return the state of the lowest.
       on_non_finite: "raise", or "skip": leave a step's update out where its loss or gradient is
@@ -124,13 +130,13 @@ def fit(
         chosen = parallel.choose_devices(devices)
     data: Arrays | Stream
     if streaming.is_stream(x):
-        data = Stream(x, y, batch_size, chosen)
+        data = Stream(x, y, batch_size, chosen, weight)
     else:
-        data = Arrays(x, y, batch_size, chosen)
+        data = Arrays(x, y, batch_size, chosen, weight)
     fresh = jax.eval_shape(lambda key: init_state(key, vae, optimizer, data.example), key)
     vae.check_data(fresh.params, data.example, data.labels)
     if held_out is not None:
-        vae.check_data(fresh.params, *held_out)
+        vae.check_data(fresh.params, *held_out[:2])
     trust = trusts(optimizer, fresh.params)
     if state is not None and _shapes(state) != _shapes(fresh):
         raise ValueError("state must be of this model and optimizer, got arrays of other shapes")
@@ -168,7 +174,7 @@ def fit(
         while not (stop or _is_over(records, epochs, patience)):
             started = time.perf_counter()
             first_step = int(jax.device_get(carried.step))
-            carried, metrics = data.run_epoch(program, carried, skip=skip)
+            carried, metrics, examples = data.run_epoch(program, carried, skip=skip)
             seconds = time.perf_counter() - started
             state = carried if chosen is None else parallel.local_copy(carried)
             if not (metrics.finite.any() if skip else metrics.finite.all()):
@@ -182,9 +188,10 @@ def fit(
                     vae=vae,
                     x=data.last_rows(),
                 )
-            record = epoch_record(len(records), metrics, seconds)
+            record = epoch_record(len(records), metrics, seconds, examples)
             if held_out is not None:
-                loss = evaluation.evaluate(key, vae, averaged_params(state), *held_out).loss
+                params, (*pair, held_out_weight) = averaged_params(state), held_out
+                loss = evaluation.evaluate(key, vae, params, *pair, weight=held_out_weight).loss
                 record = record._replace(validation_loss=loss)
                 if patience is not None and loss < _lowest(records):
                     best = jax.tree.map(jnp.copy, state)  # the state itself is donated
@@ -249,20 +256,26 @@ def _saved_tree(fresh: TrainState, beside: dict[str, Any]) -> dict[str, Any]:
 
 
 def _held_out(
-    validation: tuple[Any, Any] | None, patience: int | None
-) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """The held-out examples and labels, checked."""
+    validation: tuple[Any, ...] | None, patience: int | None
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None] | None:
+    """The held-out examples, labels and weights, checked."""
     if patience is not None:
         _checks.positive_int("patience", patience)
         if validation is None:
             raise ValueError("validation must be given where patience is, got None")
     if validation is None:
         return None
-    if not isinstance(validation, tuple) or len(validation) != 2:
-        raise TypeError(f"validation must be a pair (x, y), got {type(validation).__name__}")
-    x = _checks.data_array("validation x", validation[0])
-    y = validation[1]
-    return x, None if y is None else _checks.label_array("validation y", y, len(x))
+    if not isinstance(validation, tuple) or len(validation) not in (2, 3):
+        allowed = "(x, y, weight) or a pair (x, y)"
+        if isinstance(validation, tuple):
+            raise TypeError(f"validation must be {allowed}, got {len(validation)} values")
+        raise TypeError(f"validation must be {allowed}, got {type(validation).__name__}")
+    x, y, weight = (*validation, None)[:3]
+    x = _checks.data_array("validation x", x)
+    y = None if y is None else _checks.label_array("validation y", y, len(x))
+    if weight is not None:
+        weight = _checks.weight_array("validation weight", weight, len(x))
+    return x, y, weight
 
 
 def _lowest(records: list[EpochRecord]) -> float:
@@ -288,6 +301,8 @@ def _fingerprint(key: jax.Array, data: Arrays | Stream) -> dict[str, Any]:
         "x": [data.example.shape[1]],
     }
     if isinstance(data, Arrays):
+        # Said where there are none too: a run with weights is another. Old runs had none.
+        prints["weight"] = None if data.weight is None else zlib.crc32(data.weight.data)
         arrays = {"x": data.example, "y": data.labels}
         for name, array in arrays.items():
             if array is not None:

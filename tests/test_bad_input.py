@@ -12,7 +12,7 @@ import pytest
 from conftest import small_vae
 
 import jaxvae
-from jaxvae import cli, datasets, distributions, figures, objectives
+from jaxvae import cli, compat, datasets, distributions, figures, objectives, parallel
 
 KEY = jax.random.key(0)
 KEYS = jax.random.split(KEY, 2)
@@ -39,6 +39,42 @@ def fit_many(x=X, y=Y, model="dirichlet", keys=KEYS, **options):
 def evaluate(x=X, y=Y, key=KEY, **options):
     vae = small_vae("dirichlet")
     return jaxvae.evaluate(key, vae, jax.eval_shape(vae.init, KEY, X), x, y, **options)
+
+
+def loss(x=X, y=Y, model="dirichlet", network=None, prior=None, **fields):
+    """A model's loss of concrete data, traced alone: what is refused is refused by its shape."""
+    if prior is not None:
+        vae = small_vae(model, prior=prior)
+    elif network is not None:
+        vae = getattr(jaxvae, f"{model}_vae")(network)
+    else:
+        vae = small_vae(model)
+    params = jax.eval_shape(vae.init, KEY, X)
+    batch = jaxvae.Batch(x, y, **fields)
+    return jax.eval_shape(lambda params: vae.loss(params, KEY, batch), params)
+
+
+def changed(field, change, latent="normal"):
+    """A network one of whose functions returns something else."""
+    whole = jaxvae.dense_normal_network if latent == "normal" else jaxvae.dense_dirichlet_network
+    base = whole(64, 20, layers=1, hidden_units=8)
+    return base._replace(**{field: lambda *args: change(getattr(base, field)(*args))})
+
+
+class Unhashable:
+    """A function that equals others by what it holds, and so has no hash."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, *args):
+        return self.function(*args)
+
+    def __eq__(self, other):
+        return self.function is other.function
+
+
+NO_HASH = Unhashable(SGD.update)
 
 
 def stream(*batches):
@@ -137,8 +173,30 @@ BAD_CALLS = [
     (lambda: stream((X * np.nan, Y)), ValueError, r"batch 0 of x must be finite, got nan at index \(0, 0\)"),
     (lambda: stream((X[0], Y)), ValueError, r"batch 0 of x must have the shape \[N, D\] \(rank 2\), got \(64,\)"),
     (lambda: stream((X, Y[:2])), ValueError, "the labels of batch 0 of x must have one label for each of 20 examples, got 2"),
-    (lambda: stream({"images": X}), ValueError, r"batch 0 of x must have the keys x and perhaps y, got \['images'\]"),
-    (lambda: stream(jaxvae.Batch(X, Y, weight=Y)), ValueError, "batch 0 of x must not set weight or position"),
+    (lambda: stream({"images": X}), ValueError, r"batch 0 of x must have the keys x and perhaps y and weight, got \['images'\]"),
+    (lambda: stream(jaxvae.Batch(X, Y, position=Y)), ValueError, "batch 0 of x must not set position"),
+    (lambda: stream(jaxvae.Batch(X, Y, weight=Y[:3])), ValueError, r"the weights of batch 0 of x must have one weight for each of 20 examples, the shape \(20,\), got \(3,\)"),
+    (lambda: stream({"x": X, "y": Y, "weight": Y - 1}), ValueError, r"the weights of batch 0 of x must be finite and at least 0, got -1.0 at index \(0,\)"),
+    (lambda: stream({"x": X, "y": Y, "weight": np.full(20, 1e300)}), ValueError, "the weights of batch 0 of x must be finite and at least 0, got inf"),
+    (lambda: fit(lambda: [X], None, weight=Y), ValueError, "weight must be None where x gives batches"),
+    # weights
+    (lambda: fit(weight=Y - 1), ValueError, r"weight must be finite and at least 0, got -1.0 at index \(0,\)"),
+    (lambda: fit(weight=np.full(20, np.nan)), ValueError, r"weight must be finite and at least 0, got nan at index \(0,\)"),
+    (lambda: fit(weight=np.full(20, np.inf)), ValueError, r"weight must be finite and at least 0, got inf at index \(0,\)"),
+    (lambda: fit(weight=np.zeros(20)), ValueError, "weight must not be all zero, got 20 zeros"),
+    (lambda: fit(weight=Y[:3]), ValueError, r"weight must have one weight for each of 20 examples, the shape \(20,\), got \(3,\)"),
+    (lambda: fit(weight=Y[:, None]), ValueError, r"weight must have one weight .* the shape \(20,\), got \(20, 1\)"),
+    (lambda: fit(weight=1.0), ValueError, r"weight must have one weight .* the shape \(20,\), got \(\)"),
+    (lambda: fit(weight="abc"), TypeError, "weight must hold real numbers, got dtype <U3"),
+    (lambda: fit(weight=Y > 0), TypeError, "weight must hold real numbers, got dtype bool"),
+    (lambda: fit(validation=(X, Y, -Y)), ValueError, r"validation weight must be finite and at least 0, got -1.0 at index \(1,\)"),
+    (lambda: fit(validation=(X, Y, Y, Y)), TypeError, r"validation must be \(x, y, weight\) or a pair \(x, y\), got 4 values"),
+    (lambda: fit(validation=X), TypeError, r"validation must be \(x, y, weight\) or a pair \(x, y\), got ndarray"),
+    (lambda: fit_many(weight=-Y), ValueError, r"weight must be finite and at least 0, got -1.0 at index \(1,\)"),
+    (lambda: fit_many(weight=0 * Y), ValueError, "weight must not be all zero, got 20 zeros"),
+    (lambda: evaluate(weight=-Y), ValueError, r"weight must be finite and at least 0, got -1.0 at index \(1,\)"),
+    (lambda: evaluate(weight=0 * Y), ValueError, "weight must not be all zero, got 20 zeros"),
+    (lambda: evaluate(weight=Y[:3]), ValueError, r"weight must have one weight for each of 20 examples, the shape \(20,\), got \(3,\)"),
     (lambda: stream("abc"), TypeError, "batch 0 of x must hold real numbers, got dtype <U3"),
     # labels
     (lambda: fit(y=None), ValueError, "y must hold the labels that the prior is made from, got None"),
@@ -253,6 +311,7 @@ BAD_CALLS = [
     (lambda: jaxvae.label_prior(total_concentration=-8), ValueError, "total_concentration must be finite and above 0, got -8.0"),
     (lambda: jaxvae.symmetric_prior(None), TypeError, "concentration must be a number, got None"),
     (lambda: jaxvae.symmetric_prior(np.ones(2)), TypeError, r"concentration must be a number, got array\(\[1., 1.\]\)"),
+    (lambda: jaxvae.symmetric_prior(np.ones(1)), TypeError, r"concentration must be a number, got array\(\[1.\]\)"),
     (lambda: small_vae("dirichlet").sample_prior(0, (3, 10)), TypeError, "key must be a typed key.*got 0"),
     (lambda: small_vae("dirichlet").sample_prior(KEY, ()), TypeError, r"shape must be a tuple \(..., K\) of integers, got \(\)"),
     (lambda: small_vae("dirichlet").sample_prior(KEY, (3, 0)), ValueError, r"shape\[-1\] must be at least 1, got 0"),
@@ -315,6 +374,49 @@ BAD_CALLS = [
     (lambda: objectives.original_normal_kl(X, X, X, prior_variance=0), ValueError, "prior_variance must be finite and above 0, got 0.0"),
     (lambda: objectives.original_normal_kl(X, X, X[:, :3], prior_variance=1), ValueError, r"scale must have the shape of z, .*got \(20, 3\)"),
     (lambda: objectives.weighted_mean(jnp.ones(3), jnp.ones(2)), ValueError, r"weight must have the shape of values, .*\(3,\), got \(2,\)"),
+    (lambda: objectives.normal_nll(X[:1], X), ValueError, r"mean must have the shape of x, .*\(1, 64\), got \(20, 64\)"),
+    (lambda: objectives.bernoulli_nll(np.float32(1), np.float32(1)), ValueError, r"logits must have the shape of x, \[..., D\], \(\), got \(\)"),
+    (lambda: objectives.original_normal_kl(X, X[:1], X, prior_variance=1), ValueError, r"loc must have the shape of z, .*\(20, 64\), got \(1, 64\)"),
+    (lambda: objectives.weighted_mean(jnp.ones(3), jnp.ones(())), ValueError, r"weight must have the shape of values, \[B\], \(3,\), got \(\)"),
+    (lambda: objectives.weighted_mean(jnp.ones(3), jnp.ones((3, 1))), ValueError, r"weight must have the shape of values, \[B\], \(3,\), got \(3, 1\)"),
+    (lambda: objectives.weighted_mean(jnp.ones((3, 3)), None), ValueError, r"values must have the shape \[B\], got \(3, 3\)"),
+    (lambda: objectives.weighted_mean(jnp.ones((3, 3)), jnp.ones((3, 3))), ValueError, r"values must have the shape \[B\], got \(3, 3\)"),
+    (lambda: objectives.weighted_mean(jnp.ones(()), None), ValueError, r"values must have the shape \[B\], got \(\)"),
+    (lambda: objectives.weighted_mean(jnp.ones(3), jnp.array([1.0, -1.0, 1.0])), ValueError, r"weight must be finite and at least 0, got -1.0 at index \(1,\)"),
+    (lambda: objectives.weighted_mean(jnp.ones(3), np.array([1.0, 1.0, np.nan])), ValueError, r"weight must be finite and at least 0, got nan at index \(2,\)"),
+    (lambda: objectives.weighted_mean(jnp.ones(3), jnp.array([1.0, 1.0, np.inf])), ValueError, r"weight must be finite and at least 0, got inf at index \(2,\)"),
+    # losses
+    (lambda: loss(X.reshape(20, 8, 8)), ValueError, r"x must have the shape \[B, D\], got \(20, 8, 8\); flatten"),
+    (lambda: loss(X[:1].reshape(1, 8, 8), Y[:1], "normal"), ValueError, r"x must have the shape \[B, D\], got \(1, 8, 8\); flatten"),
+    (lambda: loss(X.reshape(20, 8, 8, 1), None, "normal"), ValueError, r"x must have the shape \[B, D\], got \(20, 8, 8, 1\); flatten"),
+    (lambda: loss(X[0], None, "normal"), ValueError, r"x must have the shape \[B, D\], got \(64,\); flatten"),
+    (lambda: loss(y=Y[:1]), ValueError, r"y must have one value for each row of x, the shape \(20,\), got \(1,\)"),
+    (lambda: loss(y=Y[:, None]), ValueError, r"y must have one value for each row of x, the shape \(20,\), got \(20, 1\)"),
+    (lambda: loss(y=Y[:3], model="normal"), ValueError, r"y must have one value for each row of x, the shape \(20,\), got \(3,\)"),
+    (lambda: loss(weight=np.ones(1, np.float32)), ValueError, r"weight must have one value for each row of x, the shape \(20,\), got \(1,\)"),
+    (lambda: loss(weight=np.float32(1)), ValueError, r"weight must have one value for each row of x, the shape \(20,\), got \(\)"),
+    (lambda: loss(weight=np.ones((20, 1), np.float32)), ValueError, r"weight must have one value for each row of x, the shape \(20,\), got \(20, 1\)"),
+    (lambda: loss(position=np.arange(3)), ValueError, r"position must have one value for each row of x, the shape \(20,\), got \(3,\)"),
+    (lambda: loss(weight=np.linspace(1, -1, 20, dtype=np.float32)), ValueError, r"weight must be finite and at least 0, got -0.05\d+ at index \(10,\)"),
+    (lambda: loss(model="normal", network=changed("decode", lambda x: x[:1])), ValueError, r"network.decode must return the shape of x, \(20, 64\), got \(1, 64\)"),
+    (lambda: loss(model="normal", network=changed("decode", lambda x: x[:, :1])), ValueError, r"network.decode must return the shape of x, \(20, 64\), got \(20, 1\)"),
+    (lambda: loss(model="normal", network=changed("decode", lambda x: x.reshape(-1, 8, 8))), ValueError, r"network.decode must return the shape of x, \(20, 64\), got \(20, 8, 8\)"),
+    (lambda: loss(model="normal", network=changed("encode", lambda q: (q[0], q[1][:, 0]))), ValueError, r"network.encode must return a pair .*got \(\(20, 20\), \(20,\)\); of one shape, with B = 20"),
+    (lambda: loss(model="normal", network=changed("encode", lambda q: (q[0], q[1][:1]))), ValueError, r"network.encode must return a pair .*got \(\(20, 20\), \(1, 20\)\)"),
+    (lambda: loss(model="normal", network=changed("encode", lambda q: (q[0][:1], q[1][:1]))), ValueError, r"network.encode must return a pair .*got \(\(1, 20\), \(1, 20\)\)"),
+    (lambda: loss(model="normal", network=changed("encode", lambda q: (q[0], 1.0))), ValueError, r"network.encode must return a pair .*got \(\(20, 20\), 1.0\)"),
+    (lambda: loss(network=changed("encode", lambda q: q[:1], "dirichlet")), ValueError, r"network.encode must return a concentration \[B, K\], got \(1, 20\); of a shape with B = 20"),
+    (lambda: loss(network=changed("encode", lambda q: q[:, 0], "dirichlet")), ValueError, r"network.encode must return a concentration \[B, K\], got \(20,\); of a shape with B = 20"),
+    (lambda: loss(prior=jaxvae.models.DirichletPrior(lambda y, k: jnp.ones((len(y), 1)), True)), ValueError, r"prior.concentration must return the shape \(20, 10\) or \(10,\), got \(20, 1\)"),
+    (lambda: loss(prior=jaxvae.models.DirichletPrior(lambda y, k: jnp.ones(1), False)), ValueError, r"prior.concentration must return the shape \(20, 10\) or \(10,\), got \(1,\)"),
+    (lambda: parallel.split_rows(jaxvae.Batch(X, Y[:3]), 2), ValueError, r"y must have one value for each row of x, the shape \(20,\), got \(3,\)"),
+    (lambda: parallel.split_rows(jaxvae.Batch(X, Y, weight=np.full(20, np.nan)), 2), ValueError, r"weight must be finite and at least 0, got nan at index \(0,\)"),
+    (lambda: parallel.split_rows(jaxvae.Batch(X, Y, weight=np.full(20, -1.0)), 2), ValueError, r"weight must be finite and at least 0, got -1.0 at index \(0,\)"),
+    # what has no hash
+    (lambda: fit(optimizer=SGD._replace(update=NO_HASH)), TypeError, "optimizer must be made of hashable functions, got .*unhashable type: 'Unhashable'"),
+    (lambda: fit(vae=small_vae("normal")._replace(encode=NO_HASH)), TypeError, "vae must be made of hashable functions, got .*unhashable type: 'Unhashable'"),
+    (lambda: jaxvae.encode_mean(small_vae("normal")._replace(encode=NO_HASH), {}, X), TypeError, "vae must be made of hashable functions"),
+    (lambda: compat.dense_encoder_decoder(64, 2, 1, 8, Unhashable(jnp.tanh)), TypeError, "activation must be a hashable function, got .*unhashable type: 'Unhashable'"),
     # steps
     (lambda: jaxvae.make_train_epoch(small_vae("normal"), SGD, batch_size=0), ValueError, "batch_size must be at least 1, got 0"),
     (lambda: jaxvae.make_train_epoch(small_vae("normal"), SGD, batch_size="8"), TypeError, "batch_size must be an integer, got '8'"),

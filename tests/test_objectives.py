@@ -108,6 +108,23 @@ def test_weighted_mean_of_nothing_is_zero():
     assert objectives.weighted_mean(jnp.array([np.nan, 1.0]), jnp.zeros(2)) == 0
 
 
+@pytest.mark.parametrize(
+    "weight", [[-1.0, 1.0], [-1.0, 3.0], [np.nan, 1.0], [-1.0, 0.0], [np.nan, 0.0], [np.inf, 1.0]]
+)
+def test_compiled_code_hides_no_bad_weight(weight):
+    """It cannot refuse a value; the mean is NaN, and so is the gradient of what it weighs."""
+    values, weight = jnp.array([1.0, 5.0]), jnp.array(weight)
+    mean, grad = jax.jit(jax.value_and_grad(objectives.weighted_mean))(values, weight)
+    assert np.isnan(mean)
+    assert np.isnan(grad[0])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32, bool])
+def test_weights_are_numbers_of_any_kind(kind):
+    weight = jnp.asarray(np.array([1, 0, 1], kind))
+    assert objectives.weighted_mean(jnp.array([1.0, np.nan, 5.0]), weight) == 3
+
+
 def test_noise_follows_the_place_in_the_global_batch(key, vae, digits):
     """Two halves with their positions have the terms of the whole, whatever the model."""
     x, y = digits.x_train[:8], digits.y_train[:8]

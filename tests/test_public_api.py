@@ -53,8 +53,8 @@ PROMISED = {
     "pmap_train_step": "(vae, optimizer, *, devices)",
     "pmap_train_epoch": "(vae, optimizer, *, batch_size, devices)",
     "fit": (
-        "(key, vae, x, y, *, batch_size, epochs, optimizer, state, devices, validation, patience, "
-        "on_non_finite, checkpoint_dir, checkpoint_every, keep, progress, on_epoch)"
+        "(key, vae, x, y, *, weight, batch_size, epochs, optimizer, state, devices, validation, "
+        "patience, on_non_finite, checkpoint_dir, checkpoint_every, keep, progress, on_epoch)"
     ),
 }
 COMPAT = {

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from conftest import small_vae
 
 import jaxvae
 from jaxvae import Batch, steps
@@ -120,6 +121,24 @@ def test_a_step_that_is_not_finite_changes_nothing(key, vae, data):
         key, fresh(vae, optimizer), Batch(bad, y)
     )
     assert not metrics.finite
+    assert_trees_equal(before, after)
+
+
+@pytest.mark.parametrize("weight", [np.nan, -1.0])
+@pytest.mark.parametrize("shards", [None, 2])
+def test_a_bad_weight_makes_no_update(key, data, weight, shards):
+    """Compiled code cannot refuse it: the step says so and leaves the state as it was."""
+    vae, optimizer = small_vae("normal"), optax.sgd(0.1)
+    batch = Batch(data[0][:8], None, jnp.ones(8).at[5].set(weight), jnp.arange(8))
+    axis_name = None if shards is None else "shard"
+    step = jaxvae.make_train_step(vae, optimizer, axis_name=axis_name)
+    if shards is not None:
+        batch = jax.tree.map(lambda leaf: leaf.reshape(shards, -1, *leaf.shape[1:]), batch)
+        step = jax.vmap(step, (None, None, 0), out_axes=None, axis_name=axis_name)
+    before = fresh(vae, optimizer)
+    after, metrics = step(key, fresh(vae, optimizer), batch)
+    assert not metrics.finite
+    assert np.isnan(metrics.loss)
     assert_trees_equal(before, after)
 
 

@@ -125,10 +125,10 @@ ONES = np.ones((4, 64), np.float32)
         (lambda: [{"image": ONES}], None, ValueError, "batch 0 of x must have the keys x and"),
         (lambda: [(ONES, [0, 1])], None, ValueError, "the labels of batch 0 of x must have one"),
         (
-            lambda: [Batch(ONES, weight=np.ones(4))],
+            lambda: [Batch(ONES, position=np.arange(4))],
             None,
             ValueError,
-            "batch 0 of x must not set weight or position",
+            "batch 0 of x must not set position",
         ),
     ],
 )
