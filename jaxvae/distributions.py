@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.scipy.special import gammaln
 
@@ -330,11 +331,12 @@ def log_prob_dirichlet(concentration: jax.Array, log_z: jax.Array) -> jax.Array:
     dtype = jnp.result_type(concentration, log_z)
     a, log_z = (jnp.broadcast_to(v, shape).astype(dtype) for v in (concentration, log_z))
     log_prob = _log_prob_dirichlet(a, log_z)
-    if not isinstance(log_prob, jax.core.Tracer) and jnp.isnan(log_prob).any():
-        row = jnp.argwhere(jnp.isnan(log_prob))[0]
+    if not _checks.is_traced(log_prob) and np.isnan(values := jax.device_get(log_prob)).any():
+        row = tuple(np.argwhere(np.isnan(values))[0])
         raise ValueError(
             "log_z must not be minus infinity both where the concentration is below and where it "
-            f"is above 1, got {log_z[tuple(row)]} for the concentration {a[tuple(row)]}"
+            f"is above 1, got {jax.device_get(log_z)[row]} for the concentration "
+            f"{jax.device_get(a)[row]}"
         )
     return log_prob
 

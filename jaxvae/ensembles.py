@@ -79,7 +79,9 @@ def fit_many(
       >>> states.step.tolist(), len(histories), len(histories[0].epochs)
       ([4, 4, 4], 3, 2)
     """
-    _checks.on_host("there call make_train_epoch", keys=keys, x=x, y=y, hyperparams=hyperparams)
+    _checks.on_host(
+        "there call make_train_epoch", keys=keys, x=x, y=y, weight=weight, hyperparams=hyperparams
+    )
     members = _checks.typed_keys("keys", keys)
     check_model(vae)
     x, y, weight = checked_data(x, y, weight)

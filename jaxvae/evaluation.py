@@ -72,7 +72,7 @@ def evaluate(
 
     Source: Kingma and Welling, 2014, Auto-encoding variational Bayes: the estimator of the ELBO.
     """
-    _checks.on_host("there call vae.loss", key=key, params=params, x=x, y=y)
+    _checks.on_host("there call vae.loss", key=key, params=params, x=x, y=y, weight=weight)
     _checks.typed_key("key", key)
     check_model(vae)
     x = _checks.data_array("x", x)
