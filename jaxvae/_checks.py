@@ -88,8 +88,12 @@ def on_host(instead: str, **arguments: Any) -> None:
     `instead` says what to do inside `jit`, `vmap` and `grad`.
     """
 
+    def is_source(node: Any) -> bool:  # of batches, which is not to be read here
+        return hasattr(node, "__iter__") and not isinstance(node, list | tuple | Mapping)
+
     def is_traced(value: Any) -> bool:
-        return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+        leaves = jax.tree.leaves(value, is_leaf=is_source)
+        return any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
     traced = [name for name, value in arguments.items() if is_traced(value)]
     if not traced and is_traced(jax.device_put(np.int32(0))):  # `jit` of a call without arguments
