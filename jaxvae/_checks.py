@@ -116,9 +116,14 @@ def on_host(instead: str, **arguments: Any) -> None:
 
     `instead` says what to do inside `jit`, `vmap` and `grad`.
     """
-    traced = [
-        name for name, value in arguments.items() if any(map(is_traced, jax.tree.leaves(value)))
-    ]
+
+    def is_source(node: Any) -> bool:  # of batches, which is not to be read here
+        return hasattr(node, "__iter__") and not isinstance(node, list | tuple | Mapping)
+
+    def holds_traced(value: Any) -> bool:
+        return any(map(is_traced, jax.tree.leaves(value, is_leaf=is_source)))
+
+    traced = [name for name, value in arguments.items() if holds_traced(value)]
     if not traced and is_traced(jax.device_put(np.int32(0))):  # `jit` of a call without arguments
         traced = list(arguments)
     if traced:

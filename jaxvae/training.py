@@ -113,7 +113,12 @@ def fit(
     """
     _checks.on_host(
         "there call make_train_epoch, or fit_many for many keys",
-        **{"key": key, "x": x, "y": y, "state": state, "validation": validation},
+        key=key,
+        x=x,
+        y=y,
+        weight=weight,
+        state=state,
+        validation=validation,
     )
     _checks.typed_key("key", key)
     check_model(vae)
