@@ -627,7 +627,7 @@ def _dirichlet_core(
 
     network = networks.join(Function(encoder.init, concentration), _decoded_mean(decoder))
     prior = models.label_prior(smoothness=smoothness, total_concentration=label_smoothing)
-    return models.dirichlet_vae(network, prior=prior, objective="original")
+    return models.dirichlet_vae(network, prior=prior, objective="original", gradient="gamma")
 
 
 def _decoded_mean(decoder: Function) -> Function:

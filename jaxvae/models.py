@@ -223,7 +223,7 @@ def dirichlet_vae(
     likelihood: str = "normal",
     objective: str = "elbo",
     kl_weight: float = 1.0,
-    gradient: str | None = None,
+    gradient: str = "beta",
 ) -> VAE:
     """A VAE with a Dirichlet latent: z lies on the simplex of K categories.
 
@@ -235,8 +235,8 @@ def dirichlet_vae(
       objective: "elbo", the negative ELBO in nats; or "original": the squared error is averaged
         over the pixels, which is the ELBO with `kl_weight` D/2, scaled by 2/D.
       kl_weight: what the KL term is multiplied by; 1 is the ELBO.
-      gradient: the estimator of the draw's gradient, as for `sample_dirichlet`. Where None, "beta"
-        with the ELBO, and "gamma" with the original's objective, as the original has it.
+      gradient: the estimator of the draw's gradient, as for `sample_dirichlet`; the original's is
+        "gamma".
 
     Returns:
       The model.
@@ -261,8 +261,6 @@ def dirichlet_vae(
         raise TypeError(f"prior must be a DirichletPrior, got {prior!r}")
     original = _checks.one_of("objective", objective, OBJECTIVES) == "original"
 
-    if gradient is None:
-        gradient = "gamma" if original else "beta"
     _checks.one_of("gradient", gradient, DIRICHLET_GRADIENTS)
 
     def draw(key: jax.Array, posterior: Any) -> jax.Array:

@@ -108,7 +108,7 @@ def test_wrapper_equals_functions(model, digits, capsys):
     else:
         v = dirichlet()
         network = jaxvae.dense_dirichlet_network(64, 10, layers=1, hidden_units=16, head="relu")
-        core = jaxvae.dirichlet_vae(network, objective="original")
+        core = jaxvae.dirichlet_vae(network, objective="original", gradient="gamma")
         optimizer = jaxvae.revive_dead_categories(_keras.adam())
     vae.get_weights(v)  # makes them
     params = jax.tree.map(jnp.copy, {"encoder": v.encoder.params, "decoder": v.decoder.params})

@@ -63,7 +63,7 @@ def dirichlet():
         smoothness=float(golden["smoothness"]),
         total_concentration=float(golden["label_smoothing"]),
     )
-    vae = jaxvae.dirichlet_vae(network, prior=prior, objective="original")
+    vae = jaxvae.dirichlet_vae(network, prior=prior, objective="original", gradient="gamma")
     return golden, vae, tree(golden, "init", "dirichlet"), prior
 
 
