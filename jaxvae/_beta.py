@@ -35,7 +35,10 @@ def logit_beta_grad(a: jax.Array, b: jax.Array, logit: jax.Array) -> jax.Array:
     # Where both are above `largest` the derivative is taken at shapes scaled down to it, at the
     # same z, and carried over to first order in 1 / a around its limit (see `leading`).
     share = jnp.minimum(1, largest / jnp.minimum(a, b))
-    whole_a, a, b = a, jnp.minimum(a * share, 1e12), jnp.minimum(b * share, 1e12)
+    whole_a, a, b = a, a * share, b * share
+    # Beyond 1e12 squares overflow. Nothing changes any more but the scale of z, or of 1 - z.
+    logit += jnp.log(jnp.maximum(b / 1e12, 1)) - jnp.log(jnp.maximum(a / 1e12, 1))
+    a, b = jnp.minimum(a, 1e12), jnp.minimum(b, 1e12)
     n = a + b
     size = jnp.minimum(jnp.abs(logit), 50)  # beyond it odds count for nothing
     odds = _elementary.exp(-size)  # of the rarer side

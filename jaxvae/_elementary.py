@@ -41,7 +41,7 @@ def expm1(x: jax.Array) -> jax.Array:
 
 
 def log1p(x: jax.Array) -> jax.Array:
-    """log(1 + x) for x in [0, 1e38], to a relative 3e-7."""
+    """log(1 + x) for x in [0, 1e38], to a relative 3e-7; NaN and infinity become numbers."""
     if x.dtype != jnp.float32:
         return jnp.log1p(x)
     # 1 + x = 2^k m with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh((m - 1) / (m + 1)), where m - 1

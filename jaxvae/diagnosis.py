@@ -36,7 +36,7 @@ def too_large(x: np.ndarray, above: float = ABSURD) -> str:
       >>> too_large(np.array([[0.0, -255.0]]))
       'The largest |value| of x is 255: scale the data to values of about one.'
     """
-    largest = np.abs(x).max()
+    largest = np.abs(x).max(initial=0)  # a host whose stream has ended has no rows
     if largest <= above:
         return ""
     return f"The largest |value| of x is {largest:g}: scale the data to values of about one."
@@ -86,7 +86,7 @@ def _bad_output(vae: VAE, params: Params, x: np.ndarray) -> str:
         *encoded, decoded = outputs(params, x[start : start + ROWS])
         names = NORMAL if len(encoded) == 2 else DIRICHLET
         for (name, positive), output in zip((*names, DECODED), (*encoded, decoded), strict=True):
-            values = np.asarray(output, np.float32)
+            values = np.asarray(jax.device_get(output), np.float32)
             bad = ~(np.abs(values) < HUGE)
             if positive:
                 bad |= values < TINY

@@ -52,7 +52,7 @@ def sample_normal(key: jax.Array, loc: jax.Array, scale: jax.Array) -> jax.Array
     Args:
       key: one typed key.
       loc: means [..., K].
-      scale: standard deviations [..., K], above zero.
+      scale: standard deviations [..., K], normal floats above zero.
 
     Returns:
       z [..., K]. The same bits as TFP's `Normal(loc, scale).sample(seed=key)`.
@@ -84,7 +84,7 @@ def kl_normal(loc: jax.Array, scale: jax.Array, *, prior_variance: float = 1.0) 
 
     Args:
       loc: means [..., K].
-      scale: standard deviations [..., K].
+      scale: standard deviations [..., K], normal floats above zero.
       prior_variance: the prior's variance, one number above zero.
 
     Returns:
@@ -124,7 +124,7 @@ def log_gamma_grad(concentration: jax.Array, log_x: jax.Array) -> jax.Array:
     (digamma(alpha + 1) - log x) / alpha.
 
     Args:
-      concentration: alpha [...], above zero.
+      concentration: alpha [...], a normal float above zero.
       log_x: log of the draw [...].
 
     Returns:
@@ -158,8 +158,8 @@ def sample_log_gamma(
 
     Args:
       key: one typed key.
-      concentration: alpha [...], above zero. Inside compiled code an element that is NaN,
-        infinite or not above zero gives NaN for that element alone.
+      concentration: alpha [...], a normal float above zero. Inside compiled code an element that
+        is not (NaN, infinite, 0, below the least normal float) gives NaN for that element alone.
       method: "fast", or "tfp" for TFP's draws, the reference. Both have the derivative
         `log_gamma_grad`.
 
@@ -187,7 +187,7 @@ def sample_log_gamma(
 @jax.custom_jvp
 def _tfp_log_gamma(key: jax.Array, concentration: jax.Array) -> jax.Array:
     # TFP's rejection loop never ends on an infinite or NaN concentration.
-    valid = (concentration > 0) & (concentration < jnp.inf)
+    valid = (concentration >= jnp.finfo(concentration.dtype).tiny) & (concentration < jnp.inf)
     safe = jnp.where(valid, concentration, 1)
     # TFP relies on implicit promotion, which a caller may have forbidden.
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
@@ -225,7 +225,7 @@ def sample_dirichlet(
     Args:
       key: one typed key.
       concentration: alpha [..., K], a normal float above zero. Inside compiled code a row with an
-        element that is NaN, infinite or not above zero becomes NaN, that row alone.
+        element that is not (NaN, infinite, 0, below the least normal float) becomes NaN, alone.
       method: of `sample_log_gamma`.
       gradient: the estimator of the concentration's gradient. "beta" is the implicit derivative of
         each component's Beta marginal; "gamma" that of the gammas, as TFP and NumPyro have it.
@@ -331,13 +331,16 @@ def log_prob_dirichlet(concentration: jax.Array, log_z: jax.Array) -> jax.Array:
     dtype = jnp.result_type(concentration, log_z)
     a, log_z = (jnp.broadcast_to(v, shape).astype(dtype) for v in (concentration, log_z))
     log_prob = _log_prob_dirichlet(a, log_z)
-    if not _checks.is_traced(log_prob) and np.isnan(values := jax.device_get(log_prob)).any():
-        row = tuple(np.argwhere(np.isnan(values))[0])
-        raise ValueError(
-            "log_z must not be minus infinity both where the concentration is below and where it "
-            f"is above 1, got {jax.device_get(log_z)[row]} for the concentration "
-            f"{jax.device_get(a)[row]}"
-        )
+    if not _checks.is_traced(log_prob):
+        a, log_z = jax.device_get((a, log_z))
+        edge = np.isneginf(log_z)
+        both = (edge & (a < 1)).any(axis=-1) & (edge & (a > 1)).any(axis=-1)
+        if both.any():
+            row = tuple(np.argwhere(both)[0])
+            raise ValueError(
+                "log_z must not be minus infinity both where the concentration is below and where "
+                f"it is above 1, got {log_z[row]} for the concentration {a[row]}"
+            )
     return log_prob
 
 
@@ -368,8 +371,21 @@ def _log_gamma_rise(x: jax.Array, rise: jax.Array) -> jax.Array:
         return (1 / 12 - r * (1 / 360 - r * (1 / 1260 - tail))) / x
 
     stirling = (low - 0.5) * jnp.log1p(rise / low) + rise * (jnp.log(high) - 1)
-    down = sum(jnp.log1p(rise / (x + j)) for j in range(steps))
+    down = _log1p_ratio(rise, x) + sum(jnp.log1p(rise / (x + j)) for j in range(1, steps))
     return stirling + (series(high) - series(low)) - down
+
+
+@jax.custom_jvp
+def _log1p_ratio(rise: jax.Array, x: jax.Array) -> jax.Array:
+    """log(1 + rise / x); its derivative in x, as JAX has it, squares x, which may underflow."""
+    return jnp.log1p(rise / x)
+
+
+@_log1p_ratio.defjvp
+def _log1p_ratio_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    (rise, x), (d_rise, d_x) = primals, tangents
+    share = rise / (x + rise)
+    return _log1p_ratio(rise, x), d_rise / (x + rise) - d_x * (share / x)
 
 
 def kl_dirichlet(concentration: jax.Array, prior_concentration: jax.Array) -> jax.Array:
@@ -380,9 +396,9 @@ def kl_dirichlet(concentration: jax.Array, prior_concentration: jax.Array) -> ja
     computed without that formula's cancellation.
 
     Args:
-      concentration: a [..., K], above zero.
-      prior_concentration: b [..., K], above zero; the two broadcast together. Inside compiled
-        code a row with an element that is NaN, infinite or not above zero becomes NaN.
+      concentration: a [..., K], a normal float above zero.
+      prior_concentration: b [..., K], likewise; the two broadcast together. Inside compiled code a
+        row with an element that is not (NaN, infinite, 0, below that float) becomes NaN.
 
     Returns:
       The divergence [...], at least zero and exactly zero for equal arguments. In float32, from

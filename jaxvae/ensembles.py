@@ -140,7 +140,7 @@ def fit_many(
         show.note(f"compiled in {compile_seconds:.1f} s")
         for epoch in range(epochs):
             started = time.perf_counter()
-            first_steps = np.asarray(states.step).reshape(-1)
+            first_steps = jax.device_get(states.step).reshape(-1)
             states, metrics = program(states)
             seconds = time.perf_counter() - started
             for member in range(members):
@@ -197,7 +197,7 @@ def _check_hyperparams(
     checked = {}
     for name, values in hyperparams.items():
         _checks.one_of("hyperparams", name, known)
-        array = np.asarray(values)
+        array = np.asarray(jax.device_get(values))
         _checks.finite_array(f"hyperparams[{name!r}]", array)
         if array.shape != (members,):
             raise ValueError(

@@ -146,7 +146,9 @@ def accuracy(vae: VAE, params: Params, x: Any, y: Any, *, batch_size: int = 1024
     """
     _checks.on_host("there call vae.encode", params=params, x=x, y=y)
     z = encode_mean(vae, params, x, batch_size=batch_size)
-    if isinstance(jax.eval_shape(vae.encode, params, np.asarray(x, np.float32)), tuple):
+    if isinstance(
+        jax.eval_shape(vae.encode, params, jax.ShapeDtypeStruct(np.shape(x), jnp.float32)), tuple
+    ):
         raise ValueError("vae must have a Dirichlet latent, got a Normal one")
     y = _checks.label_array("y", y, len(z), categories=z.shape[1])
     return float(np.mean(z.argmax(axis=1) == y))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
@@ -108,8 +109,8 @@ def accepts_any_args(
     Example:
       >>> optimizer = accepts_any_args(optax.sgd(0.5))
       >>> params = jnp.ones(())
-      >>> optimizer.update(params, optimizer.init(params), params, value=4.0)[0]
-      Array(-0.5, dtype=float32, weak_type=True)
+      >>> float(optimizer.update(params, optimizer.init(params), params, value=4.0)[0])
+      -0.5
     """
     check_optimizer(optimizer)
     kinds = [option.kind for option in inspect.signature(optimizer.update).parameters.values()]
@@ -145,7 +146,7 @@ def init_state(
     _checks.typed_key("key", key)
     check_model(vae)
     check_optimizer(optimizer)
-    params = _fresh_params(vae, x.shape[1:])(key)
+    params = _fresh_params(vae, np.shape(x)[1:])(key)
     step, opt_state = _fresh_rest(optimizer)(params)
     return TrainState(step, params, opt_state)
 
@@ -298,23 +299,25 @@ def epoch_function(
         y: jax.Array | None,
         weight: jax.Array | None = None,
     ) -> tuple[TrainState, Metrics]:
+        _checks.one_a_row(np.shape(x)[:1], y=y, weight=weight)
         steps = steps_per_epoch(len(x), batch_size)
-        index, weights = epoch_order(key, state.step // steps, len(x), batch_size)
-        if weight is not None:
-            weights = weights * weight[index]
+        index, counts = epoch_order(key, state.step // steps, len(x), batch_size)
         position = None
         if axis_name is not None:
-            index, weights, position = _own_columns(axis_name, index, weights)
+            index, counts, position = _own_columns(axis_name, index, counts)
 
         def body(carry: Any, batch_slice: Any) -> Any:
             state, alive = carry
-            index, weight = batch_slice
+            index, count = batch_slice  # count: 1 for an example, 0 for padding
             labels = None if y is None else _sharding.rows(y, index)
-            batch = Batch(_sharding.rows(x, index), labels, weight, position)
+            if weight is not None:
+                own, count = _sharding.aligned(_sharding.rows(weight, index), count)
+                count = own * count
+            batch = Batch(_sharding.rows(x, index), labels, count, position)
             state, metrics = step(key, state, batch, alive)
             return (state, metrics.finite | (on_non_finite == "skip")), metrics
 
-        (state, _), metrics = jax.lax.scan(body, (state, jnp.bool_(True)), (index, weights))
+        (state, _), metrics = jax.lax.scan(body, (state, jnp.bool_(True)), (index, counts))
         if on_non_finite == "trust":
             metrics = _and_finite(metrics, steps - 1, state)
         return state, metrics

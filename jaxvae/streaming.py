@@ -12,6 +12,7 @@ from jaxvae.datasets import Batch
 
 CHUNK_BYTES = 32 * 2**20
 LONGEST_CHUNK = 256  # steps
+LARGEST_WEIGHT = 1e30  # a batch's sum stays a float32; the sum over all that come is not known
 Rows = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]  # x, y, weight
 
 
@@ -86,6 +87,11 @@ def read(source: Any) -> Iterator[Rows]:
             weight = _checks.weight_array(
                 f"the weights of {name}", weight, len(x), dtype=np.float32, all_zero=True
             )
+            if weight.max(initial=0) > LARGEST_WEIGHT:
+                raise ValueError(
+                    f"the weights of {name} must be at most {LARGEST_WEIGHT:g}, "
+                    f"got {weight.max():g}"
+                )
         kind = (x.shape[1], y is not None)
         first = first or kind
         if kind != first:

@@ -301,7 +301,7 @@ def _is_over(records: list[EpochRecord], epochs: int, patience: int | None) -> b
 def _fingerprint(key: jax.Array, data: Arrays | Stream) -> dict[str, Any]:
     """What has to be the same for a run to go on, by the argument that gives it."""
     prints: dict[str, Any] = {
-        "key": [str(jax.random.key_impl(key)), np.asarray(jax.random.key_data(key)).tolist()],
+        "key": [str(jax.random.key_impl(key)), jax.device_get(jax.random.key_data(key)).tolist()],
         "batch_size": data.batch_size,
         "x": [data.example.shape[1]],
     }
@@ -407,7 +407,7 @@ class _Saves:
         ]
         losses = np.concatenate([record.batch_losses for record in records])
         self._writer.save(
-            int(state.step),
+            int(jax.device_get(state.step)),
             {"state": state, "best": best, "losses": losses},
             {"fingerprint": self._fingerprint, "epochs": epochs, "has_best": best is not None},
             score=records[-1].validation_loss,

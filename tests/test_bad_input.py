@@ -81,6 +81,12 @@ def stream(*batches):
     return fit(lambda: batches, None)
 
 
+def epoch_of(**data):
+    vae = small_vae("dirichlet")
+    epoch = jaxvae.make_train_epoch(vae, SGD, batch_size=8)
+    return epoch(KEY, jaxvae.init_state(KEY, vae, SGD, X), X, **data)
+
+
 def images(x=X, shape=(8, 8), columns=4, **options):
     return figures.image_grid(x, shape, columns=columns, title="bad", **options)
 
@@ -178,6 +184,7 @@ BAD_CALLS = [
     (lambda: stream(jaxvae.Batch(X, Y, weight=Y[:3])), ValueError, r"the weights of batch 0 of x must have one weight for each of 20 examples, the shape \(20,\), got \(3,\)"),
     (lambda: stream({"x": X, "y": Y, "weight": Y - 1}), ValueError, r"the weights of batch 0 of x must be finite and at least 0, got -1.0 at index \(0,\)"),
     (lambda: stream({"x": X, "y": Y, "weight": np.full(20, 1e300)}), ValueError, "the weights of batch 0 of x must be finite and at least 0, got inf"),
+    (lambda: stream({"x": X, "y": Y, "weight": np.full(20, 1e38)}), ValueError, r"the weights of batch 0 of x must be at most 1e\+30, got 1e\+38"),
     (lambda: fit(lambda: [X], None, weight=Y), ValueError, "weight must be None where x gives batches"),
     # weights
     (lambda: fit(weight=Y - 1), ValueError, r"weight must be finite and at least 0, got -1.0 at index \(0,\)"),
@@ -419,6 +426,9 @@ BAD_CALLS = [
     (lambda: compat.dense_encoder_decoder(64, 2, 1, 8, Unhashable(jnp.tanh)), TypeError, "activation must be a hashable function, got .*unhashable type: 'Unhashable'"),
     # steps
     (lambda: jaxvae.make_train_epoch(small_vae("normal"), SGD, batch_size=0), ValueError, "batch_size must be at least 1, got 0"),
+    (lambda: epoch_of(y=Y[:2]), ValueError, r"y must have one value for each row of x, the shape \(20,\), got \(2,\)"),
+    (lambda: epoch_of(y=Y, weight=np.ones(7, np.float32)), ValueError, r"weight must have one value for each row of x, the shape \(20,\), got \(7,\)"),
+    (lambda: epoch_of(y=Y, weight=np.ones((20, 1), np.float32)), ValueError, r"weight must have one value for each row of x, the shape \(20,\), got \(20, 1\)"),
     (lambda: jaxvae.make_train_epoch(small_vae("normal"), SGD, batch_size="8"), TypeError, "batch_size must be an integer, got '8'"),
     (lambda: jaxvae.init_state(0, small_vae("normal"), SGD, X), TypeError, "key must be a typed key.*got 0"),
     (lambda: jaxvae.init_state(KEYS, small_vae("normal"), SGD, X), ValueError, "key must be one key"),

@@ -69,6 +69,15 @@ def test_far_outside_the_promised_range_nothing_is_not_finite():
     assert (actual >= 0).all()
 
 
+@pytest.mark.parametrize("b", [1e9, 1e13, 1e20, 1e30])
+def test_a_huge_rival_leaves_a_gamma(b):
+    """b z ~ Gamma(a) for b to infinity: the derivative is the gamma's, far beyond the range too."""
+    a, log_x = jnp.array([0.1, 1.0, 30.0]), jnp.array([-3.0, 0.0, 3.5])
+    expected = jaxvae.log_gamma_grad(a, log_x)
+    actual = _beta.logit_beta_grad(a, jnp.full(3, b), log_x - jnp.log(b))
+    np.testing.assert_allclose(actual, expected, rtol=3e-5)  # the logit is rounded to 4e-6
+
+
 @pytest.mark.parametrize("name", ["exp", "expm1", "log1p"])
 def test_elementary_functions(name):
     """A relative 5e-7 over the ranges that they are for."""
@@ -244,6 +253,12 @@ def test_density_against_scipy(k):
         size = np.abs(np.array([*terms, *inner])).sum(axis=0)
         error = np.abs(np.asarray(jaxvae.log_prob_dirichlet(a, log_z)) - exact)
         assert (error < 1e-6 * np.maximum(size, 1)).all()
+
+
+def test_density_has_a_gradient_at_tiny_concentrations():
+    """d/da = digamma(2 a) - digamma(a) + log z = 1 / (2 a) to first order."""
+    gradient = jax.grad(jaxvae.log_prob_dirichlet)(jnp.full(2, 1e-19), jnp.log(jnp.full(2, 0.5)))
+    np.testing.assert_allclose(gradient, 0.5e19, rtol=1e-5)
 
 
 LEAST = float(np.finfo(np.float32).tiny)

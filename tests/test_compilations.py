@@ -46,7 +46,6 @@ def test_a_fit_of_an_equal_model_with_an_equal_optimizer_compiles_nothing():
     assert compilations(lambda: fit(model(), optax.adam(1e-3))) == 0
 
 
-@built_anew
 def test_five_fits_of_an_estimator_compile_once():
     estimator = estimators.NormalVAE(
         layers=1, hidden_units=4, batch_size=8, epochs=1, random_state=0

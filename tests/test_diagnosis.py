@@ -166,3 +166,8 @@ def test_data_out_of_all_scale_are_mentioned_though_the_loss_is_finite(factor, s
     slow = optax.sgd(1e-12)
     fit(dirichlet(), factor * X, epochs=1, optimizer=slow, progress=True)
     assert ("scale the data" in capsys.readouterr().out) == said
+
+
+def test_no_rows_are_not_too_large():
+    """As on a host whose stream has ended before another's."""
+    assert diagnosis.too_large(np.zeros((0, 3), np.float32)) == ""

@@ -169,10 +169,11 @@ def test_an_epoch_of_split_examples(name, batch_size):
     """Also where the mesh does not divide the batch, nor the batch the examples."""
     mesh, vae = make_mesh(name), small_vae("normal")
     epoch = jaxvae.make_train_epoch(vae, OPTIMIZER, batch_size=batch_size)
-    expected = epoch(KEY, fresh(vae), X, Y)
+    weight = jnp.linspace(0.5, 1.5, len(X))
+    expected = epoch(KEY, fresh(vae), X, Y, weight)
     with jax.set_mesh(mesh):
-        x, y = put((X, Y), mesh, "x")
-        actual = epoch(put(KEY, mesh), put(fresh(vae), mesh), x, y)
+        data = put((X, Y, weight), mesh, "x")
+        actual = epoch(put(KEY, mesh), put(fresh(vae), mesh), *data)
     assert_close(actual, expected)
 
 
