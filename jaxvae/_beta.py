@@ -67,7 +67,7 @@ def logit_beta_grad(a: jax.Array, b: jax.Array, logit: jax.Array) -> jax.Array:
             t = -end * (point + c * point_c)
             d = _elementary.log1p(-rho * _elementary.expm1(t))
             factor = start + step * jnp.where(below, t, d)
-            density = _elementary.exp(jnp.clip(grow * t + rest * d, -80, 80))
+            density = _elementary.exp(jnp.maximum(grow * t + rest * d, -80))
             integral += (weight + c * weight_c) * factor * density
         return integral
 

@@ -41,16 +41,30 @@ def expm1(x: jax.Array) -> jax.Array:
 
 
 def log1p(x: jax.Array) -> jax.Array:
-    """log(1 + x) for x in [0, 1e38], to a relative 3e-7; NaN and infinity become numbers."""
+    """log(1 + x) for x in (-1, 1e38], to a relative 3e-7; NaN and infinity become numbers."""
+    return jnp.log1p(x) if x.dtype != jnp.float32 else _log(1 + x, x)
+
+
+def log(x: jax.Array) -> jax.Array:
+    """log(x) for x in [1e-37, 1e38], to 3e-7, near 1 relative; NaN and infinity become numbers."""
+    return jnp.log(x) if x.dtype != jnp.float32 else _log(x, x - 1)
+
+
+def log_of_either(which: jax.Array, x: jax.Array) -> jax.Array:
+    """log(x) where `which` is true, else log(1 - x), for x in [1e-37, 1/2]; by one logarithm."""
     if x.dtype != jnp.float32:
-        return jnp.log1p(x)
-    # 1 + x = 2^k m with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh((m - 1) / (m + 1)), where m - 1
-    # is x itself if k is 0: no digit of a small x is lost.
-    bits = lax.bitcast_convert_type(1 + x, jnp.int32)
+        return jnp.where(which, jnp.log(x), jnp.log1p(-x))
+    return _log(jnp.where(which, x, 1 - x), jnp.where(which, x - 1, -x))
+
+
+def _log(x: jax.Array, x_minus_1: jax.Array) -> jax.Array:
+    # x = 2^k m with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh((m - 1) / (m + 1)). Where k is 0,
+    # m - 1 is what was given for it, with digits that x itself may not have.
+    bits = lax.bitcast_convert_type(x, jnp.int32)
     k = (bits - np.float32(np.sqrt(0.5)).view(np.int32)) >> 23
     m = lax.bitcast_convert_type(bits - (k << 23), jnp.float32)
     near = k == 0
-    s = jnp.where(near, x, m - 1) / jnp.where(near, 2 + x, m + 1)
+    s = jnp.where(near, x_minus_1, m - 1) / jnp.where(near, 2 + x_minus_1, m + 1)
     z = s * s
     series = 2 + z * (2 / 3 + z * (2 / 5 + z * (2 / 7 + z * (2 / 9))))
     return k.astype(jnp.float32) * np.float32(np.log(2)) + s * series

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxvae import _sharding
+from jaxvae import _elementary, _sharding
 
 # A round offers two candidates, each accepted with a probability of at least 0.95: after eight
 # rounds an element is left without a draw once in 1e21. It then keeps its last candidate.
@@ -193,7 +193,7 @@ def _candidate(
     """
     e = normal / (3 * jnp.sqrt(d))
     inside = e > -0.999999
-    log1p_e = jnp.log1p(jnp.where(inside, e, 0))
+    log1p_e = _elementary.log1p(jnp.where(inside, e, 0))
     # Near zero the difference is a small rest of large terms: there, its own series.
     tail = 1 / 4 - e * (1 / 5 - e * (1 / 6 - e * (1 / 7 - e * (1 / 8 - e * (1 / 9 - e / 10)))))
     direct = e * (1 - e * (1 / 2 - e / 3)) - log1p_e
@@ -204,7 +204,7 @@ def _candidate(
 def _exponential(bits: jax.Array, dtype: Any) -> jax.Array:
     """-log((bits + 1/2) / 2^32), with all its digits in both tails."""
     small = jnp.minimum(bits, ~bits).astype(dtype) * 2.0**-32 + 2.0**-33
-    return jnp.where(bits >> 31 == 0, -jnp.log(small), -jnp.log1p(-small))
+    return -_elementary.log_of_either(bits >> 31 == 0, small)
 
 
 def _cosine_sine(bits: jax.Array, dtype: Any) -> tuple[jax.Array, jax.Array]:

@@ -16,18 +16,13 @@ from jaxvae._beta import logit_beta_grad
 def _sum_of_others(x: jax.Array) -> jax.Array:
     """For each component of x >= 0 the sum of the row's others, with all its digits.
 
-    sum(x) - x would leave nothing of small others beside the largest. The least normal float stands
-    for zero, so that it has a logarithm.
+    sum(x) - x would leave nothing of small others beside one that has most. The least normal float
+    stands for zero, so that it has a logarithm.
     """
-    info = jnp.finfo(x.dtype)
-    top = jnp.max(x, axis=-1, keepdims=True)
-    # Not x == top: a compiler may compute x twice, for the maximum and for this, and round it
-    # differently. What lies as near to the largest counts as equal to it.
-    largest = x >= top * (1 - 4 * float(info.eps))
-    count = jnp.sum(largest, axis=-1, keepdims=True, dtype=x.dtype)
-    small = jnp.sum(jnp.where(largest, 0, x), axis=-1, keepdims=True)
-    others = jnp.where(largest, small + (count - 1) * top, (small - x) + count * top)
-    return jnp.maximum(others, float(info.tiny))
+    total = jnp.sum(x, axis=-1, keepdims=True)
+    most = x > 0.5 * total
+    others = jnp.where(most, jnp.sum(jnp.where(most, 0, x), axis=-1, keepdims=True), total - x)
+    return jnp.maximum(others, float(jnp.finfo(x.dtype).tiny))
 
 
 @jax.custom_jvp
@@ -41,11 +36,11 @@ def normalise(log_x: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _normalise(log_x: jax.Array) -> tuple[jax.Array, jax.Array]:
     log_e = log_x - jnp.max(log_x, axis=-1, keepdims=True)
     e = jnp.exp(log_e)
-    others = _sum_of_others(e)
-    total = e + others
-    most = e > others
-    z = jnp.where(most, 1 - others / total, e / total)
-    return z, jnp.where(most, -jnp.log1p(others / e), log_e - jnp.log(total))
+    total = jnp.sum(e, axis=-1, keepdims=True)
+    z = e / total
+    most = z > 0.5
+    rest = jnp.sum(jnp.where(most, 0, z), axis=-1, keepdims=True)
+    return jnp.where(most, 1 - rest, z), jnp.where(most, jnp.log1p(-rest), log_e - jnp.log(total))
 
 
 @normalise.defjvp
