@@ -43,7 +43,8 @@ def logit_beta_grad(a: jax.Array, b: jax.Array, logit: jax.Array) -> jax.Array:
     size = jnp.minimum(jnp.abs(logit), 50)  # beyond it odds count for nothing
     odds = _elementary.exp(-size)  # of the rarer side
     log1p_odds = _elementary.log1p(odds)
-    gap = _gap(a, b, logit, odds, log1p_odds, shift)
+    logs = _log_ratio(a + (shift + 0.5), b, logit, odds) + log1p_odds
+    gap = _gap(a, b, logs, shift)
     below = gap >= 0
     grow, rest = jnp.where(below, a, b) + 1, jnp.where(below, b, a) - 1
     usual = below == (logit < 0)
@@ -74,9 +75,13 @@ def logit_beta_grad(a: jax.Array, b: jax.Array, logit: jax.Array) -> jax.Array:
     integral = end * lax.fori_loop(0, 2, add, jnp.zeros_like(a))
     edge = jnp.where(below, gap + 1 / n, b / n - a * gap)
     times_a = (edge + n * rho * integral) / jnp.where(below, 1, b)
-    # r = log(z / (a / n)) at the large shapes, where digamma(a + 1) is log(a) + ...
-    r = jnp.minimum(logit, 0) - log1p_odds + _elementary.log1p(b / a)
-    r = jnp.clip(r, -80, 80)
+    # r = log(z / (a / n)). Only large shapes ask for it: what gap has for log(a / n), the logarithm
+    # of (a + shift + 1/2) / (n + shift + 1/2), is then near enough for a few terms of a series.
+    near = (shift + 0.5) * b / (a * (n + (shift + 0.5)))
+    apart = near * (
+        1 - near * (1 / 2 - near * (1 / 3 - near * (1 / 4 - near * (1 / 5 - near / 6))))
+    )
+    r = jnp.clip(apart - logs, -80, 80)
     leading = jnp.where(r == 0, 1, r / _elementary.expm1(r))
     times_a = jnp.where(share < 1, leading + share * (times_a - leading), times_a)
     return jnp.minimum(times_a / whole_a, float(jnp.finfo(a.dtype).max))
@@ -86,23 +91,22 @@ def logit_beta_grad(a: jax.Array, b: jax.Array, logit: jax.Array) -> jax.Array:
 _SERIES = (1 / 24, -7 / 960, 31 / 8064, -127 / 30720, 511 / 67584)
 
 
-def _gap(
-    a: jax.Array,
-    b: jax.Array,
-    logit: jax.Array,
-    odds: jax.Array,
-    log1p_odds: jax.Array,
-    shift: int,
-) -> jax.Array:
-    """digamma(a + 1) - digamma(a + b + 1) - log z, with all digits at small b and at small z."""
+def _log_ratio(h: jax.Array, b: jax.Array, logit: jax.Array, odds: jax.Array) -> jax.Array:
+    """log(h / (h + b)) - log z - log(1 + odds), with all digits at small b and at small z.
+
+    -log z is log(1 + odds), plus -logit below z = 1/2. Near the mean the latter cancels with the
+    logarithm of h / (h + b): one logarithm of their ratio does not.
+    """
+    ratio = (h + b) / h * odds
+    together = (logit < 0) & (ratio > 0.1)
+    log = _elementary.log1p(jnp.where(together, ratio - 1, b / h))
+    return jnp.where(together, 0, jnp.maximum(-logit, 0)) - log
+
+
+def _gap(a: jax.Array, b: jax.Array, logs: jax.Array, shift: int) -> jax.Array:
+    """digamma(a + 1) - digamma(a + b + 1) - log z, given `logs`, its logarithms."""
     h = a + (shift + 0.5)
     higher = h + b
-    # -log z = log1p(odds), plus -logit below z = 1/2. Near the mean the latter cancels with the
-    # difference of the digammas' logarithms: one logarithm of their ratio does not.
-    ratio = higher / h * odds
-    together = (logit < 0) & (ratio > 0.1)
-    logs = -_elementary.log1p(jnp.where(together, ratio - 1, b / h))
-    logs += jnp.where(together, 0, jnp.maximum(-logit, 0)) + log1p_odds
     r, s = 1 / (h * h), 1 / (higher * higher)
     power, sums, series = jnp.ones_like(r), jnp.ones_like(r), jnp.zeros_like(r)
     for coefficient in _SERIES:  # sums is (r^k - s^k) / (r - s)
@@ -129,4 +133,4 @@ def _end(
     v = -_elementary.expm1(-t)
     excess = depth - grow * t + bend * _elementary.log1p(rho * v)
     t += excess / (grow - bend * rho * (1 - v) / (1 + rho * v))
-    return jnp.minimum(jnp.minimum(t, (depth + bend * log1p_rho) / grow), 80)
+    return jnp.minimum(jnp.minimum(grow * t, depth + bend * log1p_rho), 80 * grow) / grow
