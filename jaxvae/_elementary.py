@@ -66,5 +66,5 @@ def _log(x: jax.Array, x_minus_1: jax.Array) -> jax.Array:
     near = k == 0
     s = jnp.where(near, x_minus_1, m - 1) / jnp.where(near, 2 + x_minus_1, m + 1)
     z = s * s
-    series = 2 + z * (2 / 3 + z * (2 / 5 + z * (2 / 7 + z * (2 / 9))))
+    series = 2 + z * (2 / 3 + z * (2 / 5 + z * (2 / 7)))
     return k.astype(jnp.float32) * np.float32(np.log(2)) + s * series

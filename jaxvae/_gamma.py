@@ -150,21 +150,20 @@ def _log_gamma(a: jax.Array, k0: jax.Array, k1: jax.Array, lane: jax.Array) -> j
     log_d = jnp.log(d)
 
     def body(state: Any) -> Any:
-        round_, log_x, left = state
-        log1p_e, new_left = _round((k0, k1), (lane, round_), d)
+        round_, log_x = state
+        log1p_e, left = _round((k0, k1), (lane, round_), d)
         # Gamma(a) = Gamma(a + 1) U^(1/a). What an accepted candidate leaves of its exponential is,
         # an exponential having no memory, a fresh one: -log U for free.
-        new = log_d + 3 * log1p_e - jnp.maximum(new_left, 0) / a
-        rejected = left < 0
-        return round_ + 1, jnp.where(rejected, new, log_x), jnp.where(rejected, new_left, left)
+        new = log_d + 3 * log1p_e - jnp.maximum(left, 0) / a
+        new = jnp.where((left >= 0) | (round_ == MAX_ROUNDS - 1), new, jnp.inf)
+        return round_ + 1, jnp.where(log_x == jnp.inf, new, log_x)
 
-    def unfinished(state: Any) -> jax.Array:
-        return (state[0] < MAX_ROUNDS) & jnp.any(state[2] < 0)
-
-    # The draw is finished in the loop: computed after it, a compiler might do so once for each
-    # use and round each differently.
-    zero = 0 * a
-    _, log_x, _ = lax.while_loop(unfinished, body, (jnp.uint32(0), zero, zero - 1))
+    # Infinity is what has no draw yet. The draw is finished in the loop: computed after it, a
+    # compiler might do so once for each use and round each differently.
+    first = a + jnp.inf
+    _, log_x = lax.while_loop(
+        lambda state: jnp.any(state[1] == jnp.inf), body, (jnp.uint32(0), first)
+    )
     return jnp.where(valid, jnp.maximum(log_x, float(jnp.finfo(a.dtype).min)), jnp.nan)
 
 
