@@ -17,6 +17,8 @@ TOLD = (ValueError, TypeError, OSError, ImportError, FloatingPointError, Overflo
 # What XLA says where it is no bug: memory or a host that is not there.
 OUTSIDE = ("RESOURCE_EXHAUSTED", "Out of memory", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 
+INTERRUPTED = 128 + signal.SIGINT  # the exit status after Ctrl-C
+
 
 def one_line(error: BaseException) -> str | None:
     """What to tell of an exception, in one line; None for a bug."""
@@ -39,7 +41,7 @@ def one_line(error: BaseException) -> str | None:
 
 def status(error: BaseException) -> int:
     """The exit status that belongs to `one_line`: 130 after Ctrl-C, else 1."""
-    return 130 if isinstance(error, KeyboardInterrupt) else 1
+    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
 
 
 def _broken_package(error: BaseException) -> str | None:

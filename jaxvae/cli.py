@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -287,7 +288,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     _failures.imported()
     with unfailing():
-        return _main(sys.argv[1:] if argv is None else list(argv))
+        code = _main(sys.argv[1:] if argv is None else list(argv))
+    if argv is None and code == _failures.INTERRUPTED:
+        # Where Ctrl-C stops JAX in a compilation, Python's end often is a segmentation fault.
+        os._exit(code)
+    return code
 
 
 def _main(argv: list[str]) -> int:
