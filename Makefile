@@ -13,7 +13,7 @@ TORCH ?= torch==2.13.0
 OPTIMIZED := XLA_FLAGS=--xla_backend_optimization_level=3
 
 .PHONY: train test test-fast test-core test-tensorflow test-long mnist robust-start bench bench-quick bench-gpu bench-samplers \
-	bench-compat bench-scaling bench-safety lint docs notebooks dist lock clean help
+	bench-gradients bench-compat bench-scaling bench-safety lint docs notebooks dist lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -54,8 +54,11 @@ bench-quick: $(VENV_BENCH)/.bench  ## the same, short: an epoch of the README's 
 bench-gpu:  ## jaxvae (and PyTorch, if it is there) on the GPU that PYTHON's JAX has (9 minutes)
 	$(PYTHON) benchmarks/gpu.py $(ARGS)
 
-bench-samplers: $(VENV)/.dev  ## the Dirichlet samplers against TFP's and others' (10 minutes)
-	$(BIN)/python benchmarks/samplers.py
+bench-samplers: $(VENV_BENCH)/.bench  ## the Dirichlet samplers against TFP's and PyTorch's (10 minutes)
+	$(VENV_BENCH)/bin/python benchmarks/samplers.py $(ARGS)
+
+bench-gradients: $(VENV)/.run  ## do the two Dirichlet gradients train alike, in equal time? (6 minutes)
+	$(BIN)/python benchmarks/gradients.py
 
 bench-compat: $(VENV)/.run  ## the original's API on MNIST: its figures, its starts, its speed (25 minutes)
 	$(BIN)/python benchmarks/compat.py

@@ -1,8 +1,8 @@
 """Dirichlet samplers against one another: speed, accuracy of the gradient, and its variance.
 
 jaxvae, TFP-on-JAX, `jax.random`, and PyTorch where it is installed. `python benchmarks/samplers.py`
-takes about ten minutes on two cores (`--quick` two) and writes `results/samplers.json`, `.md` and
-two plots. JAX's samplers run inside one compiled loop with a new key each step; PyTorch's eagerly,
+takes about ten minutes on two cores (`--quick` eight; `--only` a part of it, the rest is kept) and
+writes `results/samplers.json`, `.md` and two plots. JAX's samplers run inside one compiled loop with a new key each step; PyTorch's eagerly,
 as its users call it. Competitors take turns, and each figure is the median of the turns.
 """
 
@@ -147,8 +147,8 @@ def accuracy():
             gamma["torch, gamma"] = grad / x
             grad = torch._dirichlet_grad(*(torch.tensor(v) for v in (z, beta_a, beta_a + beta_b)))
             beta["torch"] = grad.numpy() / z
-    rows = {name: (alpha, value, exact) for name, value in gamma.items()}
-    rows |= {name: (beta_a, value, beta_exact) for name, value in beta.items()}
+    rows = {name: (beta_a, value, beta_exact) for name, value in beta.items()}
+    rows |= {name: (alpha, value, exact) for name, value in gamma.items()}
     if torch is not None:  # it takes z: only where a float32 z says what the logit says
         told = (z > 1e-30) & (z < 0.99)
         rows["torch"] = tuple(values[told] for values in rows["torch"])
@@ -167,23 +167,40 @@ def accuracy():
 
 # Functions of log z_0, and d E[f] / d alpha_0 with the concentrations' sum t. Only jaxvae has a
 # log z to give; the others' is log(z), which is minus infinity where z underflows.
+# f(z), a number a row, in log z; its mean's derivative in alpha_0, for K equal alphas.
 FUNCTIONS = {
-    "z_0": (lambda log_z, exp: exp(log_z), lambda a, t: (t - a) / t**2),
-    "z_0^2": (
-        lambda log_z, exp: exp(2 * log_z),
-        lambda a, t: (2 * a + 1) / (t * (t + 1)) - a * (a + 1) * (2 * t + 1) / (t * (t + 1)) ** 2,
+    "sum of w z^2": (
+        lambda log_z, exp: sum(w * exp(2 * log_z[:, i]) for i, w in weights(log_z.shape[1])),
+        lambda a, k: square(a, k)[0] + sum(w for _, w in weights(k)[1:]) * square(a, k)[1],
     ),
+    "z_0": (lambda log_z, exp: exp(log_z[:, 0]), lambda a, k: (k - 1) / (k * k * a)),
+    "z_0^2": (lambda log_z, exp: exp(2 * log_z[:, 0]), lambda a, k: square(a, k)[0]),
     "log z_0": (
-        lambda log_z, exp: log_z,
-        lambda a, t: special.polygamma(1, a) - special.polygamma(1, t),
+        lambda log_z, exp: log_z[:, 0],
+        lambda a, k: special.polygamma(1, a) - special.polygamma(1, k * a),
     ),
 }
+
+
+def weights(k):
+    """Component and weight, from 1 to 2, so that no component can be exchanged for another."""
+    return list(enumerate(np.linspace(1, 2, k).tolist()))
+
+
+def square(a, k):
+    """d E[z_i^2] / d alpha_0, for i = 0 and for any other."""
+    t = k * a
+    common = a * (a + 1) * (2 * t + 1) / (t * (t + 1)) ** 2
+    return (2 * a + 1) / (t * (t + 1)) - common, -common
+
+
 STEP_SAMPLERS = {
     "jaxvae": jaxvae.sample_dirichlet,
     "jaxvae, gamma": lambda key, c, gradient: GAMMA(key, c),
     "tfp": lambda key, c, gradient: GAMMA(key, c, method="tfp"),
     "mean, no draw": lambda key, c, gradient: c / jnp.sum(c),
 }
+PARTS = ("accuracy", "variance", "step", "speed")
 LOG_SAMPLERS = {
     "jaxvae": jaxvae.sample_log_dirichlet,
     "jaxvae, gamma": functools.partial(jaxvae.sample_log_dirichlet, gradient="gamma"),
@@ -200,7 +217,7 @@ def variance(rows):
             for name, (function, exact) in FUNCTIONS.items():
 
                 def value(c, sampler, function=function):
-                    return jnp.sum(function(sampler(jax.random.key(2), c)[:, 0], jnp.exp))
+                    return jnp.sum(function(sampler(jax.random.key(2), c), jnp.exp))
 
                 estimates = {
                     name_: np.asarray(jax.grad(value)(jnp.asarray(c), sampler))[:, 0]
@@ -210,12 +227,12 @@ def variance(rows):
                     # At the same draws, so that a ratio of variances is no ratio of two samples.
                     z = np.array(jaxvae.sample_dirichlet(jax.random.key(2), jnp.asarray(c)))
                     z, leaf = torch.tensor(z, requires_grad=True), torch.tensor(c)
-                    function(torch.log(z[:, 0]), torch.exp).sum().backward()
+                    function(torch.log(z), torch.exp).sum().backward()
                     total = leaf.sum(-1, keepdim=True).expand_as(leaf)
                     slope = torch._dirichlet_grad(z.detach(), leaf, total)
                     along = z.grad - (z.detach() * z.grad).sum(-1, keepdim=True)
                     estimates["torch"] = (slope * along)[:, 0].numpy()
-                mean = float(exact(concentration, k * concentration))
+                mean = float(exact(concentration, k))
                 row = {"k": k, "concentration": concentration, "function": name, "exact": mean}
                 for sampler, estimate in estimates.items():
                     finite = estimate[np.isfinite(estimate)].astype(np.float64)
@@ -328,10 +345,16 @@ def tables(rows, spread, share):
         "f",
         "d E[f] / d alpha_0",
         *(f"{n}, sd / mean" for n in samplers),
+        *(f"variance, {n} / torch" for n in ("jaxvae", "jaxvae, gamma") if "torch" in samplers),
     ]
     lines = [
         [r["k"], f"{r['concentration']:g}", r["function"], f"{r['exact']:.4g}"]
         + [spread_cell(r[name], r["exact"]) for name in samplers]
+        + [
+            f"{(r[name]['sd'] / r['torch']['sd']) ** 2:.3f}"
+            for name in ("jaxvae", "jaxvae, gamma")
+            if "torch" in samplers
+        ]
         for r in spread
     ]
     step = ", ".join(f"{name} {share[name]:,.0f}" for name in STEP_SAMPLERS)
@@ -346,29 +369,23 @@ def tables(rows, spread, share):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer turns, shorter loops")
-    parser.add_argument("--replot", action="store_true", help="only draw the plots again")
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS, help="measure these")
     options = parser.parse_args()
-    if options.replot:
-        results = json.loads((report.RESULTS / "samplers.json").read_text())
-        plot_speed(results["speed"])
-        plot_accuracy(results["accuracy"])
-        return
-    report.RESULTS.mkdir(exist_ok=True)
-    errors = accuracy()
-    spread = variance(20_000 if options.quick else 200_000)
-    share = share_of_a_step(7 if options.quick else 15)
-    rows = speed(*((3, 0.05) if options.quick else (5, 0.2)))
-    plot_speed(rows)
-    plot_accuracy(errors)
-    versions = {"torch": None if torch is None else torch.__version__}
-    results = {
-        "versions": versions,
-        "accuracy": errors,
-        "variance": spread,
-        "step": share,
-        "speed": rows,
+    quick, path = options.quick, report.RESULTS / "samplers.json"
+    measure = {
+        "accuracy": accuracy,
+        "variance": lambda: variance(20_000 if quick else 1_000_000),
+        "step": lambda: share_of_a_step(7 if quick else 15),
+        "speed": lambda: speed(*((3, 0.05) if quick else (5, 0.2))),
     }
-    report.write("samplers", results, tables(rows, spread, share))
+    results = json.loads(path.read_text()) if set(options.only) < set(PARTS) else {}
+    results = {part: results[part] for part in PARTS if part in results}
+    results |= {part: measure[part]() for part in PARTS if part in options.only}
+    plot_speed(results["speed"])
+    plot_accuracy(results["accuracy"])
+    versions = {"versions": {"torch": None if torch is None else torch.__version__}}
+    table = tables(*(results[part] for part in ("speed", "variance", "step")))
+    report.write("samplers", versions | results, table)
 
 
 if __name__ == "__main__":

@@ -439,6 +439,7 @@ OTHERS = {
     "betas": ("normal", BEFORE["normal"], optax.adam(1e-3, b1=0.5), "optimizer"),
     "optimizer": ("normal", BEFORE["normal"], optax.adabelief(1e-3), "optimizer"),
 }
+OFTEN = ("activation", "smoothness", "learning rate")  # each compiles an epoch of its own
 
 
 @pytest.fixture(scope="module")
@@ -461,7 +462,13 @@ def small_run(digits, tmp_path_factory):
     return fit
 
 
-@pytest.mark.parametrize(("name", "vae", "optimizer", "named"), OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize(
+    ("name", "vae", "optimizer", "named"),
+    [
+        pytest.param(*other, id=id, marks=[] if id in OFTEN else pytest.mark.long)
+        for id, other in OTHERS.items()
+    ],
+)
 @pytest.mark.xfail(
     strict=True,
     raises=(pytest.fail.Exception, AssertionError),  # it goes on, or says no more than "another"
