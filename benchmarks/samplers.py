@@ -2,9 +2,9 @@
 
 jaxvae, TFP-on-JAX, `jax.random`, and PyTorch where it is installed. `python benchmarks/samplers.py`
 takes about ten minutes on two cores (`--quick` eight; `--only` a part of it, the rest is kept) and
-writes `results/samplers.json`, `.md` and two plots. JAX's samplers run inside one compiled loop with a
-new key each step; PyTorch's eagerly, as its users call it. Competitors take turns, and each figure is
-the median of the turns.
+writes `results/samplers.json`, `.md` and two plots. JAX's samplers run inside one compiled loop
+with a new key each step; PyTorch's eagerly, as its users call it. Competitors take turns, and each
+figure is the median of the turns.
 """
 
 import argparse
