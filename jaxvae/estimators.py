@@ -104,7 +104,8 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         z = _checks.data_array("X", own)
         if z.shape[1] != self._n_features_out:
             raise ValueError(f"X must have {self._n_features_out} columns, got {z.shape[1]}")
-        return give_back(np.asarray(jax.jit(_build(self._model).decode)(self.params_, z)))
+        decoded = jax.jit(_build(self._model).decode)(self.params_, z)
+        return give_back(np.array(decoded))  # a copy: what JAX lends can only be read
 
     def _seen(self, X: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
         """X like what was fitted, checked; and what makes of a result an array like X."""

@@ -373,6 +373,7 @@ def test_arrays_of_another_namespace(data, monkeypatch):
                         np.testing.assert_array_equal(result, getattr(plain, method)(x))
                 z = found.transform(own_x)
                 assert isinstance(found.inverse_transform(z), type(own_x))
+                assert plain.inverse_transform(np.asarray(z)).flags.writeable
                 assert found.score(own_x, own_y) == pytest.approx(plain.score(x, y))
                 found.partial_fit(own_x, own_y, sample_weight=own_y + 1)
 
