@@ -96,7 +96,8 @@ def fit(
 
     Raises:
       ValueError, TypeError: before anything is compiled, if an argument is outside what is
-        allowed, the data do not fit the model, or the checkpoints are of another run; the
+        allowed, the data do not fit the model, or the checkpoints are of a run whose key,
+        batch size, data or shapes differ; the
         argument is named.
       OSError: if a checkpoint cannot be written, or another process writes to checkpoint_dir.
       NonFiniteStepError: if a step's loss or gradient is not finite. It holds the last good
@@ -230,7 +231,7 @@ def load_state(
     Raises:
       FileNotFoundError: if there is no checkpoint.
       checkpoints.DamagedCheckpointError: if it, or each of them, is not what was saved.
-      ValueError: if it is of another model or optimizer.
+      ValueError: if its arrays have not the shapes of this model and optimizer.
 
     Example:
       >>> import tempfile
