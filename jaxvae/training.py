@@ -97,8 +97,7 @@ def fit(
     Raises:
       ValueError, TypeError: before anything is compiled, if an argument is outside what is
         allowed, the data do not fit the model, or the checkpoints are of a run whose key,
-        batch size, data or shapes differ; the
-        argument is named.
+        batch size, data or shapes differ; the argument is named.
       OSError: if a checkpoint cannot be written, or another process writes to checkpoint_dir.
       NonFiniteStepError: if a step's loss or gradient is not finite. It holds the last good
         state; the checkpoints before it stay.
