@@ -1,6 +1,7 @@
 """A strict JAX: no implicit promotion of ranks or dtypes, and eight CPU devices."""
 
 import os
+import signal
 import tempfile
 
 # Nearly all of the suite's time is compilation, half of it LLVM's optimization: left out here, and
@@ -16,6 +17,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**31)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+
+# A job in the background of a script is started deaf to Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jax
 import pytest
