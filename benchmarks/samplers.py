@@ -162,13 +162,14 @@ def accuracy():
                 float(np.nanmax(d)) if np.isfinite(d).any() else None for d in decades
             ],
             "not_finite": [int((~np.isfinite(d)).sum()) for d in decades],
+            "points": len(error),
+            "above 2e-2": int((error > 2e-2).sum()),
         }
     return result
 
 
-# Functions of log z_0, and d E[f] / d alpha_0 with the concentrations' sum t. Only jaxvae has a
+# f(z), a number a row, in log z; and d E[f] / d alpha_0 for K equal alphas a. Only jaxvae has a
 # log z to give; the others' is log(z), which is minus infinity where z underflows.
-# f(z), a number a row, in log z; its mean's derivative in alpha_0, for K equal alphas.
 FUNCTIONS = {
     "sum of w z^2": (
         lambda log_z, exp: sum(w * exp(2 * log_z[:, i]) for i, w in weights(log_z.shape[1])),
