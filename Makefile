@@ -28,11 +28,12 @@ test-fast: $(VENV)/.dev  ## the suite without its slowest tests
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-core: $(VENV)/.dev  ## the numbers, the steps and the command line's basics (for another Python)
-	$(OPTIMIZED) $(BIN)/python -m pytest -n auto -m "not slow" tests/test_import.py tests/test_golden.py tests/test_gamma.py \
-		tests/test_distributions.py tests/test_steps.py tests/test_training.py tests/test_streaming.py tests/test_revival.py
+	$(OPTIMIZED) $(BIN)/python -m pytest -n auto -m "not slow" tests/test_import.py tests/model/test_golden.py \
+		tests/numerics/test_gamma.py tests/numerics/test_distributions.py tests/training/test_steps.py \
+		tests/training/test_training.py tests/data/test_streaming.py tests/training/test_revival.py
 
 test-tensorflow: $(VENV)/.tensorflow  ## live parity with TensorFlow (give it an environment: VENV=.venv-tensorflow)
-	$(BIN)/python -m pytest -n auto tests/test_tensorflow.py
+	$(BIN)/python -m pytest -n auto tests/compat/test_tensorflow.py
 
 test-long: $(VENV)/.dev  ## the checks that take an hour: epochs of MNIST, twenty seeds, a hundred kills
 	$(OPTIMIZED) $(BIN)/python -m pytest -m long

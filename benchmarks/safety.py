@@ -19,7 +19,8 @@ import report
 from scaling import alternate
 
 import jaxvae
-from jaxvae import datasets, programs, steps
+from jaxvae import datasets, steps
+from jaxvae.training import programs
 
 OPTIMIZER = optax.adam(1e-3)
 

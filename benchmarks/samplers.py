@@ -23,8 +23,8 @@ from scipy import special
 
 import jaxvae
 from jaxvae import models
-from jaxvae._beta import logit_beta_grad
 from jaxvae.distributions import tfp_distributions
+from jaxvae.numerics.beta import logit_beta_grad
 
 try:
     import torch

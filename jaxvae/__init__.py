@@ -3,9 +3,25 @@
 from jaxvae import _failures as _failures  # first: it answers for the imports below
 from jaxvae import datasets, objectives
 from jaxvae._version import __version__
-from jaxvae.averaging import average_params, averaged_params
-from jaxvae.datasets import Batch, Dataset
-from jaxvae.distributions import (
+from jaxvae.data.batches import Batch
+from jaxvae.data.datasets import Dataset
+from jaxvae.model.evaluation import Evaluation, accuracy, encode_mean, evaluate
+from jaxvae.model.models import (
+    VAE,
+    DirichletPrior,
+    dirichlet_vae,
+    label_prior,
+    normal_vae,
+    symmetric_prior,
+)
+from jaxvae.model.networks import (
+    Network,
+    dense_dirichlet_network,
+    dense_normal_network,
+    flax_network,
+)
+from jaxvae.model.objectives import LossTerms
+from jaxvae.numerics.distributions import (
     kl_dirichlet,
     kl_normal,
     log_gamma_grad,
@@ -15,28 +31,13 @@ from jaxvae.distributions import (
     sample_log_gamma,
     sample_normal,
 )
-from jaxvae.ensembles import fit_many
-from jaxvae.evaluation import Evaluation, accuracy, encode_mean, evaluate
-from jaxvae.history import EpochRecord, History, NonFiniteStepError
-from jaxvae.models import (
-    VAE,
-    DirichletPrior,
-    dirichlet_vae,
-    label_prior,
-    normal_vae,
-    symmetric_prior,
-)
-from jaxvae.networks import (
-    Network,
-    dense_dirichlet_network,
-    dense_normal_network,
-    flax_network,
-)
-from jaxvae.objectives import LossTerms
-from jaxvae.parallel import pmap_train_epoch, pmap_train_step
-from jaxvae.revival import revive_dead_categories
-from jaxvae.steps import Metrics, TrainState, init_state, make_train_epoch, make_train_step
-from jaxvae.training import fit, load_state
+from jaxvae.training.averaging import average_params, averaged_params
+from jaxvae.training.ensembles import fit_many
+from jaxvae.training.history import EpochRecord, History, NonFiniteStepError
+from jaxvae.training.loop import fit, load_state
+from jaxvae.training.parallel import pmap_train_epoch, pmap_train_step
+from jaxvae.training.revival import revive_dead_categories
+from jaxvae.training.steps import Metrics, TrainState, init_state, make_train_epoch, make_train_step
 
 __all__ = [
     "VAE",

@@ -2,6 +2,6 @@
 
 import sys
 
-from jaxvae.cli import main
+from jaxvae.apps.cli import main
 
 sys.exit(main())

@@ -23,7 +23,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import jaxvae
-from jaxvae import cli, figures
+from jaxvae import figures
+from jaxvae.apps import cli
 
 plt.rcParams["figure.dpi"] = 72
 QUICK = "JAXVAE_QUICK" in os.environ  # for the tests: fewer epochs

@@ -26,7 +26,7 @@ import jax
 import pytest
 
 import jaxvae
-from jaxvae import datasets
+from jaxvae.data import datasets
 
 collect_ignore = ["device_worker.py"]  # a program, started by test_parallel.py
 

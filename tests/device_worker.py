@@ -22,7 +22,8 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxvae
-from jaxvae import Batch, parallel, steps
+from jaxvae import Batch
+from jaxvae.training import parallel, steps
 
 ROWS = 50  # 3, 4 and 8 do not divide it
 data = jaxvae.datasets.load_digits()

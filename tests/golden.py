@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae import models
-from jaxvae.distributions import log_gamma_grad
+from jaxvae.model import models
+from jaxvae.numerics.distributions import log_gamma_grad
 
 FOLDER = Path(__file__).parent / "data"
 

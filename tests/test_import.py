@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from jaxvae import distributions
+from jaxvae.numerics import distributions
 
 
 def run_python(code):

@@ -15,7 +15,10 @@ import jaxvae
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("jaxvae", "tests", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
-MODULES = {f"jaxvae/{path.name}" for path in Path(ROOT, "jaxvae").glob("*.py")}
+MODULES = {
+    f"jaxvae/{path.relative_to(ROOT / 'jaxvae').as_posix()}"
+    for path in Path(ROOT, "jaxvae").rglob("*.py")
+}
 INFO = {
     f"jaxvae-{jaxvae.__version__}.dist-info/{name}"
     for name in (

@@ -14,7 +14,10 @@ import optax
 import pytest
 
 import jaxvae
-from jaxvae import checkpoints, compat, datasets, evaluation, history, objectives, streaming
+from jaxvae import compat
+from jaxvae.data import datasets, streaming
+from jaxvae.model import evaluation, objectives
+from jaxvae.training import checkpoints, history
 
 X = np.random.default_rng(0).random((8, 6), np.float32)
 PARAMS = {"encoder": {"concentration": {"bias": jnp.array([1.0, -2.0])}}, "w": jnp.ones(())}

@@ -1,0 +1,1 @@
+"""What people touch: figures, runs, the command line, estimators."""

@@ -1,0 +1,337 @@
+"""Train a run into its folder, or a run for each of many seeds into folders of their own."""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import operator
+import platform
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.experimental import multihost_utils
+
+from jaxvae._output import say
+from jaxvae._version import __version__
+from jaxvae.apps import runs
+from jaxvae.apps.runs import Config, Run
+from jaxvae.data.datasets import Dataset
+from jaxvae.model import evaluation
+from jaxvae.model.models import VAE
+from jaxvae.training import checkpoints
+from jaxvae.training.averaging import averaged_params
+from jaxvae.training.ensembles import fit_many
+from jaxvae.training.history import EpochRecord, History, NonFiniteStepError
+from jaxvae.training.loop import fit
+from jaxvae.training.steps import TrainState
+
+RESULTS = ("final_loss", "test_loss", "test_reconstruction", "test_kl", "test_accuracy")
+
+
+def _any_host(flag: bool) -> bool:
+    """Whether it is so on any host: all have to stop after the same epoch."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
+def _fit(
+    train: Callable[..., Any],
+    key: jax.Array,
+    config: Config,
+    vae: VAE,
+    data: Dataset,
+    optimizer: optax.GradientTransformation,
+    on_epoch: Callable[..., bool],
+    **options: Any,
+) -> Any:
+    """Call `fit` with a key, or `fit_many` with keys."""
+    return train(
+        key,
+        vae,
+        data.x_train,
+        data.y_train,
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+        optimizer=optimizer,
+        devices=config.devices,
+        progress=True,
+        on_epoch=on_epoch,
+        **options,
+    )
+
+
+def train_one(
+    config: Config,
+    vae: VAE,
+    data: Dataset,
+    optimizer: optax.GradientTransformation,
+    folder: Path,
+) -> int:
+    """Train a run, evaluate it and draw its pictures; a signal ends it after the epoch.
+
+    Args:
+      config: the options, resolved.
+      vae: the model.
+      data: the data.
+      optimizer: the optimizer.
+      folder: where the run goes; one that is there and has checkpoints goes on.
+
+    Returns:
+      The exit status: 0, or 128 plus the number of the signal.
+
+    Raises:
+      ValueError, TypeError: if `fit` refuses the run.
+      OSError: if something cannot be written.
+      NonFiniteStepError: if a step is not finite. The last good parameters are saved.
+    """
+    training, held_out = runs.hold_out(config, data)
+    first_host = jax.process_index() == 0
+    metrics = folder / checkpoints.METRICS
+    if first_host and not (folder / checkpoints.CONFIG).exists():
+        runs.write_config(folder / checkpoints.CONFIG, config)
+    begun = False
+
+    def on_epoch(record: EpochRecord, state: TrainState) -> bool:
+        nonlocal begun
+        if first_host:
+            if not begun:  # only here is it sure that no other process has the run
+                runs.write_config(folder / checkpoints.CONFIG, config)
+                _cut_metrics(metrics, record.epoch)
+                begun = True
+            with metrics.open("a") as file:
+                file.write(_line(record))
+        return _any_host(bool(interrupted()))
+
+    with _interruptible() as interrupted:
+        try:
+            state, history = _fit(
+                fit,
+                jax.random.key(config.seed),
+                config,
+                vae,
+                training,
+                optimizer,
+                on_epoch,
+                validation=held_out,
+                patience=config.patience,
+                on_non_finite=config.on_non_finite,
+                checkpoint_dir=folder / checkpoints.CHECKPOINTS,
+                checkpoint_every=config.checkpoint_every,
+            )
+        except NonFiniteStepError as error:
+            if first_host:
+                params = averaged_params(error.state)
+                checkpoints.save_params(folder / checkpoints.PARAMS, params)
+            raise
+        finally:  # each checkpoint has the lines before it on the disk; these are those after it
+            if first_host and begun:
+                with contextlib.suppress(OSError):
+                    checkpoints.sync(metrics)
+        stopped = interrupted()
+    if not first_host:
+        return 0
+    params = averaged_params(state)
+    checkpoints.clean(folder)
+    checkpoints.save_params(folder / checkpoints.PARAMS, params)
+    if stopped:
+        done = len(history.epochs)
+        say(f"interrupted after epoch {done}; to go on: jaxvae train --resume {folder}")
+        return 128 + stopped
+    run = Run(folder, config, data, vae, params)
+    summary = _summary(run, history, interrupted=False)
+    checkpoints.write_json(folder / checkpoints.SUMMARY, summary)
+    print_results(summary)
+    from jaxvae.apps import gallery  # Matplotlib is slow to import, and training needs none of it
+
+    gallery.draw(run)
+    return 0
+
+
+def _cut_metrics(path: Path, epochs: int) -> None:
+    """Keep the lines of so many epochs: a resumed run makes those since its checkpoint again."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    checkpoints.write_text(path, "".join(lines[:epochs]))
+
+
+def train_seeds(
+    config: Config,
+    vae: VAE,
+    data: Dataset,
+    optimizer: optax.GradientTransformation,
+    folder: Path,
+) -> int:
+    """Train a run for each of several seeds, as one program.
+
+    Each seed gets a folder that is a run of its own; the summary and the training curves above
+    them hold the spread.
+
+    Args:
+      config: the options, resolved: `seeds` of them from `seed` on.
+      vae: the model.
+      data: the data.
+      optimizer: the optimizer.
+      folder: where the folders of the runs go.
+
+    Returns:
+      The exit status: 0, or 128 plus the number of the signal that ended it.
+
+    Raises:
+      ValueError, TypeError: if `fit_many` refuses the runs.
+      OSError: if something cannot be written.
+      NonFiniteStepError: if a step is not finite. The last good parameters are saved.
+    """
+    configs = [
+        dataclasses.replace(config, seed=config.seed + member, seeds=1, devices=None)
+        for member in range(config.seeds)
+    ]
+    folders = [folder / f"seed-{own.seed}" for own in configs]
+    for path in folders:
+        path.mkdir()
+
+    def save(states: TrainState) -> list[Run]:
+        params = averaged_params(states)
+        each = [jax.tree.map(operator.itemgetter(i), params) for i in range(len(folders))]
+        for path, own, params in zip(folders, configs, each, strict=True):
+            runs.write_config(path / checkpoints.CONFIG, own)
+            checkpoints.save_params(path / checkpoints.PARAMS, params)
+        return [
+            Run(path, own, data, vae, params)
+            for path, own, params in zip(folders, configs, each, strict=True)
+        ]
+
+    with _interruptible() as interrupted:
+        try:
+            keys = jnp.stack([jax.random.key(own.seed) for own in configs])
+            states, histories = _fit(
+                fit_many, keys, config, vae, data, optimizer, lambda *_: bool(interrupted())
+            )
+        except NonFiniteStepError as error:
+            save(error.state)
+            raise
+        stopped = interrupted()
+    summaries = []
+    for run, history in zip(save(states), histories, strict=True):
+        lines = "".join(map(_line, history.epochs))
+        checkpoints.write_text(run.folder / checkpoints.METRICS, lines)
+        summaries.append(_summary(run, history, bool(stopped)))
+        checkpoints.write_json(run.folder / checkpoints.SUMMARY, summaries[-1])
+    spread: dict[str, Any] = {"seeds": len(summaries), "interrupted": bool(stopped)}
+    for name in RESULTS:
+        if summaries[0][name] is not None:
+            values = np.array([summary[name] for summary in summaries])
+            spread |= {f"{name}_mean": values.mean(), f"{name}_std": values.std(ddof=1)}
+            say(f"{name:20s} {values.mean():10.4f} ± {values.std(ddof=1):.4f}")
+    checkpoints.write_json(folder / checkpoints.SUMMARY, spread)
+    from jaxvae.apps import gallery
+
+    gallery.draw_seeds(folder, config, [history.epochs for history in histories])
+    say(f"a run for each seed, its pictures still to draw: jaxvae figures {folder}/seed-N")
+    return 128 + stopped if stopped else 0
+
+
+def _line(record: EpochRecord) -> str:
+    return json.dumps({k: v for k, v in record._asdict().items() if k != "batch_losses"}) + "\n"
+
+
+def _summary(run: Run, history: History, interrupted: bool) -> dict[str, Any]:
+    seconds = float(np.median([record.seconds for record in history.epochs]))
+    return {
+        **{name: getattr(run.config, name) for name in ("model", "objective", "likelihood")},
+        "dataset": run.data.name,
+        "kl_weight": run.config.kl_weight,
+        "seed": run.config.seed,
+        "epochs": len(history.epochs),
+        "interrupted": interrupted,
+        "final_loss": history.epochs[-1].loss,
+        **test_metrics(run),
+        "seconds_per_epoch": seconds,
+        "images_per_second": len(run.data.x_train) / seconds,
+        "compile_seconds": history.compile_seconds,
+        **_versions(),
+    }
+
+
+def test_metrics(run: Run) -> dict[str, float | None]:
+    """The loss, its terms and the accuracy of a run on its test data.
+
+    Args:
+      run: the run.
+
+    Returns:
+      Each by its name in the summary; the accuracy is None where the prior is not made from
+      labels.
+    """
+    _, config, data, vae, params = run
+    key = jax.random.key(config.seed)
+    test = evaluation.evaluate(key, vae, params, data.x_test, data.y_test)
+    labelled = config.model == "dirichlet" and config.prior == "labels"
+    accuracy = evaluation.accuracy(vae, params, data.x_test, data.y_test) if labelled else None
+    return {
+        "test_loss": test.loss,
+        "test_reconstruction": test.reconstruction,
+        "test_kl": test.kl,
+        "test_accuracy": accuracy,
+    }
+
+
+def print_results(results: Mapping[str, Any]) -> None:
+    """Print the results of a run, one a line.
+
+    Args:
+      results: a summary, or a part of one.
+    """
+    for name in RESULTS:
+        if results.get(name) is not None:
+            say(f"{name:20s} {results[name]:10.4f}")
+    if "seconds_per_epoch" in results:
+        rate, compiled = results["images_per_second"], results["compile_seconds"]
+        say(
+            f"{'seconds_per_epoch':20s} {results['seconds_per_epoch']:10.4f}   "
+            f"({rate:,.0f} images/s; compiled in {compiled:.1f} s)"
+        )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("jax", "flax", "optax", "tfp-nightly", "numpy")
+    return {
+        "version": __version__,
+        "python": platform.python_version(),
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        **{name.replace("-", "_"): importlib.metadata.version(name) for name in packages},
+    }
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[Callable[[], int]]:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop; a second ends the program at once.
+
+    Gives a function that returns the signal's number, 0 before there was one.
+    """
+    asked = 0
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: asked
+        return
+
+    def ask(number: int, _: Any) -> None:
+        nonlocal asked
+        asked = number
+        restore()
+        say("\nstopping after this epoch; Ctrl-C again ends at once", error=True)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        restore()

@@ -1,0 +1,146 @@
+"""The pictures of a run: what is decoded for each, and the files they go to."""
+
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxvae._output import say
+from jaxvae.apps import figures, runs
+from jaxvae.apps.runs import Config, Run
+from jaxvae.model import evaluation
+from jaxvae.training import checkpoints
+
+WALK_CATEGORIES = 10  # at most, that the walk visits
+STEPS = 6  # of the walk from one category to the next
+
+
+def draw(run: Run) -> None:
+    """Draw all pictures of a run into the folder `figures` in its own.
+
+    Args:
+      run: the run, its metrics on disk.
+    """
+    data, shape = run.data, run.data.image_shape
+    z = evaluation.encode_mean(run.vae, run.params, data.x_test)
+    latent_dim = z.shape[1]
+    pages: dict[str, Any] = {
+        "latent.png": figures.latent_scatter(z, data.y_test),
+        "reconstructions.png": figures.reconstructions(data.x_test[:12], run.decode(z[:12]), shape),
+    }
+    if run.config.model == "normal" and latent_dim == 2:
+        points, extent = figures.lattice(z)
+        title = "Decoded lattice over the latent space"
+        generated = figures.mosaic(run.decode(points), shape, title=title, extent=extent)
+    else:
+        draws = run.vae.sample_prior(jax.random.key(run.config.seed), (144, latent_dim))
+        title = "Decoded draws from the prior"
+        generated = figures.image_grid(run.decode(draws), shape, columns=12, title=title)
+    pages["generated.png"] = generated
+    if run.config.model == "dirichlet":
+        pages |= _simplex_pages(run, z)
+    lines = (run.folder / checkpoints.METRICS).read_text().splitlines()
+    if lines:
+        records = [SimpleNamespace(**json.loads(line)) for line in lines]
+        pages["loss.png"] = figures.loss_curves(records, unit=_unit(run.config))
+    _save_all(run.folder / "figures", pages)
+
+
+def draw_seeds(folder: Path, config: Config, histories: Sequence[Sequence[Any]]) -> None:
+    """Draw the training curves of several runs into the folder `figures`.
+
+    Args:
+      folder: the one above the folders of the runs.
+      config: their options.
+      histories: the epochs of each, as `History.epochs`.
+    """
+    _save_all(folder / "figures", {"loss.png": figures.loss_spread(histories, unit=_unit(config))})
+
+
+def save_decoded(path: Path, run: Run, z: np.ndarray, x: np.ndarray, title: str) -> None:
+    """Draw decoded points.
+
+    Args:
+      path: a .png for a grid of them, a .gif for an animation from the first to the last and back.
+      run: the run.
+      z: points of its latent space [N, K].
+      x: what they decode to [N, D].
+      title: of the picture.
+    """
+    shape = run.data.image_shape
+    if path.suffix == ".png":
+        columns = min(len(x), 12)
+        _save(path, figures.image_grid(x, shape, columns=columns, title=title))
+        return
+    there_and_back = [*range(len(x)), *range(len(x) - 2, 0, -1)]
+    shares = z[there_and_back] if run.config.model == "dirichlet" else None
+    captions = [title] * len(there_and_back)
+    _save(path, figures.walk(x[there_and_back], captions, shape, shares=shares))
+
+
+def _simplex_pages(run: Run, z: np.ndarray) -> dict[str, Any]:
+    shape, categories = run.data.image_shape, z.shape[1]
+    corners = np.eye(categories)
+    weights = (0.0, 0.25, 0.5, 0.75, 1.0)
+    blend = run.decode(runs.path_between(corners[0], corners[1], len(weights)))
+    pages: dict[str, Any] = {
+        "corners.png": figures.corners(run.decode(corners), shape),
+        "blend.png": figures.blend(blend, weights, ("0", "1"), shape),
+    }
+    if categories > 2:
+        three = _most_confused(z)
+        own = np.isin(z.argmax(axis=1), three)
+        labels = None if run.data.y_test is None else run.data.y_test[own]
+        pages["ternary.png"] = figures.ternary(
+            z[own][:, three],
+            labels,
+            names=[f"category {k}" for k in three],
+            title="Posterior means between the three categories that share most",
+        )
+    visited = min(categories, WALK_CATEGORIES)
+    stops = [*range(visited), 0]
+    legs = [
+        runs.path_between(corners[a], corners[b], STEPS + 1)[:-1]
+        for a, b in itertools.pairwise(stops)
+    ]
+    path = np.concatenate(legs)
+    captions = [f"category {a} → {b}" for a, b in itertools.pairwise(stops)]
+    pages["walk.gif"] = figures.walk(
+        run.decode(path), np.repeat(captions, STEPS).tolist(), shape, shares=path[:, :visited]
+    )
+    return pages
+
+
+def _most_confused(z: np.ndarray) -> list[int]:
+    """Three categories between which much mass lies, the first of which some example favours."""
+    shared = z.T @ z
+    np.fill_diagonal(shared, 0)
+    favoured = np.bincount(z.argmax(axis=1), minlength=len(shared)) > 0
+    first = int((shared.sum(axis=0) * favoured).argmax())
+    second = int(shared[first].argmax())
+    third = shared[first] + shared[second]
+    third[[first, second]] = -1
+    return sorted([first, second, int(third.argmax())])
+
+
+def _unit(config: Config) -> str:
+    return "nats" if config.objective == "elbo" else "original's units"
+
+
+def _save_all(folder: Path, pages: dict[str, Any]) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, page in pages.items():
+        _save(folder / name, page)
+    say(f"figures in {folder}: {', '.join(pages)}")
+
+
+def _save(path: Path, page: Any) -> None:
+    if path.suffix == ".gif":
+        page.save(path, writer=figures.GifWriter(fps=12))
+    else:
+        page.savefig(path, dpi=110)

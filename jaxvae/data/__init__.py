@@ -1,0 +1,1 @@
+"""Batches, data sets, files, streams. Nothing here knows of models."""

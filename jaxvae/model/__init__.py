@@ -1,0 +1,1 @@
+"""A network, a latent, a prior, a likelihood, an objective, and the VAE that they make."""

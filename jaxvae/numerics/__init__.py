@@ -1,0 +1,1 @@
+"""Draws, densities, divergences. Nothing here knows of VAEs."""

@@ -1,0 +1,221 @@
+"""What `fit` and `fit_many` saw: records, the error of a step that is not finite, the progress."""
+
+import sys
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from jaxvae._door import door
+from jaxvae._output import Outlet
+from jaxvae.model.models import VAE
+from jaxvae.training.diagnosis import why_not_finite
+from jaxvae.training.steps import Metrics, TrainState
+
+
+@door("history")
+class EpochRecord(NamedTuple):
+    """One line of a run's history.
+
+    Attributes:
+      epoch: counted from 0 within the call of `fit`, or within the run if it has checkpoints.
+      loss: the mean over the epoch's examples, by their weights, each before the update of its
+        step.
+      reconstruction: the same of the reconstruction term.
+      kl: the same of the KL term, before its weight.
+      seconds: wall time of the epoch, compilation not counted.
+      images_per_second: examples by seconds.
+      batch_losses: the loss of each step, float32 [steps].
+      skipped: steps whose loss or gradient was not finite and whose update was left out; the
+        means leave them out too.
+      validation_loss: the loss on the held-out examples after the epoch; None without them.
+
+    Example:
+      >>> record = EpochRecord(0, 4.0, 3.0, 1.0, 0.5, 2874.0, np.array([5.0, 3.0], np.float32))
+      >>> float(record.batch_losses.mean()), record.skipped
+      (4.0, 0)
+    """
+
+    epoch: int
+    loss: float
+    reconstruction: float
+    kl: float
+    seconds: float
+    images_per_second: float
+    batch_losses: np.ndarray
+    skipped: int = 0
+    validation_loss: float | None = None
+
+
+@door("history")
+class History(NamedTuple):
+    """What `fit` saw.
+
+    Attributes:
+      epochs: a record for each epoch.
+      compile_seconds: the time that tracing and compiling took.
+
+    Example:
+      >>> record = EpochRecord(0, 4.0, 3.0, 1.0, 0.5, 2874.0, np.array([5.0, 3.0], np.float32))
+      >>> [record.loss for record in History((record,), compile_seconds=2.0).epochs]
+      [4.0]
+    """
+
+    epochs: tuple[EpochRecord, ...]
+    compile_seconds: float
+
+
+@door("history")
+class NonFiniteStepError(FloatingPointError):
+    """A step's loss or gradient was not finite. Its update was not made.
+
+    Attributes:
+      step: which step, counted from 0 over the whole run.
+      state: the state before that step; all its parameters are finite.
+      history: the epochs before it.
+
+    Example:
+      >>> import jax
+      >>> from jaxvae import dense_normal_network, fit, normal_vae
+      >>> vae = normal_vae(dense_normal_network(64, 2, layers=1, hidden_units=16))
+      >>> try:
+      ...     fit(jax.random.key(0), vae, np.full((64, 64), 1e30), batch_size=32, epochs=1)
+      ... except NonFiniteStepError as error:
+      ...     print(error.step, int(error.state.step))
+      0 0
+    """
+
+    def __init__(self, message: str, step: int, state: TrainState, history: History):
+        super().__init__(message)
+        self.step, self.state, self.history = step, state, history
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is rebuilt from its message alone, unless it says what else it needs.
+        return type(self), (str(self), self.step, self.state, self.history), vars(self)
+
+
+def epoch_record(epoch: int, metrics: Metrics, seconds: float, examples: int) -> EpochRecord:
+    """The record of an epoch.
+
+    Args:
+      epoch: which.
+      metrics: of its steps, [steps]; each batch counts by its true weight.
+      seconds: wall time.
+      examples: how many, whatever they weigh.
+
+    Returns:
+      The record.
+    """
+    weight, made = np.asarray(metrics.weight, np.float64), np.asarray(metrics.finite)
+    loss, reconstruction, kl = (
+        float(np.average(term[made], weights=weight[made])) if made.any() else float("nan")
+        for term in (metrics.loss, metrics.reconstruction, metrics.kl)
+    )
+    return EpochRecord(
+        epoch,
+        loss,
+        reconstruction,
+        kl,
+        seconds,
+        images_per_second=examples / seconds,
+        batch_losses=np.asarray(metrics.loss),
+        skipped=int((~made).sum()),
+    )
+
+
+def non_finite(
+    metrics: Metrics,
+    first_step: int,
+    epoch: int,
+    state: TrainState,
+    history: History,
+    *,
+    vae: VAE,
+    x: np.ndarray,
+    member: int | None = None,
+) -> NonFiniteStepError:
+    """The error that an epoch calls for in which a step was not finite.
+
+    Args:
+      metrics: of its steps, [steps].
+      first_step: the number of the first of them.
+      epoch: which.
+      state: the state before the step that was not finite.
+      history: the epochs before.
+      vae: the model.
+      x: the examples among which the steps' were; looked at for what is wrong.
+      member: which run of several at once.
+
+    Returns:
+      The error, to be raised.
+    """
+    i = int(np.argmin(metrics.finite))
+    values = {"reconstruction": metrics.reconstruction[i], "kl": metrics.kl[i]}
+    bad = [f"{name} is {value}" for name, value in values.items() if not np.isfinite(value)]
+    what = " and ".join(bad) or "the gradient is not finite"
+    step, params, where = first_step + i, state.params, ""
+    if member is not None:
+        where = f"member {member}, "
+        params = jax.tree.map(lambda leaf: leaf[member], params)
+    reason = why_not_finite(vae, params, x, step=step)
+    return NonFiniteStepError(
+        f"{where}step {step} (epoch {epoch}): {what}; the parameters are those before it. {reason}",
+        step,
+        state,
+        history,
+    )
+
+
+@door("history")
+class Progress:
+    """A bar on stderr and a line an epoch on stdout, or nothing at all."""
+
+    def __init__(self, epochs: int, *, enabled: bool):
+        self._epochs, self._enabled = epochs, enabled
+        self._bar: Any = None
+
+    def __enter__(self) -> "Progress":
+        if self._enabled:
+            # Where stderr is no terminal a bar would only litter the log: the lines say it all.
+            stderr = Outlet(sys.stderr)
+            quiet = not stderr.isatty()
+            self._bar = tqdm(
+                total=self._epochs, unit="epoch", leave=False, file=stderr, disable=quiet
+            )
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def note(self, text: str) -> None:
+        if self._enabled:
+            stdout = Outlet(sys.stdout)
+            tqdm.write(text, file=stdout)
+            stdout.flush()
+
+    def restored(self, records: list[EpochRecord]) -> None:
+        """Say where the run goes on."""
+        self.note(f"going on after epoch {len(records)}")
+        if self._bar is not None:
+            self._bar.update(len(records))
+
+    def epoch(self, *members: EpochRecord) -> None:
+        """The line of an epoch; of several runs at once the means, and the loss's spread."""
+        width, record = len(str(self._epochs)), members[0]
+        loss, reconstruction, kl = (
+            np.array([getattr(member, term) for member in members])
+            for term in ("loss", "reconstruction", "kl")
+        )
+        spread = f" ± {loss.std(ddof=1):.4f}" if len(members) > 1 else ""
+        self.note(
+            f"epoch {record.epoch + 1:{width}d}/{self._epochs}   "
+            f"loss {loss.mean():9.4f}{spread}   reconstruction {reconstruction.mean():9.4f}   "
+            f"kl {kl.mean():8.4f}   {record.seconds:6.2f} s   "
+            f"{sum(member.images_per_second for member in members):9,.0f} images/s"
+            + (f"   held out {record.validation_loss:9.4f}" if record.validation_loss else "")
+            + (f"   {record.skipped} steps skipped" if record.skipped else "")
+        )
+        if self._bar is not None:
+            self._bar.update()

@@ -1,0 +1,699 @@
+"""The command line, run as a user runs it."""
+
+import gzip
+import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxvae
+from jaxvae import _failures
+from jaxvae.apps import cli, experiments, runs
+from jaxvae.training import checkpoints
+
+SMALL = ["--layers", "1", "--hidden-units", "16", "--batch-size", "256"]
+
+
+def train(out, *options):
+    return cli.main(["train", "--out", str(out), "--epochs", "2", *SMALL, *options])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "dirichlet"
+    assert train(folder) == 0
+    return folder
+
+
+def test_train_writes_its_files(run):
+    files = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    files = {name for name in files if not name.startswith("checkpoints/")}
+    pictures = ("latent", "reconstructions", "generated", "corners", "blend", "ternary", "loss")
+    assert files == {
+        "config.json",
+        "metrics.jsonl",
+        "summary.json",
+        "params.npz",
+        *(f"figures/{name}.png" for name in pictures),
+        "figures/walk.gif",
+    }
+    config = json.loads((run / "config.json").read_text())
+    assert (config["latent_dim"], config["prior"], config["seed"]) == (10, "labels", 0)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    names = {"epoch", "loss", "reconstruction", "kl", "seconds", "images_per_second"}
+    names |= {"skipped", "validation_loss"}
+    assert [line["epoch"] for line in lines] == [0, 1]
+    assert all(set(line) == names for line in lines)
+    summary = json.loads((run / "summary.json").read_text())
+    assert {
+        "model", "dataset", "objective", "epochs", "final_loss", "test_loss", "test_accuracy",
+        "seconds_per_epoch", "images_per_second", "compile_seconds", "version", "jax", "python",
+    } <= set(summary)  # fmt: skip
+    assert summary["final_loss"] == lines[-1]["loss"]
+    assert summary["epochs"] == 2
+    assert all(not isinstance(value, dict | list) for value in summary.values())
+
+
+def test_evaluate_repeats_the_summary(run, capsys):
+    assert cli.main(["evaluate", str(run)]) == 0
+    shown = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    summary = json.loads((run / "summary.json").read_text())
+    for name in ("test_loss", "test_kl", "test_accuracy"):
+        assert float(shown[name]) == pytest.approx(summary[name], abs=1e-4)
+
+
+def test_figures_draws_again(run):
+    for path in (run / "figures").iterdir():
+        path.unlink()
+    assert cli.main(["figures", str(run)]) == 0
+    assert len(list((run / "figures").glob("*.png"))) == 7
+    with Image.open(run / "figures" / "walk.gif") as walk:
+        assert walk.n_frames == 60
+    assert (run / "figures" / "walk.gif").stat().st_size < 500_000
+
+
+@pytest.fixture(scope="module")
+def normal_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "normal"
+    assert train(folder, "--model", "normal") == 0
+    return folder
+
+
+def test_generate(run, tmp_path):
+    """The same seed gives the same examples, in each kind of file; a category has its own."""
+    command = ["generate", str(run), "--count", "12", "--out"]
+    for name in ("a.npy", "a.npz", "a.png"):
+        assert cli.main([*command, str(tmp_path / name)]) == 0
+    images = np.load(tmp_path / "a.npy")
+    assert images.shape == (12, 8, 8)
+    with np.load(tmp_path / "a.npz") as arrays:
+        np.testing.assert_array_equal(arrays["x"], images)
+        opened = runs.open_run(run)
+        key = jax.random.key(0)
+        np.testing.assert_array_equal(arrays["z"], opened.vae.sample_prior(key, (12, 10)))
+        decoded = opened.vae.decode(opened.params, arrays["z"])
+        np.testing.assert_allclose(images.reshape(12, 64), decoded, rtol=1e-5, atol=1e-6)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert min(picture.size) > 50
+    many = ["generate", str(run), "--count", "500", "--category", "3", "--out"]
+    assert cli.main([*many, str(tmp_path / "three.npz"), "--seed", "1"]) == 0
+    with np.load(tmp_path / "three.npz") as arrays:
+        mean = arrays["z"].mean(axis=0)  # of the prior: 1.5 and nine times 0.5, by 6
+    assert mean[3] == pytest.approx(1.5 / 6, abs=0.033)  # 5 standard errors
+    np.testing.assert_allclose(np.delete(mean, 3), 0.5 / 6, atol=0.021)
+
+
+def test_interpolate_between_categories(run, tmp_path):
+    command = ["interpolate", str(run), "--categories", "2", "7", "--out"]
+    for name in ("a.npz", "a.png", "a.gif", "a.npy"):
+        assert cli.main([*command, str(tmp_path / name)]) == 0
+    with np.load(tmp_path / "a.npz") as arrays:
+        share = np.linspace(0, 1, 9)[:, None]
+        expected = (1 - share) * np.eye(10)[2] + share * np.eye(10)[7]
+        np.testing.assert_allclose(arrays["z"], expected)
+        np.testing.assert_array_equal(arrays["x"], np.load(tmp_path / "a.npy"))
+        assert arrays["x"].shape == (9, 8, 8)
+    with Image.open(tmp_path / "a.gif") as animation:
+        assert animation.n_frames == 36 + 34
+    assert (tmp_path / "a.gif").stat().st_size < 500_000
+
+
+def test_interpolate_between_examples(normal_run, tmp_path, digits):
+    out = tmp_path / "a.npz"
+    command = ["interpolate", str(normal_run), "--examples", "4", "0", "--steps", "3"]
+    assert cli.main([*command, "--out", str(out)]) == 0
+    opened = runs.open_run(normal_run)
+    ends = jaxvae.encode_mean(opened.vae, opened.params, digits.x_test[[4, 0]])
+    with np.load(out) as arrays:
+        np.testing.assert_allclose(arrays["z"][[0, 2]], ends, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(arrays["z"][1], ends.mean(axis=0), rtol=1e-5, atol=1e-6)
+    assert cli.main([*command, "--out", str(tmp_path / "a.gif")]) == 0
+
+
+@pytest.mark.parametrize("kind", ["run", "normal_run"])
+def test_encode(kind, request, tmp_path, digits, monkeypatch):
+    """In batches, the last of them padded: as the model's own `encode` gives it at once."""
+    folder = request.getfixturevalue(kind)
+    monkeypatch.setattr(cli, "BATCH_SIZE", 100)
+    images = digits.x_test.reshape(-1, 8, 8)[:250]
+    np.save(tmp_path / "x.npy", images)
+    np.savez(tmp_path / "x.npz", x=images.reshape(250, 64), y=digits.y_test[:250])
+    opened = runs.open_run(folder)
+    posterior = opened.vae.encode(opened.params, digits.x_test[:250])
+    if kind == "run":
+        mean = jaxvae.encode_mean(opened.vae, opened.params, digits.x_test[:250])
+        expected = {"mean": mean, "concentration": posterior}
+    else:
+        expected = dict(zip(("loc", "scale"), posterior, strict=True))
+    for file, out in (("x.npy", "z.npz"), ("x.npz", "z.npy"), ("x.npy", "z.csv")):
+        paths = [str(folder), str(tmp_path / file), "--out", str(tmp_path / out)]
+        assert cli.main(["encode", *paths]) == 0
+    close = {"rtol": 1e-5, "atol": 1e-6}
+    first = next(iter(expected.values()))
+    np.testing.assert_allclose(np.load(tmp_path / "z.npy"), first, **close)
+    with np.load(tmp_path / "z.npz") as arrays:
+        assert set(arrays) == set(expected)
+        for name in arrays:
+            np.testing.assert_allclose(arrays[name], expected[name], **close)
+    header, *lines = (tmp_path / "z.csv").read_text().splitlines()
+    assert header.split(",")[0] == f"{next(iter(expected))}_0"
+    table = np.array([line.split(",") for line in lines], float)
+    np.testing.assert_allclose(table, np.concatenate(list(expected.values()), axis=1), **close)
+
+
+def test_encode_reads_idx_images(tmp_path, run):
+    """Bytes divided by 256, as MNIST's are."""
+    images = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8)
+    header = b"\0\0\x08\3" + np.array(images.shape, ">u4").tobytes()
+    (tmp_path / "images.gz").write_bytes(gzip.compress(header + images.tobytes()))
+    (tmp_path / "images-ubyte").write_bytes(header + images.tobytes())
+    np.save(tmp_path / "images.npy", images / 256)
+    for name in ("images.gz", "images.npy", "images-ubyte"):
+        out = str(tmp_path / f"{name}.npy")
+        assert cli.main(["encode", str(run), str(tmp_path / name), "--out", out]) == 0
+    latents = np.load(tmp_path / "images.npy.npy")
+    for name in ("images.gz.npy", "images-ubyte.npy"):
+        np.testing.assert_array_equal(np.load(tmp_path / name), latents)
+
+
+def test_what_was_generated_can_be_encoded(run, tmp_path):
+    images, latents = str(tmp_path / "x.npy"), str(tmp_path / "z.npy")
+    assert cli.main(["generate", str(run), "--count", "5", "--out", images]) == 0
+    assert cli.main(["encode", str(run), images, "--out", latents]) == 0
+    assert np.load(latents).shape == (5, 10)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("generate RUN --category 10", "category must be from 0 to 9, got 10"),
+        ("generate RUN --category -1", "category must be from 0 to 9, got -1"),
+        ("generate NORMAL --category 1", "category must be left out except for a Dirichlet run"),
+        ("generate RUN --out a.jpg", "out must end in .png, .npy, .npz, got a.jpg"),
+        ("generate RUN --out nowhere/a.png", "out must be in a folder that exists, got nowhere"),
+        ("interpolate RUN", "one of categories and examples must be given, got neither"),
+        ("interpolate RUN --categories 0 1 --examples 0 1", "must be given, got both"),
+        ("interpolate RUN --categories 0 10", "categories must be from 0 to 9, got 10"),
+        ("interpolate NORMAL --categories 0 1", "categories must be left out for a Normal run"),
+        ("interpolate RUN --examples 0 360", "examples must be from 0 to 359, got 360"),
+        ("interpolate RUN --examples -1 3", "examples must be from 0 to 359, got -1"),
+        ("interpolate RUN --categories 0 1 --steps 1", "steps must be at least 2, got 1"),
+        ("encode RUN missing.npy", "path must name an existing file, got missing.npy"),
+        ("encode RUN x.txt", "file must end in .npy, .npz or .gz, got x.txt"),
+        ("encode RUN y.npz", "file must hold x, got ['y'] in y.npz"),
+        ("encode RUN narrow.npy", "file must hold examples of 64 values as the run's data, got 5"),
+        ("encode RUN nan.npy", "nan.npy: x must be finite, got nan at index (1, 0)"),
+        ("encode RUN nan.npy --out z.txt", "out must end in .npz, .csv, .npy, got z.txt"),
+    ],
+)
+def test_bad_use_of_a_run(run, normal_run, tmp_path, monkeypatch, capsys, line, message):
+    monkeypatch.chdir(tmp_path)
+    np.savez("y.npz", y=np.zeros(3))
+    np.save("narrow.npy", np.zeros((3, 5)))
+    np.save("nan.npy", np.where(np.arange(128).reshape(2, 64) == 64, np.nan, 0))
+    before = sorted(tmp_path.iterdir())
+    words = [{"RUN": str(run), "NORMAL": str(normal_run)}.get(word, word) for word in line.split()]
+    assert cli.main(words) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("jaxvae: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_file_that_is_there_is_replaced_by_force_alone(run, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "mine.npy"
+    out.write_bytes(b"mine")
+    command = ["generate", str(run), "--count", "2", "--out", str(out)]
+    assert cli.main(command) == 1
+    assert "out must be a new file, or be replaced with --force" in capsys.readouterr().err
+    with monkeypatch.context() as context:
+        context.setattr(cli.np, "save", fails_half_way)
+        assert cli.main([*command, "--force"]) == 1
+    assert "disk full" in capsys.readouterr().err
+    assert out.read_bytes() == b"mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.npy"]
+    assert cli.main([*command, "--force"]) == 0
+    assert np.load(out).shape == (2, 8, 8)
+
+
+def fails_half_way(path, array):
+    path.write_bytes(b"half")
+    raise OSError("disk full")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--model", "normal"],
+        ["--model", "normal", "--latent-dim", "3", "--likelihood", "bernoulli"],
+        ["--model", "normal", "--objective", "original", "--prior-variance", "3"],
+        ["--objective", "original", "--head", "relu"],
+        ["--prior", "symmetric", "--latent-dim", "6", "--kl-weight", "0.5"],
+        ["--likelihood", "bernoulli", "--activation", "tanh"],
+    ],
+    ids=" ".join,
+)
+def test_each_kind_of_model(tmp_path, options):
+    assert train(tmp_path / "run", *options) == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert np.isfinite(summary["test_loss"])
+    labelled = "normal" not in options[:2] and "symmetric" not in options
+    assert (summary["test_accuracy"] is not None) == labelled
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("labels", [True, False])
+def test_a_users_file(tmp_path, labels):
+    x, y = np.random.default_rng(0).random((120, 5, 6)), np.arange(120) % 4
+    np.savez(tmp_path / "mine.npz", **({"x": x, "y": y} if labels else {"x": x}))
+    assert train(tmp_path / "run", "--data", str(tmp_path / "mine.npz")) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["prior"], config["latent_dim"]) == (
+        ("labels", 4) if labels else ("symmetric", 10)
+    )
+    assert cli.main(["evaluate", str(tmp_path / "run")]) == 0
+
+
+@pytest.mark.slow
+def test_same_seed_same_parameters(tmp_path, run):
+    assert train(tmp_path / "again") == 0
+    with np.load(run / "params.npz") as a, np.load(tmp_path / "again" / "params.npz") as b:
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", "0"], "epochs must be at least 1, got 0"),
+        (["--batch-size", "-1"], "batch_size must be at least 1, got -1"),
+        (["--layers", "0"], "layers must be at least 1, got 0"),
+        (["--latent-dim", "0"], "latent_dim must be at least 2, got 0"),
+        (["--latent-dim", "5"], "y must be from 0 to 4, got"),
+        (["--learning-rate", "nan"], "learning_rate must be finite and above 0, got nan"),
+        (["--model", "normal", "--head", "relu"], "head must be left out except with --model d"),
+        (["--prior-variance", "2"], "prior_variance must be left out except with --model normal"),
+        (["--data-dir", "mnist"], "data_dir must be left out except with --dataset mnist"),
+        (["--seed", "-1"], "seed must be at least 0, got -1"),
+        (["--seeds", "0"], "seeds must be at least 1, got 0"),
+        (["--devices", "99"], "devices must be at most 8 here, got 99"),
+        (["--distributed", "auto", "--seeds", "2"], "seeds must be 1 with distributed, got 2"),
+        (["--distributed", "here"], "distributed must be auto or ADDRESS:PORT,COUNT,INDEX, got h"),
+        (["--distributed", "a:1,2,2"], "distributed must have an INDEX from 0 to COUNT - 1"),
+        (["--kl-weight", "-0.5"], "kl_weight must be finite and at least 0, got -0.5"),
+        (["--data", "missing.npz"], "existing file, got missing.npz"),
+        (["--dataset", "mnist", "--data-dir", "nowhere"], "nowhere lacks train-images"),
+        (["--objective", "original", "--likelihood", "bernoulli"], "likelihood must be"),
+        (
+            ["--prior", "symmetric", "--smoothness", "0.7"],
+            "smoothness must be left out except with --model dirichlet and --prior labels, got 0.7",
+        ),
+        (
+            ["--prior", "symmetric", "--total-concentration", "6"],
+            "total_concentration must be left out except with --model dirichlet and --prior labels",
+        ),
+        (  # the digits have labels, so that is their prior
+            ["--prior-concentration", "2"],
+            "prior_concentration must be left out except with --model dirichlet and --prior sym",
+        ),
+        (
+            ["--model", "normal", "--prior-concentration", "2"],
+            "prior_concentration must be left out except with --model dirichlet",
+        ),
+        (["--dataset", "mnist", "--data", "a.npz"], "dataset must be left out with --data, got m"),
+        (["--patience", "3"], "hold_out must be above 0 where patience is given, got 0.0"),
+        (
+            ["--hidden-units", str(10**21)],
+            f"hidden_units must be from 1 to 2147483647, got {10**21}",
+        ),
+        (
+            ["--latent-dim", str(10**12)],
+            "latent_dim must be from 2 to 2147483647, got 1000000000000",
+        ),
+    ],
+)
+def test_errors_are_one_line_and_leave_nothing(tmp_path, capsys, options, message):
+    out = tmp_path / "new" / "run"
+    assert cli.main(["train", "--out", str(out), *options]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("jaxvae: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_label_option_without_labels(tmp_path, capsys):
+    """The prior is then the symmetric one, which no one named."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((20, 4)))
+    options = ["--data", str(tmp_path / "x.npy"), "--smoothness", "0.7"]
+    assert train(tmp_path / "run", *options) == 1
+    assert "smoothness must be left out except with" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+class BugError(Exception):
+    pass
+
+
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED: Out of memory allocating 4000000000000 bytes."
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (MemoryError(), 1, "jaxvae: error: out of memory: MemoryError\n"),
+        (jax.errors.JaxRuntimeError(OUT_OF_MEMORY), 1, f"jaxvae: error: {OUT_OF_MEMORY}\n"),
+        (OSError("disk\nfull"), 1, "jaxvae: error: disk full\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (BugError("a bug"), None, ""),
+        (RuntimeError("a bug"), None, ""),
+        (jax.errors.JaxRuntimeError("INTERNAL: a bug"), None, ""),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("made", [[], ["new"], ["new", "new/run"]])
+def test_a_start_that_fails(tmp_path, capsys, monkeypatch, error, status, line, seeds, made):
+    """One line, but for a bug; and what was there before the start is there after it, no more."""
+
+    def fail(*_, **__):
+        raise error
+
+    for name in made:
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(experiments, "fit", fail)
+    monkeypatch.setattr(experiments, "fit_many", fail)
+    if status is None:
+        with pytest.raises(type(error), match="a bug"):
+            train(tmp_path / "new" / "run", "--seeds", str(seeds))
+    else:
+        assert train(tmp_path / "new" / "run", "--seeds", str(seeds)) == status
+    assert capsys.readouterr().err == line
+    assert sorted(tmp_path.rglob("*")) == sorted(tmp_path / name for name in made)
+
+
+def test_a_run_whose_first_epoch_is_done_is_kept(tmp_path, monkeypatch):
+    """Its lines are on the disk, though no checkpoint came after them."""
+    record = jaxvae.EpochRecord(0, 4.0, 3.0, 1.0, 0.5, 2874.0, np.zeros(2, np.float32))
+    synced, fsync = [], os.fsync
+
+    def spy(handle):
+        synced.append((os.fstat(handle).st_ino, os.fstat(handle).st_size))
+        fsync(handle)
+
+    def fail_later(*_, on_epoch, **__):
+        on_epoch(record, None)
+        raise MemoryError
+
+    monkeypatch.setattr(os, "fsync", spy)
+    monkeypatch.setattr(experiments, "fit", fail_later)
+    assert train(tmp_path / "run", "--model", "normal") == 1
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    assert metrics.read_text().count("\n") == 1
+    assert (metrics.stat().st_ino, metrics.stat().st_size) in synced
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", ["bogus", "cuda"])
+def test_a_device_that_is_not_there(tmp_path, platform):
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxvae", "train", "--out", str(tmp_path / "new" / "run"), *SMALL],
+        env=os.environ | {"JAX_PLATFORMS": platform},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"jaxvae: error: JAX has no device here with JAX_PLATFORMS='{platform}"
+    )
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+BROKEN = "raise RuntimeError('jaxlib is too old;\\n this jax needs another')"
+CTRL_C = """
+import os, signal, time
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(20)
+except BaseException:  # as some packages do
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error"),
+    [
+        (BROKEN, 1, "jax cannot be imported: jaxlib is too old; this jax needs another\n"),
+        (
+            "import nothing_like_it",
+            1,
+            "jax cannot be imported: No module named 'nothing_like_it'\n",
+        ),
+        ("import os; os.no", 1, "jax cannot be imported: module 'os' has no attribute 'no'\n"),
+        (CTRL_C, 130, "interrupted\n"),
+    ],
+    ids=["runtime", "import", "attribute", "interrupt"],
+)
+def test_while_jax_is_imported(tmp_path, code, status, error):
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text(code)
+    root = str(Path(jaxvae.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxvae", "evaluate", "RUN"],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    start = "" if status == 130 else "jaxvae: error: "
+    assert (done.returncode, done.stderr) == (status, start + error)
+    library = subprocess.run(  # a program of one's own sees the exception
+        [sys.executable, "-c", "import jaxvae"],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert library.returncode == 1
+    assert "Traceback" in library.stderr
+
+
+def test_ctrl_c_is_not_lost_in_a_callback():
+    def callback_and_more():
+        _failures._raise_again(SimpleNamespace(exc_type=KeyboardInterrupt))
+        time.sleep(20)
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        callback_and_more()
+    assert time.monotonic() - started < 15
+
+
+def test_links_in_a_ring(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("ring", "ring.npz"):
+        (tmp_path / name).symlink_to(name)
+    for line in ("evaluate ring", "train --data ring.npz", "train --out ring", "encode ring x.npy"):
+        assert cli.main(line.split()) == 1, line
+        error = capsys.readouterr().err
+        assert error.startswith("jaxvae: error: ")
+        assert error.count("\n") == 1
+    assert len(list(tmp_path.iterdir())) == 2
+    config = runs.Config(data=tmp_path / "ring.npz")
+    assert runs.resolve(config, jaxvae.datasets.load_digits()).data is not None
+
+
+def test_starts_in_the_same_second(tmp_path, monkeypatch, capsys):
+    """Each gets a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.time, "strftime", lambda _: "NOW")
+    monkeypatch.setattr(cli.experiments, "train_one", lambda *args: args[-1].joinpath("a").mkdir())
+    for _ in range(3):
+        cli.main(["train"])
+    name = "dirichlet-digits-NOW"
+    folders = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert folders == [name, f"{name}-2", f"{name}-3"]
+    assert f"results in runs/{name}-3" in capsys.readouterr().out
+
+
+def test_many_starts_at_once(tmp_path):
+    """One of them gets a folder that is named, and each another where a name is made for it."""
+    barrier = threading.Barrier(8)
+
+    def start(another):
+        barrier.wait()
+        try:
+            with checkpoints.new_run(tmp_path / "a" / "run", another=another) as folder:
+                barrier.wait()
+                (folder / "params.npz").touch()
+                return folder.name
+        except FileExistsError as error:
+            barrier.wait()
+            return str(error).partition(",")[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        named = list(pool.map(start, [False] * 8))
+        made = list(pool.map(start, [True] * 8))
+    assert sorted(named) == ["out must be a new or empty folder"] * 7 + ["run"]
+    assert len(set(made)) == 8
+    assert "run" not in made
+
+
+def test_a_file_that_another_process_wrote_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def write(path):
+        out.write_bytes(b"theirs")
+        path.write_bytes(b"ours")
+
+    for out, default in ((Path("x.npy"), "y.npy"), (Path("y.npy"), "y.npy")):
+        given = out if out.name != default else None
+        if given is None:
+            found = runs.write_new(None, default, (".npy",), write, replace=False)
+            assert found == Path("y-2.npy")
+            assert found.read_bytes() == b"ours"
+        else:
+            with pytest.raises(FileExistsError, match="out must be a new file"):
+                runs.write_new(given, default, (".npy",), write, replace=False)
+        assert out.read_bytes() == b"theirs"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "y-2.npy", "y.npy"]
+
+
+def test_outputs_that_no_one_named(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("generated.png", "generated-2.png"):
+        assert cli.main(["generate", str(run), "--count", "2"]) == 0
+        assert capsys.readouterr().out == f"2 examples in {name}\n"
+    assert cli.main(["generate", str(run), "--count", "3", "--force"]) == 0
+    assert capsys.readouterr().out == "3 examples in generated.png\n"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("options", [["--model", "gauss"], ["--epochs", "ten"], ["--nonsense"]])
+def test_wrong_usage_is_status_two(tmp_path, capsys, options):
+    assert cli.main(["train", "--out", str(tmp_path / "run"), *options]) == 2
+    assert options[0] in capsys.readouterr().err
+
+
+def test_help_and_version(capsys):
+    assert cli.main(["--help"]) == 0
+    assert "train" in capsys.readouterr().out
+    assert cli.main(["train", "--help"]) == 0
+    assert "--kl-weight" in capsys.readouterr().out
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("jaxvae 0.")
+
+
+def test_a_folder_with_content_is_refused(run, capsys):
+    before = (run / "params.npz").read_bytes()
+    assert train(run) == 1
+    assert "out must be a new or empty folder" in capsys.readouterr().err
+    assert (run / "params.npz").read_bytes() == before
+
+
+def test_a_run_that_is_damaged(run, tmp_path, capsys):
+    assert cli.main(["evaluate", str(tmp_path)]) == 1
+    assert "config.json" in capsys.readouterr().err
+    config = json.loads((run / "config.json").read_text())
+    for text, message in (
+        ("{", "must hold a JSON object"),
+        ("[]", "must hold a JSON object"),
+        (json.dumps(config | {"depth": 3}), "got depth"),
+        (json.dumps(config | {"model": "gauss"}), "options that `jaxvae train` takes"),
+        (json.dumps(config), "path must hold a checkpoint; there is none in"),
+    ):
+        (tmp_path / "config.json").write_text(text)
+        assert cli.main(["evaluate", str(tmp_path)]) == 1
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_seeds_are_runs_of_their_own(tmp_path, capsys):
+    """On two devices; each folder is what the seed alone would have given."""
+    assert train(tmp_path / "all", "--seeds", "3", "--seed", "4", "--devices", "2") == 0
+    printed = capsys.readouterr().out
+    assert "±" in printed
+    folders = sorted(path.name for path in (tmp_path / "all").glob("seed-*"))
+    assert folders == ["seed-4", "seed-5", "seed-6"]
+    assert [path.name for path in (tmp_path / "all" / "figures").iterdir()] == ["loss.png"]
+    assert train(tmp_path / "one", "--seed", "5") == 0
+    together, alone = (
+        json.loads((folder / "summary.json").read_text())
+        for folder in (tmp_path / "all" / "seed-5", tmp_path / "one")
+    )
+    assert together["final_loss"] == pytest.approx(alone["final_loss"], rel=1e-5)
+    assert together["seed"] == 5
+    spread = json.loads((tmp_path / "all" / "summary.json").read_text())
+    losses = [
+        json.loads((tmp_path / "all" / name / "summary.json").read_text())["final_loss"]
+        for name in folders
+    ]
+    assert spread["final_loss_mean"] == pytest.approx(np.mean(losses))
+    assert spread["final_loss_std"] == pytest.approx(np.std(losses, ddof=1))
+    assert cli.main(["evaluate", str(tmp_path / "all" / "seed-6")]) == 0
+
+
+@pytest.mark.slow
+def test_a_seed_that_fails_loses_nothing(tmp_path, capsys):
+    options = ["--learning-rate", "1e30", "--model", "normal", "--seeds", "2"]
+    assert train(tmp_path / "run", *options) == 1
+    assert "member 0, step " in capsys.readouterr().err
+    for seed in (0, 1):
+        with np.load(tmp_path / "run" / f"seed-{seed}" / "params.npz") as params:
+            assert all(np.isfinite(params[name]).all() for name in params)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--seeds", "2"]])
+def test_an_error_after_training_deletes_nothing(tmp_path, capsys, monkeypatch, options):
+    def fail(*args, **options):
+        raise ValueError("the test data do not fit")
+
+    monkeypatch.setattr(cli.evaluation, "evaluate", fail)
+    assert train(tmp_path / "run", *options) == 1
+    assert "the test data do not fit" in capsys.readouterr().err
+    assert list((tmp_path / "run").rglob("params.npz"))
+
+
+def test_blown_up_run_keeps_its_last_good_parameters(tmp_path, capsys):
+    assert train(tmp_path / "run", "--learning-rate", "1e30", "--model", "normal") == 1
+    assert "step " in capsys.readouterr().err
+    with np.load(tmp_path / "run" / "params.npz") as params:
+        assert all(np.isfinite(params[name]).all() for name in params)
+
+
+@pytest.mark.slow
+def test_progress_bar_on_a_terminal(tmp_path):
+    """On a terminal there is a bar; in a pipe there are lines alone."""
+    command = [sys.executable, "-m", "jaxvae", "train", "--epochs", "3", *SMALL, "--out"]
+    terminal, inner = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))  # a bar needs some width
+    subprocess.run(
+        [*command, str(tmp_path / "a")], stdout=subprocess.DEVNULL, stderr=inner, check=True
+    )
+    os.set_blocking(terminal, False)
+    shown = os.read(terminal, 100_000)
+    os.close(inner)
+    os.close(terminal)
+    assert b"epoch/s" in shown
+    piped = subprocess.run(
+        [*command, str(tmp_path / "b")], capture_output=True, text=True, check=True
+    )
+    assert piped.stderr == ""
+    assert "epoch 3/3" in piped.stdout

@@ -1,0 +1,176 @@
+"""`fit`, evaluation and the parameters' file."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxvae
+from conftest import small_vae
+from jaxvae.training import checkpoints
+
+
+def copy(tree):
+    return jax.tree.map(jnp.copy, tree)
+
+
+@pytest.mark.slow
+def test_the_default_dirichlet_model_learns_the_digits(key, digits):
+    vae = jaxvae.dirichlet_vae(jaxvae.dense_dirichlet_network(64, 10))
+    state, history = jaxvae.fit(key, vae, digits.x_train, digits.y_train, batch_size=64, epochs=60)
+    assert history.epochs[-1].loss < history.epochs[0].loss
+    assert jaxvae.accuracy(vae, state.params, digits.x_test, digits.y_test) >= 0.93
+
+
+def test_history(key, vae, digits):
+    _, history = jaxvae.fit(key, vae, digits.x_train, digits.y_train, batch_size=500, epochs=3)
+    assert [record.epoch for record in history.epochs] == [0, 1, 2]
+    assert history.compile_seconds > 0
+    for record in history.epochs:
+        assert record.images_per_second == pytest.approx(1437 / record.seconds)
+        assert np.isfinite([record.loss, record.reconstruction, record.kl]).all()
+        assert record.loss == pytest.approx(record.reconstruction + record.kl, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_two_fits_are_one_longer_fit(key, vae, digits):
+    """Going on from a state with the same key is bit for bit the run that never stopped."""
+    args = (vae, digits.x_train, digits.y_train)
+    optimizer = optax.adam(1e-3)
+    options = {"batch_size": 500, "optimizer": optimizer}
+    whole, _ = jaxvae.fit(key, *args, epochs=4, **options)
+    half, _ = jaxvae.fit(key, *args, epochs=2, **options)
+    resumed, _ = jaxvae.fit(key, *args, epochs=2, state=half, **options)
+    jax.tree.map(np.testing.assert_array_equal, whole, resumed)
+
+
+@pytest.mark.slow
+def test_on_epoch_sees_each_epoch_and_can_stop(key, vae, digits):
+    seen = []
+
+    def on_epoch(record, state):
+        seen.append((record.epoch, int(state.step)))
+        return record.epoch == 1
+
+    state, history = jaxvae.fit(
+        key, vae, digits.x_train, digits.y_train, batch_size=500, epochs=5, on_epoch=on_epoch
+    )
+    assert seen == [(0, 3), (1, 6)]
+    assert len(history.epochs) == 2
+    assert int(state.step) == 6
+
+
+def test_progress_is_quiet_unless_asked(key, vae, digits, capsys):
+    args = (key, vae, digits.x_train, digits.y_train)
+    jaxvae.fit(*args, batch_size=500, epochs=2)
+    assert capsys.readouterr() == ("", "")
+    jaxvae.fit(*args, batch_size=500, epochs=2, progress=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("compiling")
+    assert [line.split()[:2] for line in lines[2:]] == [["epoch", "1/2"], ["epoch", "2/2"]]
+
+
+@pytest.mark.parametrize("rate", [1e12, 3e38])
+def test_bad_numbers_stop_the_run_and_keep_the_last_good_state(key, vae, digits, rate):
+    """A learning rate that blows the parameters up: the error names the step."""
+    with pytest.raises(jaxvae.NonFiniteStepError, match=r"step \d+ \(epoch \d+\): .* is") as error:
+        jaxvae.fit(
+            key,
+            vae,
+            digits.x_train,
+            digits.y_train,
+            batch_size=64,
+            epochs=50,
+            optimizer=optax.sgd(rate),
+        )
+    assert f"step {error.value.step} " in str(error.value)
+    assert int(error.value.state.step) == error.value.step
+    for leaf in jax.tree.leaves(error.value.state):
+        assert np.isfinite(leaf).all()
+
+
+def test_a_batch_larger_than_the_data(key, vae, digits):
+    state, _ = jaxvae.fit(
+        key, vae, digits.x_train[:50], digits.y_train[:50], batch_size=1000, epochs=2
+    )
+    assert int(state.step) == 2
+
+
+@pytest.mark.slow
+def test_evaluation_does_not_depend_on_the_batch_size(key, vae, digits):
+    params = vae.init(key, digits.x_train[:1])
+    whole = jaxvae.evaluate(key, vae, params, digits.x_test, digits.y_test, batch_size=360)
+    pieces = jaxvae.evaluate(key, vae, params, digits.x_test, digits.y_test, batch_size=100)
+    np.testing.assert_allclose(whole, pieces, rtol=1e-5)
+    _, terms = vae.loss(params, key, jaxvae.Batch(digits.x_test, digits.y_test))
+    assert whole.reconstruction == pytest.approx(float(terms.reconstruction.mean()), rel=1e-5)
+
+
+def test_encode_mean_and_accuracy(key, digits):
+    vae = small_vae("dirichlet")
+    params = vae.init(key, digits.x_train[:1])
+    z = jaxvae.encode_mean(vae, params, digits.x_test, batch_size=100)
+    concentration = np.asarray(vae.encode(params, digits.x_test))
+    np.testing.assert_allclose(
+        z, concentration / concentration.sum(axis=1, keepdims=True), rtol=1e-5
+    )
+    share = jaxvae.accuracy(vae, params, digits.x_test, digits.y_test)
+    assert share == pytest.approx((concentration.argmax(axis=1) == digits.y_test).mean())
+    normal = small_vae("normal")
+    params = normal.init(key, digits.x_train[:1])
+    loc, _ = normal.encode(params, digits.x_test)
+    np.testing.assert_allclose(
+        jaxvae.encode_mean(normal, params, digits.x_test), loc, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_a_symmetric_prior_needs_no_labels(key, digits):
+    vae = small_vae("dirichlet", prior=jaxvae.symmetric_prior(0.5))
+    _, history = jaxvae.fit(key, vae, digits.x_train, batch_size=64, epochs=3)
+    assert history.epochs[-1].loss < history.epochs[0].loss
+
+
+def test_parameters_survive_their_file(key, vae, digits, tmp_path):
+    params = vae.init(key, digits.x_train[:1])
+    checkpoints.save_params(tmp_path / "params.npz", params)
+    like = jax.eval_shape(vae.init, key, digits.x_train[:1])
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        checkpoints.load_params(tmp_path / "params.npz", like),
+        params,
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["params.npz"]
+
+
+def test_parameters_of_another_model_or_damaged_are_refused(key, vae, digits, tmp_path):
+    path, like = tmp_path / "params.npz", jax.eval_shape(vae.init, key, digits.x_train[:1])
+    params = vae.init(key, digits.x_train[:1])
+    checkpoints.save_params(path, {"w": jnp.ones(2)})
+    with pytest.raises(ValueError, match="another model"):
+        checkpoints.load_params(path, like)
+    checkpoints.save_params(path, jax.tree.map(lambda leaf: leaf[:1], params))
+    with pytest.raises(ValueError, match="must be float32"):
+        checkpoints.load_params(path, like)
+    checkpoints.save_params(path, jax.tree.map(lambda leaf: leaf * jnp.nan, params))
+    with pytest.raises(ValueError, match="must be finite"):
+        checkpoints.load_params(path, like)
+    checkpoints.save_params(path, params)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ValueError, match="whole NumPy file"):
+        checkpoints.load_params(path, like)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"params\.npz"):
+        checkpoints.load_params(path, like)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "summary.json"
+    checkpoints.write_json(path, {"loss": 1.0})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        checkpoints.write_json(path, {"loss": float("nan")})
+    assert checkpoints.read_json(path) == {"loss": 1.0}
+    with pytest.raises(ZeroDivisionError):
+        checkpoints._write(path, lambda file: 1 / 0)
+    assert checkpoints.read_json(path) == {"loss": 1.0}
+    assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]
