@@ -1,7 +1,20 @@
 """Variational autoencoders in JAX, with a Normal or a Dirichlet latent, as pure functions."""
 
 from jaxvae import _failures as _failures  # first: it answers for the imports below
+from jaxvae import averaging as averaging
+from jaxvae import checkpoints as checkpoints
 from jaxvae import datasets, objectives
+from jaxvae import distributions as distributions
+from jaxvae import ensembles as ensembles
+from jaxvae import evaluation as evaluation
+from jaxvae import history as history
+from jaxvae import models as models
+from jaxvae import networks as networks
+from jaxvae import parallel as parallel
+from jaxvae import revival as revival
+from jaxvae import steps as steps
+from jaxvae import streaming as streaming
+from jaxvae import training as training
 from jaxvae._version import __version__
 from jaxvae.data.batches import Batch
 from jaxvae.data.datasets import Dataset

@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jaxvae.loop.averaging import AveragedState, average_params, averaged_params
 
 import jaxvae
 from conftest import small_vae
 from jaxvae.apps import cli, experiments, runs
 from jaxvae.training import checkpoints, loop
+from jaxvae.training.averaging import AveragedState, average_params, averaged_params
 
 SMALL = {"batch_size": 256}
 
