@@ -55,6 +55,11 @@ def positive_float(name: str, value: Any, *, zero: bool = False) -> float:
     return number
 
 
+def number(name: str, value: Any, *, zero: bool = False) -> Any:
+    """As `positive_float`; a value inside compiled code, of a sweep, passes as it is."""
+    return value if is_traced(value) else positive_float(name, value, zero=zero)
+
+
 def is_traced(value: Any) -> bool:
     """Whether a value inside compiled code, which is not known yet, stands in for a number."""
     return isinstance(value, jax.core.Tracer)
@@ -236,9 +241,14 @@ def finite_array(
         raise ValueError(f"{name} must be {allowed}, got {array[place]}{where}")
 
 
-def real_array(name: str, value: Any) -> np.ndarray:
-    """Return a NumPy array of floats or integers, JAX's own (bfloat16, ...) included."""
+def real_array(name: str, value: Any, *, boolean: bool = False) -> np.ndarray:
+    """Return a NumPy array of floats or integers, JAX's own (bfloat16, ...) included.
+
+    With `boolean`, one of True and False too.
+    """
     array = _array(name, value)
+    if boolean and array.dtype == bool:
+        return array
     numbers = jnp.issubdtype(array.dtype, jnp.floating) | jnp.issubdtype(array.dtype, jnp.integer)
     if not numbers or array.dtype.kind == "m":  # a duration is an integer to NumPy
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
@@ -258,8 +268,18 @@ def data_array(name: str, value: Any) -> np.ndarray:
     return array
 
 
-def label_array(name: str, value: Any, examples: int, categories: int | None = None) -> np.ndarray:
-    """Return labels as an int32 NumPy array [N] in [0, categories), or raise what is wrong."""
+def label_array(
+    name: str,
+    value: Any,
+    examples: int,
+    categories: int | None = None,
+    *,
+    missing: bool = False,
+) -> np.ndarray:
+    """Return labels as an int32 NumPy array [N] in [0, categories), or raise what is wrong.
+
+    With `missing`, -1 is allowed too.
+    """
     array = _array(name, value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
@@ -270,10 +290,11 @@ def label_array(name: str, value: Any, examples: int, categories: int | None = N
             f"{name} must have one label for each of {examples} examples, got {len(array)}"
         )
     top = np.iinfo(np.int32).max if categories is None else categories - 1
-    bad = (array < 0) | (array > top)
+    bad = (array < (-1 if missing else 0)) | (array > top)
     if bad.any():
         place = int(np.argmax(bad))
         allowed = "at least 0" if categories is None else f"from 0 to {top}"
+        allowed += ", or -1 where one is missing," if missing else ""
         raise ValueError(f"{name} must be {allowed}, got {array[place]} at index {place}")
     return array.astype(np.int32)
 
