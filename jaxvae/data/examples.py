@@ -205,12 +205,12 @@ def on_device_form(data: Batch, batch_size: int) -> Batch:
     return data._replace(x=jax.tree.map(packed, data.x), position=None)
 
 
-def dense_rows(data: Batch, index: np.ndarray) -> Batch:
+def dense_rows(data: Batch, index: np.ndarray | slice) -> Batch:
     """Some rows of a data set on the host.
 
     Args:
       data: of `examples`.
-      index: which rows, integers [B].
+      index: which rows, integers [B] or a slice.
 
     Returns:
       All of their fields; sparse parts as dense arrays, float32.

@@ -1,19 +1,29 @@
 """Data that are read as they are needed: any re-iterable of batches, in chunks of one shape."""
 
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+from jax.tree_util import keystr
 
 from jaxvae._door import door
-from jaxvae.data.batches import Batch
+from jaxvae.data import fields, sparse
+from jaxvae.data.batches import Batch, rows_of
+from jaxvae.data.examples import checked, dense_rows
+from jaxvae.data.prefetch import prefetch as prefetch
 from jaxvae.numerics import checks
 
 CHUNK_BYTES = 32 * 2**20
 LONGEST_CHUNK = 256  # steps
 LARGEST_WEIGHT = 1e30  # a batch's sum stays a float32; the sum over all that come is not known
+KEYS = ("x", "y", "weight", "condition", "mask")  # of a batch that is a mapping
+PARTS = ("labels", "weights", "positions", "condition", "mask")  # the fields after x, in errors
+ONCE = (
+    "x must be readable once an epoch: an array, an iterable that starts anew, or a "
+    "function that returns one; got {}, which can be read once only"
+)
 Rows = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]  # x, y, weight
 
 
@@ -22,8 +32,8 @@ class Chunk(NamedTuple):
     """Some batches of one size, stacked.
 
     Attributes:
-      batches: x [S, B, D], y [S, B] or None, weight [S, B] (0 pads the end of the data, and only
-        that).
+      batches: the leaves of x, condition and mask [S, B, ...], y [S, B] or None, weight [S, B] (0
+        pads the end of the data, and only that).
       used: how many of the S hold examples.
 
     Example:
@@ -75,10 +85,7 @@ def read(source: Any) -> Iterator[Rows]:
       [(2, 3), (5, 3)]
     """
     if hasattr(source, "__next__"):
-        raise TypeError(
-            "x must be readable once an epoch: an array, an iterable that starts anew, or a "
-            f"function that returns one; got {source!r}, which can be read once only"
-        )
+        raise TypeError(ONCE.format(repr(source)))
     first: tuple[int, bool] | None = None
     for number, item in enumerate(source() if callable(source) else source):
         name = f"batch {number} of x"
@@ -144,73 +151,173 @@ def chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
         yield _chunk(x_rows, y_rows, weight_rows, filled, batch_size)
 
 
-def chunk_steps(batch_size: int, width: int) -> int:
+def read_batches(source: Any) -> Iterator[Batch]:
+    """One pass over a source.
+
+    Args:
+      source: an iterable of batches that can be read again, as tf.data's and Grain's are, or a
+        function that returns one (a generator function). A batch is x [b, ...], sparse or not,
+        (x, y), a `Batch`, or a mapping of some of "x", "y", "weight", "condition" and "mask", of
+        any size. In the last two x may be a mapping or NamedTuple of arrays.
+
+    Yields:
+      Batches of NumPy arrays as `examples` makes them, sparse parts dense; but weights are float32
+      [b] or None, not changed, and 0 where they were.
+
+    Raises:
+      TypeError: if the source can be read once only.
+      ValueError, TypeError: if a batch is not such, is not finite where it was seen, or differs
+        from the first in shape, dtype, or in what it holds beside weights; it is named by its
+        number.
+
+    Example:
+      >>> source = lambda: iter([np.zeros((2, 3)), np.zeros((5, 3))])
+      >>> [batch.x.shape for batch in read_batches(source)]
+      [(2, 3), (5, 3)]
+    """
+    for batch in _read(source):
+        yield dense_rows(batch, slice(None))
+
+
+def batch_chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
+    """One pass over a source as chunks of one shape, whatever the sizes of its batches.
+
+    Args:
+      source: as `read_batches` takes it.
+      batch_size: B, rows a step.
+      steps: S, steps a chunk.
+
+    Yields:
+      Chunks of S x B rows in the order of the source, without those of weight 0. Only the end of
+      the last one is padded: by zeros, as if they were seen.
+
+    Example:
+      >>> source = lambda: iter([np.zeros((2, 8, 8)), np.zeros((5, 8, 8))])
+      >>> [chunk.batches.x.shape for chunk in batch_chunks(source, batch_size=2, steps=2)]
+      [(2, 2, 8, 8), (2, 2, 8, 8)]
+    """
+    rows, filled, room = batch_size * steps, 0, None
+    for batch in map(_weighed, _read(source)):
+        start, end = 0, rows_of(batch)
+        while start < end:
+            if room is None:  # the one before may still be on its way to the device
+                room, filled = _room(batch, rows), 0
+            stop = min(end, start + rows - filled)
+            part = dense_rows(batch, slice(start, stop))
+            for space, leaf in zip(jax.tree.leaves(room), jax.tree.leaves(part), strict=True):
+                space[filled : filled + len(leaf)] = leaf
+            filled, start = filled + stop - start, stop
+            if filled == rows:
+                yield _stacked(room, filled, batch_size)
+                room = None
+    if room is not None:
+        yield _stacked(room, filled, batch_size)
+
+
+def chunk_steps(batch_size: int, row: int | Batch) -> int:
     """How many steps a chunk has.
 
     Args:
       batch_size: B, rows a step.
-      width: D, float32 values a row.
+      row: a batch of `read_batches`, or how many float32 values a row has.
 
     Returns:
-      As many as fit in 32 MiB, at least 1 and at most 256.
+      As many as fit in 32 MiB with all that belongs to a row, at least 1 and at most 256.
 
     Example:
-      >>> chunk_steps(64, 784), chunk_steps(1024, 784)
-      (167, 10)
+      >>> chunk_steps(64, 784), chunk_steps(64, Batch(np.zeros((1, 28, 28), np.uint8)))
+      (167, 256)
     """
-    return max(1, min(LONGEST_CHUNK, CHUNK_BYTES // (4 * batch_size * width)))
+    if isinstance(row, Batch):
+        leaves = jax.tree.leaves(row._replace(weight=np.zeros(1, np.float32)))
+        size = sum(leaf.dtype.itemsize * math.prod(leaf.shape[1:]) for leaf in leaves)
+    else:
+        size = 4 * row
+    return max(1, min(LONGEST_CHUNK, CHUNK_BYTES // (batch_size * size)))
 
 
-def prefetch(items: Iterable[Any], prepare: Callable[[Any], Any]) -> Generator[Any, None, None]:
-    """Prepare the next item in a thread while one is in use.
+def _read(source: Any) -> Iterator[Batch]:
+    """`read_batches`, sparse parts as CSR matrices."""
+    if hasattr(source, "__next__"):
+        raise TypeError(ONCE.format(repr(source)))
+    first = ""
+    for number, item in enumerate(source() if callable(source) else source):
+        name = f"batch {number} of x"
+        names = Batch(name, *(f"the {part} of {name}" for part in PARTS))
+        given = _given(name, item)
+        batch = checked(given, names)
+        form = _form(batch)
+        first = first or form
+        if form != first:
+            raise ValueError(f"{name} must hold {first} as the first, got {form}")
+        if given.weight is not None:
+            weight = checks.weight_array(
+                names.weight, given.weight, rows_of(batch), dtype=np.float32, all_zero=True
+            )
+            if weight.max(initial=0) > LARGEST_WEIGHT:
+                raise ValueError(
+                    f"{names.weight} must be at most {LARGEST_WEIGHT:g}, got {weight.max():g}"
+                )
+            batch = batch._replace(weight=weight)
+        yield batch
 
-    Args:
-      items: what to iterate over, in that thread.
-      prepare: applied to each there: the transfer to the device.
 
-    Yields:
-      The prepared items.
+def _given(name: str, item: Any) -> Batch:
+    """What a source gave as a batch, its fields not yet checked."""
+    if isinstance(item, Batch):
+        if item.position is not None:
+            raise ValueError(f"{name} must not set position, which training sets")
+        return item
+    if isinstance(item, Mapping):
+        if "x" not in item or not set(item) <= set(KEYS):
+            raise ValueError(
+                f"{name} must have the keys x and perhaps {', '.join(KEYS[1:-1])} and {KEYS[-1]}, "
+                f"got {sorted(map(str, item))}"
+            )
+        return Batch(**item)
+    if isinstance(item, tuple | list) and len(item) == 2:
+        return Batch(*item)
+    if fields.is_tree(item):
+        raise TypeError(
+            f"{name} must be in a Batch or under the key x where it has parts, "
+            f"got {type(item).__name__}"
+        )
+    return Batch(item)
 
-    Raises:
-      Exception: what the thread raises is raised here.
 
-    Example:
-      >>> list(prefetch([1, 2, 3], lambda item: item**2))
-      [1, 4, 9]
-    """
-    ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=1)
-    stop = threading.Event()
+def _form(batch: Batch) -> str:
+    """What a batch holds: each leaf's name, dtype and shape, but for its length."""
 
-    def put(value: tuple[Any, BaseException | None]) -> None:
-        while not stop.is_set():
-            try:
-                return ready.put(value, timeout=0.1)
-            except queue.Full:
-                continue
+    def of(path: Any, leaf: Any) -> str:
+        dtype = np.dtype(np.float32) if sparse.is_sparse(leaf) else leaf.dtype
+        return f"{keystr(path)[1:]} {dtype} [{', '.join(['b', *map(str, leaf.shape[1:])])}]"
 
-    def work() -> None:
-        try:
-            for item in items:
-                put((prepare(item), None))
-                if stop.is_set():
-                    return
-            put((None, StopIteration()))
-        except BaseException as error:
-            put((None, error))
+    return ", ".join(of(*own) for own in jax.tree.leaves_with_path(batch))
 
-    thread = threading.Thread(target=work, daemon=True, name="jaxvae-prefetch")
-    thread.start()
-    try:
-        while True:
-            item, error = ready.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item
-    finally:
-        stop.set()
-        thread.join(timeout=5)
+
+def _weighed(batch: Batch) -> Batch:
+    """The rows without those of weight 0; where they have no weights, 1 each."""
+    if batch.weight is None:
+        return batch._replace(weight=np.ones(rows_of(batch), np.float32))
+    keep = batch.weight > 0
+    return batch if keep.all() else jax.tree.map(lambda leaf: leaf[keep], batch)
+
+
+def _room(batch: Batch, rows: int) -> Batch:
+    """Space for rows like a batch's."""
+
+    def space(leaf: Any) -> np.ndarray:
+        dtype = np.float32 if sparse.is_sparse(leaf) else leaf.dtype
+        return np.zeros((rows, *leaf.shape[1:]), dtype)
+
+    room = jax.tree.map(space, batch)
+    # Nothing may be divided by how much was seen of what is padding.
+    return room._replace(mask=jax.tree.map(np.ones_like, room.mask))
+
+
+def _stacked(room: Batch, filled: int, batch_size: int) -> Chunk:
+    batches = jax.tree.map(lambda leaf: leaf.reshape(-1, batch_size, *leaf.shape[1:]), room)
+    return Chunk(batches, -(-filled // batch_size))
 
 
 def _parts(name: str, item: Any) -> tuple[Any, Any, Any]:
