@@ -81,7 +81,7 @@ def test_no_batch_exceeds_it(index):
 
 
 def test_padding_by_a_long_row_harms_no_other():
-    """An epoch's last batch ends in copies of row 0, of weight 0: what they hold does not matter."""
+    """An epoch's last batch ends in copies of row 0, of weight 0: they may hold anything."""
     matrix = ragged([50, 4, 5, 6, 0])
     found = DENSE(pack(matrix, 4), np.array([2, 0, 0, 0]))
     np.testing.assert_array_equal(found[:2], matrix.toarray()[[2, 0]])
