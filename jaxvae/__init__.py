@@ -19,6 +19,7 @@ from jaxvae._version import __version__
 from jaxvae.data.batches import Batch
 from jaxvae.data.datasets import Dataset
 from jaxvae.model.evaluation import Evaluation, accuracy, encode_mean, evaluate
+from jaxvae.model.loss_terms import LossTerms
 from jaxvae.model.models import (
     VAE,
     DirichletPrior,
@@ -33,7 +34,6 @@ from jaxvae.model.networks import (
     dense_normal_network,
     flax_network,
 )
-from jaxvae.model.objectives import LossTerms
 from jaxvae.numerics.distributions import (
     kl_dirichlet,
     kl_normal,

@@ -1,31 +1,53 @@
-"""The Flax modules, and `Network`: an encoder and a decoder as pure functions of parameters."""
+"""Networks: ready-made ones, and what makes them of Flax modules or of functions."""
 
-from jaxvae.model.networks import (
+from jaxvae.model.flax_network import flax_function, flax_network
+from jaxvae.model.modules import (
     ACTIVATIONS,
     CONCENTRATION_HEADS,
     MLP,
+    ConvolutionalDecoder,
+    ConvolutionalTrunk,
     Decoder,
     DirichletEncoder,
-    Function,
-    Network,
+    DirichletHead,
+    Encoder,
+    KumaraswamyHead,
+    LogitsHead,
     NormalEncoder,
+    NormalHead,
+)
+from jaxvae.model.networks import Function, Network, Training, join
+from jaxvae.model.ready_networks import (
+    convolutional_dirichlet_network,
+    convolutional_network,
+    convolutional_normal_network,
     dense_dirichlet_network,
+    dense_network,
     dense_normal_network,
-    flax_function,
-    flax_network,
-    join,
 )
 
 __all__ = [
     "ACTIVATIONS",
     "CONCENTRATION_HEADS",
     "MLP",
+    "ConvolutionalDecoder",
+    "ConvolutionalTrunk",
     "Decoder",
     "DirichletEncoder",
+    "DirichletHead",
+    "Encoder",
     "Function",
+    "KumaraswamyHead",
+    "LogitsHead",
     "Network",
     "NormalEncoder",
+    "NormalHead",
+    "Training",
+    "convolutional_dirichlet_network",
+    "convolutional_network",
+    "convolutional_normal_network",
     "dense_dirichlet_network",
+    "dense_network",
     "dense_normal_network",
     "flax_function",
     "flax_network",

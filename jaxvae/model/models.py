@@ -11,8 +11,8 @@ import numpy as np
 from jaxvae._door import door
 from jaxvae.data.batches import Array, Batch
 from jaxvae.model import objectives
+from jaxvae.model.loss_terms import LossTerms
 from jaxvae.model.networks import Network, Params
-from jaxvae.model.objectives import LossTerms
 from jaxvae.numerics import checks, sharding
 from jaxvae.numerics.distributions import (
     DIRICHLET_GRADIENTS,

@@ -1,29 +1,60 @@
-"""The Flax modules, and `Network`: an encoder and a decoder as pure functions of parameters."""
+"""`Network`: an encoder and a decoder as pure functions of parameters."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxvae._door import door
+from jaxvae.data.batches import Batch, as_batch
+from jaxvae.model.parameters import Kumaraswamy
+from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
 
 Params = dict[str, Any]
-Activation = Callable[[jax.Array], jax.Array]
+
+
+@door("networks")
+class Training(NamedTuple):
+    """What a network is told while it is trained, and not else.
+
+    Attributes:
+      keys: a typed key for each example [B]: its noise, as dropout's.
+      weight: of the examples [B], for statistics of the batch; 0 marks padding. None: all alike.
+      axis_name: the mapped axis over which the batch is split, or None.
+
+    Example:
+      >>> Training(jax.random.split(jax.random.key(0), 4)).keys.shape
+      (4,)
+    """
+
+    keys: Any
+    weight: Any = None
+    axis_name: str | None = None
 
 
 @door("networks")
 class Network(NamedTuple):
     """An encoder and a decoder as pure functions. No field holds parameters.
 
+    A function may leave out what it has no use for: `init(key, x)`, `encode(params, x)`,
+    `decode(params, z)` are a network too. One that takes `batch` sees the whole `Batch`.
+
     Attributes:
-      init: `init(key, x [B, D]) -> params`, a plain dict of arrays.
-      encode: `encode(params, x [B, D])` -> the posterior's parameters: `(loc, scale)`, each
-        [B, K], for a Normal latent; `concentration` [B, K] for a Dirichlet one.
-      decode: `decode(params, z [B, K]) -> [B, D]`: the mean of a Normal likelihood, or the
-        logits of a Bernoulli one.
+      init: `init(key, batch) -> params`, a plain dict of arrays.
+      encode: `encode(params, batch, *, training=None)` -> the posterior's parameters, named or
+        bare: `(loc, scale)`, each [B, K], for a Normal latent; `concentration` [B, K] for a
+        Dirichlet one; a dict of the parts' for a product.
+      decode: `decode(params, z [B, K], batch, *, training=None)` -> what the likelihood takes: the
+        mean of a Normal, the logits of a Bernoulli, of x's shape.
+      latent_shape: (K,), the shape of z for one example; `(part, (K,))` for each part of a product;
+        None where unknown.
+
+    A network that keeps statistics (batch norm) has them in `params["statistics"]`; where it is
+    given `training`, it returns `(value, statistics)`, those of its side as they are afterwards.
 
     Example:
       >>> linear = Network(  # without Flax
@@ -36,14 +67,79 @@ class Network(NamedTuple):
       (5, 64)
     """
 
-    init: Callable[[jax.Array, Any], Params]
-    encode: Callable[[Params, Any], Any]
-    decode: Callable[[Params, Any], jax.Array]
+    init: Callable[..., Params]
+    encode: Callable[..., Any]
+    decode: Callable[..., Any]
+    latent_shape: Any = None
+
+
+STATISTICS = "statistics"
+
+
+def whole(network: Network) -> Network:
+    """A network whose three functions take all that there is, and return what they have to.
+
+    Args:
+      network: of functions that may leave out what they have no use for.
+
+    Returns:
+      `init(key, batch)`, `encode(params, batch, training)`, `decode(params, z, batch, training)`;
+      the last two return `(value, statistics)`, the statistics {} where nothing is kept.
+
+    Raises:
+      TypeError: if it is no `Network` of functions.
+    """
+    if not isinstance(network, Network):
+        raise TypeError(f"network must be a jaxvae.Network, got {network!r}")
+    for name in ("init", "encode", "decode"):
+        checks.function(f"network.{name}", getattr(network, name))
+    init_names, encode_names, decode_names = (
+        _names(function) for function in (network.init, network.encode, network.decode)
+    )
+    has_batch = "batch" in init_names, "batch" in encode_names or "training" in encode_names
+    decodes_batch = "batch" in decode_names or len(_positional(network.decode)) > 2
+
+    def init(key: jax.Array, batch: Batch) -> Params:
+        return network.init(key, batch if has_batch[0] else batch.x)
+
+    def told(names: list[str], params: Params, training: Training | None) -> dict[str, Any]:
+        return {"training": training} if training is not None and "training" in names else {}
+
+    def split(value: Any, params: Params, extra: dict[str, Any]) -> tuple[Any, Any]:
+        return value if extra and params.get(STATISTICS) else (value, {})
+
+    def encode(params: Params, batch: Batch, training: Training | None) -> tuple[Any, Any]:
+        extra = told(encode_names, params, training)
+        value = network.encode(params, batch if has_batch[1] else batch.x, **extra)
+        return split(value, params, extra)
+
+    def decode(params: Params, z: Any, batch: Batch, training: Training | None) -> tuple[Any, Any]:
+        extra = told(decode_names, params, training)
+        value = network.decode(params, z, *([batch] if decodes_batch else []), **extra)
+        return split(value, params, extra)
+
+    return Network(init, encode, decode, network.latent_shape)
+
+
+def _names(function: Callable[..., Any]) -> list[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except ValueError:  # built in
+        return []
+
+
+def _positional(function: Callable[..., Any]) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:
+        return []
+    return [option.name for option in parameters if option.kind in kinds]
 
 
 @door("networks")
 class Function(NamedTuple):
-    """One half of a network, an encoder or a decoder, as pure functions.
+    """One half of a network, an encoder or a decoder of one array, as pure functions.
 
     Attributes:
       init: `init(key, x [B, D]) -> params`.
@@ -61,188 +157,7 @@ class Function(NamedTuple):
     apply: Callable[[Params, Any], Any]
 
 
-ACTIVATIONS: dict[str, Activation] = {
-    "elu": nn.elu,
-    "gelu": nn.gelu,
-    "leaky_relu": nn.leaky_relu,
-    "relu": nn.relu,
-    "selu": nn.selu,
-    "sigmoid": nn.sigmoid,
-    "silu": nn.silu,
-    "softplus": nn.softplus,
-    "tanh": nn.tanh,
-}
-
-# What makes a concentration of an unbounded number. A ReLU's slope is exactly zero below zero:
-# a category that starts there never comes back. Softplus has a slope everywhere.
-CONCENTRATION_HEADS: dict[str, Activation] = {"softplus": nn.softplus, "relu": nn.relu}
-
-
-@door("networks")
-class MLP(nn.Module):
-    """Dense layers, each followed by the activation: Glorot-uniform kernels, zero biases.
-
-    Attributes:
-      layers: how many.
-      hidden_units: width of each.
-      activation: a function of an array.
-
-    Example:
-      >>> trunk = MLP(layers=1, hidden_units=16, activation=nn.relu)
-      >>> trunk.init_with_output(jax.random.key(0), jnp.ones((5, 64)))[0].shape
-      (5, 16)
-    """
-
-    layers: int
-    hidden_units: int
-    activation: Activation
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        for i in range(self.layers):
-            x = self.activation(_dense(self.hidden_units, f"hidden_{i}")(x))
-        return x
-
-
-@door("networks")
-class NormalEncoder(nn.Module):
-    """x [B, D] -> (loc, scale), each [B, K]; scale = exp of a linear head.
-
-    Attributes:
-      latent_dim: K, the width of either.
-      trunk: the module below the two heads.
-
-    Example:
-      >>> encoder = NormalEncoder(2, MLP(1, 16, nn.relu))
-      >>> (loc, scale), _ = encoder.init_with_output(jax.random.key(0), jnp.ones((5, 64)))
-      >>> loc.shape, scale.shape
-      ((5, 2), (5, 2))
-    """
-
-    latent_dim: int
-    trunk: nn.Module
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        h = self.trunk(x)
-        return _dense(self.latent_dim, "loc")(h), jnp.exp(_dense(self.latent_dim, "log_scale")(h))
-
-
-@door("networks")
-class DirichletEncoder(nn.Module):
-    """x [B, D] -> concentration [B, K] = head(linear) + floor.
-
-    Attributes:
-      latent_dim: K, the number of categories.
-      trunk: the module below the head.
-      head: from any number to one of at least zero.
-      floor: what is added, above zero.
-
-    Example:
-      >>> encoder = DirichletEncoder(10, MLP(1, 16, nn.relu), nn.softplus, 0.1)
-      >>> alpha, _ = encoder.init_with_output(jax.random.key(0), jnp.ones((5, 64)))
-      >>> alpha.shape, bool((alpha > 0.1).all())
-      ((5, 10), True)
-    """
-
-    latent_dim: int
-    trunk: nn.Module
-    head: Activation
-    floor: float
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return self.head(_dense(self.latent_dim, "concentration")(self.trunk(x))) + self.floor
-
-
-@door("networks")
-class Decoder(nn.Module):
-    """z [B, K] -> [B, D], the last layer linear.
-
-    Attributes:
-      data_dim: D, values an example.
-      trunk: the module below the last layer.
-
-    Example:
-      >>> decoder = Decoder(64, MLP(1, 16, nn.relu))
-      >>> decoder.init_with_output(jax.random.key(0), jnp.ones((5, 10)))[0].shape
-      (5, 64)
-    """
-
-    data_dim: int
-    trunk: nn.Module
-
-    @nn.compact
-    def __call__(self, z: jax.Array) -> jax.Array:
-        return _dense(self.data_dim, "decoded")(self.trunk(z))
-
-
-def flax_function(name: str, module: nn.Module) -> Function:
-    """Make a `Function` of a Flax module.
-
-    Args:
-      name: what an error calls the module.
-      module: from one array to whatever an encoder or a decoder returns.
-
-    Returns:
-      Its `init` and `apply`.
-
-    Raises:
-      TypeError: if it is no Flax linen module.
-      ValueError: from `init`, if the module keeps state besides its parameters (batch norm).
-
-    Example:
-      >>> decoder = flax_function("decoder", Decoder(64, MLP(1, 16, nn.relu)))
-      >>> params = decoder.init(jax.random.key(0), jnp.ones((5, 10)))
-      >>> decoder.apply(params, jnp.ones((5, 10))).shape
-      (5, 64)
-    """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"{name} must be a flax.linen.Module instance, got {module!r}")
-
-    # Compiled: operation by operation it takes longer than to compile a training epoch.
-    module_init = jax.jit(module.init)
-
-    def init(key: jax.Array, x: Any) -> Params:
-        variables = module_init(key, x)
-        extra = sorted(set(variables) - {"params"})
-        if extra:
-            raise ValueError(
-                f"{name} must be a module whose only variables are its params, "
-                f"got {', '.join(extra)}"
-            )
-        return variables.get("params", {})
-
-    def apply(params: Params, x: Any) -> Any:
-        return module.apply({"params": params}, x)
-
-    return Function(init, apply)
-
-
-def flax_network(encoder: nn.Module, decoder: nn.Module) -> Network:
-    """Make a `Network` of any two Flax modules.
-
-    Args:
-      encoder: a module from x [B, D] to `(loc, scale)` or to `concentration`, each [B, K].
-      decoder: a module from z [B, K] to [B, D].
-
-    Returns:
-      The network; its parameters are `{"encoder": ..., "decoder": ...}`.
-
-    Raises:
-      TypeError: if one of them is no Flax linen module.
-      ValueError: from `init`, if a module keeps state besides its parameters (batch norm).
-
-    Example:
-      >>> network = flax_network(
-      ...     NormalEncoder(2, MLP(1, 16, nn.relu)), Decoder(64, MLP(1, 16, nn.relu))
-      ... )
-      >>> sorted(network.init(jax.random.key(0), jnp.ones((5, 64))))
-      ['decoder', 'encoder']
-    """
-    return join(flax_function("encoder", encoder), flax_function("decoder", decoder))
-
-
+@made_by
 def join(encoder: Function, decoder: Function) -> Network:
     """Make a `Network` of an encoder and a decoder.
 
@@ -277,105 +192,94 @@ def join(encoder: Function, decoder: Function) -> Network:
     )
 
 
-def dense_normal_network(
-    data_dim: int,
-    latent_dim: int,
-    *,
-    layers: int = 4,
-    hidden_units: int = 128,
-    activation: str | Activation = "relu",
-) -> Network:
-    """The dense network of a VAE with a Normal latent.
+class Half(NamedTuple):
+    """An encoder or a decoder that may keep statistics and be told that it is trained.
 
-    Encoder and decoder have `layers` dense layers each (Glorot-uniform kernels, zero biases)
-    and linear heads; the posterior's scale is exp of its head.
+    Attributes:
+      init: `init(key, batch, *inputs) -> (params, statistics)`.
+      apply: `apply(params, statistics, batch, training, *inputs) -> (value, statistics)`.
+    """
+
+    init: Callable[..., tuple[Params, Params]]
+    apply: Callable[..., tuple[Any, Params]]
+
+
+def of_halves(encoder: Half, decoder: Half, latent_shape: Any = None) -> Network:
+    """Make a `Network` of two halves, its parameters under "encoder" and "decoder".
 
     Args:
-      data_dim: D, at least 1.
-      latent_dim: K, at least 1.
-      layers: hidden layers of the encoder, and of the decoder, at least 1.
-      hidden_units: width of a hidden layer, at least 1.
-      activation: a name from `ACTIVATIONS`, or a function of an array.
+      encoder: takes x.
+      decoder: takes z.
+      latent_shape: of `Network`.
 
     Returns:
-      A network whose `encode` gives `(loc, scale)`.
-
-    Raises:
-      ValueError, TypeError: if an argument is outside what is allowed; it is named.
-
-    Example:
-      >>> network = dense_normal_network(64, 2, layers=2, hidden_units=16)
-      >>> params = network.init(jax.random.key(0), jnp.zeros((1, 64)))
-      >>> loc, scale = network.encode(params, jnp.zeros((5, 64)))
-      >>> loc.shape, network.decode(params, loc).shape
-      ((5, 2), (5, 64))
-
-    Source: Kingma and Welling, 2014, Auto-encoding variational Bayes, appendix C; the depth and the
-    width are the 2020 TensorFlow script's.
+      The network.
     """
-    trunk = _trunk(layers, hidden_units, activation)
-    return flax_network(
-        NormalEncoder(checks.axis_length("latent_dim", latent_dim), trunk()),
-        Decoder(checks.axis_length("data_dim", data_dim), trunk()),
-    )
+
+    def init(key: jax.Array, batch: Any) -> Params:
+        batch = as_batch(batch)
+        encoder_key, decoder_key = jax.random.split(key)
+        encoder_params, encoder_statistics = encoder.init(encoder_key, batch, batch.x)
+        q, _ = jax.eval_shape(
+            lambda: encoder.apply(encoder_params, encoder_statistics, batch, None, batch.x)
+        )
+        z = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), _z_like(q))
+        decoder_params, decoder_statistics = decoder.init(decoder_key, batch, z)
+        statistics = {"encoder": encoder_statistics, "decoder": decoder_statistics}
+        kept = {side: tree for side, tree in statistics.items() if tree}
+        params = {"encoder": encoder_params, "decoder": decoder_params}
+        return {**params, STATISTICS: kept} if kept else params
+
+    def side(
+        name: str, half: Half, params: Params, batch: Batch, training: Any, *inputs: Any
+    ) -> Any:
+        statistics = params.get(STATISTICS, {})
+        value, after = half.apply(params[name], statistics.get(name, {}), batch, training, *inputs)
+        told = training is not None and statistics
+        return (value, {name: after} if after else {}) if told else value
+
+    def encode(params: Params, batch: Any, *, training: Training | None = None) -> Any:
+        batch = as_batch(batch)
+        return side("encoder", encoder, params, batch, training, batch.x)
+
+    def decode(
+        params: Params, z: Any, batch: Any = None, *, training: Training | None = None
+    ) -> Any:
+        return side("decoder", decoder, params, as_batch(batch), training, z)
+
+    return Network(init, encode, decode, latent_shape)
 
 
-def dense_dirichlet_network(
-    data_dim: int,
-    latent_dim: int,
-    *,
-    layers: int = 4,
-    hidden_units: int = 128,
-    activation: str | Activation = "relu",
-    head: str = "softplus",
-    concentration_floor: float = 0.1,
-) -> Network:
-    """The dense network of a VAE with a Dirichlet latent.
+def _z_like(q: Any) -> Any:
+    """Shapes of z by those of q: of its first array, but that the sticks leave a rest."""
+    if isinstance(q, Mapping):
+        return {name: _z_like(part) for name, part in q.items()}
+    first = jax.tree.leaves(q)[0]
+    if isinstance(q, Kumaraswamy):
+        return jax.ShapeDtypeStruct((*first.shape[:-1], first.shape[-1] + 1), first.dtype)
+    return first
 
-    As `dense_normal_network`, with one head: concentration = head(linear) + floor.
+
+def concatenated(tree: Any, rows: int) -> jax.Array:
+    """The arrays of a tree as one [B, ...], in the order of its names, each example flattened.
 
     Args:
-      data_dim: D, at least 1.
-      latent_dim: K, the number of categories, at least 2.
-      layers: hidden layers of the encoder, and of the decoder, at least 1.
-      hidden_units: width of a hidden layer, at least 1.
-      activation: a name from `ACTIVATIONS`, or a function of an array.
-      head: "softplus", or "relu" as the original has it (on half of all seeds one of its
-        categories starts dead and the run is lost).
-      concentration_floor: what is added to the head, above zero.
+      tree: of arrays [B, ...].
+      rows: B.
 
     Returns:
-      A network whose `encode` gives the concentration itself (not its logits).
-
-    Raises:
-      ValueError, TypeError: if an argument is outside what is allowed; it is named.
-
-    Example:
-      >>> network = dense_dirichlet_network(64, 10, layers=2, hidden_units=16)
-      >>> params = network.init(jax.random.key(0), jnp.zeros((1, 64)))
-      >>> network.encode(params, jnp.zeros((5, 64))).shape
-      (5, 10)
-
-    Source: the 2020 TensorFlow script, but for the head: `docs/dead_categories.md`.
+      float32 [B, D].
     """
-    trunk = _trunk(layers, hidden_units, activation)
-    encoder = DirichletEncoder(
-        checks.axis_length("latent_dim", latent_dim, minimum=2),
-        trunk(),
-        CONCENTRATION_HEADS[checks.one_of("head", head, CONCENTRATION_HEADS)],
-        checks.positive_float("concentration_floor", concentration_floor),
+    # A dict in its own order, which for the parts of a latent is the declared one; JAX's is sorted.
+    leaves = (
+        [leaf for part in tree.values() for leaf in jax.tree.leaves(part)]
+        if isinstance(tree, dict)
+        else jax.tree.leaves(tree)
     )
-    return flax_network(encoder, Decoder(checks.axis_length("data_dim", data_dim), trunk()))
+    flat = [_floating(leaf).reshape(rows, -1) for leaf in leaves]
+    return flat[0] if len(flat) == 1 else jnp.concatenate(flat, axis=1)
 
 
-def _dense(features: int, name: str) -> nn.Dense:
-    return nn.Dense(features, kernel_init=nn.initializers.glorot_uniform(), name=name)
-
-
-def _trunk(layers: int, hidden_units: int, activation: str | Activation) -> Callable[[], MLP]:
-    layers = checks.axis_length("layers", layers)
-    hidden_units = checks.axis_length("hidden_units", hidden_units)
-    if isinstance(activation, str):
-        activation = ACTIVATIONS[checks.one_of("activation", activation, ACTIVATIONS)]
-    checks.function("activation", activation)
-    return lambda: MLP(layers, hidden_units, activation)
+def _floating(leaf: Any) -> jax.Array:
+    array = leaf if isinstance(leaf, jax.Array | np.ndarray) else jnp.asarray(leaf)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.float32)

@@ -1,207 +1,218 @@
-"""What is minimised, as small functions of arrays.
-
-The ELBO is `normal_nll` or `bernoulli_nll` plus a true KL divergence, both in nats, summed over
-the event and averaged over the batch. The two objectives of the 2020 original, which are no
-ELBO, are kept by name.
-"""
+"""Objectives: what is minimised, as values of pure functions of a model's terms."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import logsumexp
 
 from jaxvae._door import door
-from jaxvae.data.batches import Array
-from jaxvae.numerics import checks, sharding
+from jaxvae.model.values import made_by
+from jaxvae.numerics import checks
 
 
 @door("objectives")
-class LossTerms(NamedTuple):
-    """The terms of a loss, for each example; `kl` before its weight is applied.
+class Terms(NamedTuple):
+    """All that an objective can ask for, from k draws of z for each of B examples, in nats.
 
     Attributes:
-      reconstruction: [B].
-      kl: [B].
+      log_px: [k, B], the log-likelihood.
+      log_pz: {part: [k, B]}, the prior's log-density at the draws; one part, "z", unless the latent
+        is a product.
+      log_qz: {part: [k, B]}, the posterior's.
+      kl: {part: [B]}, the divergence in closed form; None for a part that has none.
 
     Example:
-      >>> terms = LossTerms(reconstruction=jnp.array([3.0, 5.0]), kl=jnp.array([1.0, 1.0]))
-      >>> float(weighted_mean(terms.reconstruction + terms.kl, None))
-      5.0
+      >>> ones = jnp.ones((2, 3))
+      >>> log_weight(Terms(ones, {"z": ones}, {"z": 3 * ones}, {"z": None})).tolist()[0]
+      [-1.0, -1.0, -1.0]
     """
 
-    reconstruction: jax.Array
-    kl: jax.Array
+    log_px: jax.Array
+    log_pz: dict[str, jax.Array]
+    log_qz: dict[str, jax.Array]
+    kl: dict[str, jax.Array | None]
 
 
-def normal_nll(x: Array, mean: jax.Array) -> jax.Array:
-    """-log Normal(x | mean, 1) = sum_d 1/2 (x - mean)^2 + D/2 log(2 pi), in nats.
+@door("objectives")
+class Objective(NamedTuple):
+    """What is minimised.
+
+    Attributes:
+      loss: `loss(terms, step) -> ([B], {name: [B]})`, and what to report beside it. `step` is the
+        number of updates made, or None for the objective itself: schedules then count as 1.
+      draws: of z an example.
+      gradient: how the encoder's gradient is taken: "pathwise"; "stl", which leaves out the score
+        of log q; "dreg", which also weighs each draw's path by its normalised weight once more.
+      kl_weight: `kl_weight(step) -> {part: weight}`, what the loss gives the KL terms; None where
+        it has no such weight.
+      parts: the names of the latent's parts that it knows by name.
+      needs_densities: whether log_px, log_pz and log_qz must be those of true densities.
+
+    Example:
+      >>> plain = Objective(lambda terms, step: (-terms.log_px[0], {}))
+      >>> plain.draws, plain.gradient
+      (1, 'pathwise')
+    """
+
+    loss: Callable[[Terms, Any], tuple[jax.Array, dict[str, jax.Array]]]
+    draws: int = 1
+    gradient: str = "pathwise"
+    kl_weight: Callable[[Any], dict[str, Any]] | None = None
+    parts: tuple[str, ...] = ()
+    needs_densities: bool = False
+
+
+def mean_of_draws(values: jax.Array) -> jax.Array:
+    """The mean over the k draws of [k, B]."""
+    return values[0] if values.shape[0] == 1 else jnp.mean(values, axis=0)
+
+
+def kl_by_part(terms: Terms, *, closed: bool = True) -> dict[str, jax.Array]:
+    """The KL divergence of each part [B]: in closed form where there is one, else by the draws.
 
     Args:
-      x: examples [..., D].
-      mean: decoded means [..., D].
+      terms: of a model.
+      closed: whether the closed form may be used.
 
     Returns:
-      [...], summed over D.
-
-    Raises:
-      ValueError: if the shapes differ.
-
-    Example:
-      >>> round(float(normal_nll(jnp.zeros(2), jnp.ones(2))), 4)
-      2.8379
-
-    Source: the density's definition.
+      The divergences by part.
     """
-    _same_shape("mean", mean, "x", x)
-    constant = 0.5 * x.shape[-1] * math.log(2 * math.pi)
-    return 0.5 * jnp.sum((x - mean) ** 2, axis=-1) + constant
+
+    def one(part: str) -> jax.Array:
+        known = terms.kl[part] if closed else None
+        if known is not None:
+            return known
+        return mean_of_draws(terms.log_qz[part] - terms.log_pz[part])
+
+    return {part: one(part) for part in terms.log_qz}
 
 
-def bernoulli_nll(x: Array, logits: jax.Array) -> jax.Array:
-    """-log Bernoulli(x | sigmoid(logits)) = sum_d softplus(l) - x l, in nats.
+def log_weight(terms: Terms) -> jax.Array:
+    """The logarithm of the importance weights, log p(x, z) - log q(z), summed over the parts.
 
     Args:
-      x: examples [..., D] in [0, 1]; for grey values it is the cross-entropy, not a likelihood.
-      logits: decoded logits [..., D].
+      terms: of a model.
 
     Returns:
-      [...], summed over D.
-
-    Raises:
-      ValueError: if the shapes differ.
+      [k, B], in nats.
 
     Example:
-      >>> round(float(bernoulli_nll(jnp.ones(2), jnp.zeros(2))), 4)
-      1.3863
+      >>> zeros = jnp.zeros((1, 2))
+      >>> log_weight(Terms(zeros - 3, {"z": zeros - 1}, {"z": zeros}, {"z": None})).tolist()
+      [[-4.0, -4.0]]
 
-    Source: the probability's definition, in the stable form of TensorFlow's
-    `sigmoid_cross_entropy_with_logits`.
+    Source: Burda, Grosse and Salakhutdinov, 2016, Importance weighted autoencoders.
     """
-    _same_shape("logits", logits, "x", x)
-    return jnp.sum(jax.nn.softplus(logits) - x * logits, axis=-1)
+    total = terms.log_px
+    for part in terms.log_qz:
+        total = total + terms.log_pz[part] - terms.log_qz[part]
+    return total
 
 
-def original_normal_reconstruction(x: Array, mean: jax.Array) -> jax.Array:
-    """The original Normal model's first term, sum_d 1/2 (x - mean)^2: no log(2 pi).
+def _weight(name: str, value: Any) -> Any:
+    return value if callable(value) else checks.number(name, value, zero=True)
+
+
+@made_by
+def elbo(
+    kl_weight: Any = 1.0, free_bits: Any = 0.0, draws: int = 1, gradient: str = "pathwise"
+) -> Objective:
+    """The negative ELBO, -log p(x | z) + kl_weight KL(q || p), by k draws of z.
 
     Args:
-      x: examples [..., D].
-      mean: decoded means [..., D].
+      kl_weight: what the KL term is multiplied by, at least 0; 1 is the ELBO. A number; or a
+        schedule of the step, as Optax's are; or one of these for each part of a product, by name
+        (a part that is not named has 1).
+      free_bits: nats of KL that cost nothing, an example and part.
+      draws: k, of z an example.
+      gradient: "pathwise", with the KL in closed form where there is one; or "stl" (sticking the
+        landing): by the draws, the score of log q left out; zero at the exact posterior, each draw.
 
     Returns:
-      [...], summed over D.
+      The objective.
 
     Raises:
-      ValueError: if the shapes differ.
+      ValueError, TypeError: if an argument is outside what is allowed; it is named.
 
     Example:
-      >>> float(original_normal_reconstruction(jnp.zeros(2), jnp.ones(2)))
-      1.0
+      >>> import optax
+      >>> warm_up = elbo(kl_weight=optax.linear_schedule(0.0, 1.0, 1000))
+      >>> warm_up == elbo(kl_weight=optax.linear_schedule(0.0, 1.0, 1000))
+      True
 
-    Source: the 2020 TensorFlow script; `docs/objectives.md`.
+    Source: Kingma and Welling, 2014, Auto-encoding variational Bayes; free bits: Kingma et al.,
+    2016, Improved variational inference with inverse autoregressive flow; "stl": Roeder, Wu and
+    Duvenaud, 2017, Sticking the landing.
     """
-    _same_shape("mean", mean, "x", x)
-    # The original divides by 1 + 1e-10, which is 1 in float32.
-    return 0.5 * jnp.sum((x - mean) ** 2, axis=-1)
+    named = isinstance(kl_weight, Mapping)
+    each = dict(kl_weight) if named else {"": kl_weight}
+    each = {part: _weight(f"kl_weight[{part!r}]" if part else "kl_weight", w)
+            for part, w in each.items()}  # fmt: skip
+    free_bits = checks.number("free_bits", free_bits, zero=True)
+    has_free_bits = checks.is_traced(free_bits) or free_bits > 0
+    checks.positive_int("draws", draws)
+    checks.one_of("gradient", gradient, ("pathwise", "stl"))
+    scheduled = any(callable(weight) for weight in each.values())
+
+    def at(weight: Any, step: Any) -> Any:
+        if not callable(weight):
+            return weight
+        return 1.0 if step is None else weight(step)
+
+    def weights(step: Any) -> dict[str, Any]:
+        return {part: at(weight, step) for part, weight in each.items()}
+
+    def loss(terms: Terms, step: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+        training = step is not None
+        kls = kl_by_part(terms, closed=not (training and gradient == "stl"))
+        now = weights(step)
+        loss = -mean_of_draws(terms.log_px)
+        for part, kl in kls.items():
+            cost = jnp.maximum(kl, free_bits) if training and has_free_bits else kl
+            weight = now.get(part, 1.0) if named else now[""]
+            loss = loss + jnp.asarray(weight, cost.dtype) * cost
+        if not scheduled:
+            return loss, {}
+        return loss, {
+            f"kl_weight_{part}" if part else "kl_weight": jnp.full(
+                loss.shape, jnp.asarray(weight, loss.dtype)
+            )
+            for part, weight in now.items()
+        }
+
+    return Objective(loss, draws, gradient, weights, tuple(each) if named else ())
 
 
-def original_normal_kl(
-    z: jax.Array, loc: jax.Array, scale: jax.Array, *, prior_variance: float
-) -> jax.Array:
-    """The original Normal model's second term. It is no KL divergence and can be negative.
-
-    1/2 (sum z^2 / C - sum (z - loc)^2 / (scale + 1e-10)): `scale`, which drew z as a standard
-    deviation, divides as if it were a variance, and both log-determinants are missing. In
-    expectation it is 1/2 sum((loc^2 + scale^2) / C - scale), least at scale = C / 2.
+@made_by
+def iwae(draws: int, gradient: str = "pathwise") -> Objective:
+    """The importance-weighted bound: -log of the mean of k importance weights.
 
     Args:
-      z: the draws [..., K].
-      loc: posterior means [..., K].
-      scale: posterior standard deviations [..., K].
-      prior_variance: C, above zero.
+      draws: k, at least 1; with 1 it is the negative ELBO by one draw.
+      gradient: "pathwise", or "dreg" (doubly reparameterised): the same mean for the encoder's
+        gradient at a lower variance.
 
     Returns:
-      [...], summed over K.
+      The objective.
 
     Raises:
-      ValueError: if the shapes differ, or prior_variance is not finite and positive.
+      ValueError, TypeError: if an argument is outside what is allowed; it is named.
 
     Example:
-      >>> z, loc, scale = jnp.array([1.0]), jnp.array([0.0]), jnp.array([0.5])
-      >>> float(original_normal_kl(z, loc, scale, prior_variance=1.0))  # (1 / 1 - 1 / 0.5) / 2
-      -0.5
+      >>> iwae(50).draws
+      50
 
-    Source: the 2020 TensorFlow script; `docs/objectives.md`.
+    Source: Burda, Grosse and Salakhutdinov, 2016, Importance weighted autoencoders; "dreg": Tucker,
+    Lawson, Gu and Maddison, 2019, Doubly reparameterized gradient estimators for Monte Carlo
+    objectives.
     """
-    prior_variance = checks.positive_float("prior_variance", prior_variance)
-    _same_shape("loc", loc, "z", z)
-    _same_shape("scale", scale, "z", z)
-    prior = jnp.sum(z**2, axis=-1) / prior_variance
-    posterior = jnp.sum((z - loc) ** 2 / (scale + 1e-10), axis=-1)
-    return 0.5 * (prior - posterior)
+    checks.positive_int("draws", draws)
+    checks.one_of("gradient", gradient, ("pathwise", "dreg"))
 
+    def loss(terms: Terms, step: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+        return math.log(draws) - logsumexp(log_weight(terms), axis=0), {}
 
-def original_dirichlet_reconstruction(x: Array, mean: jax.Array) -> jax.Array:
-    """The original Dirichlet model's first term: the mean over pixels of (x - mean)^2.
-
-    With D pixels it is 2/D times a unit-variance Normal's, so that the KL beside it weighs D/2
-    times what the ELBO gives it.
-
-    Args:
-      x: examples [..., D].
-      mean: decoded means [..., D].
-
-    Returns:
-      [...].
-
-    Raises:
-      ValueError: if the shapes differ.
-
-    Example:
-      >>> float(original_dirichlet_reconstruction(jnp.zeros(2), jnp.ones(2)))
-      1.0
-
-    Source: the 2020 TensorFlow script; `docs/objectives.md`.
-    """
-    _same_shape("mean", mean, "x", x)
-    return jnp.mean((x - mean) ** 2, axis=-1)
-
-
-def weighted_mean(values: jax.Array, weight: Array | None) -> jax.Array:
-    """sum(weight * values) / sum(weight) over the batch; the plain mean where weight is None.
-
-    Args:
-      values: [B].
-      weight: [B], finite and at least 0, or None. An example of weight 0 counts for nothing, even
-        if its value is NaN.
-
-    Returns:
-      A scalar; 0 where every weight is 0, as on a device whose rows are all padding. Inside
-      compiled code, where values cannot be refused, NaN where a weight is negative or NaN.
-
-    Raises:
-      ValueError: if the shapes differ, or a weight is not finite and at least 0.
-
-    Example:
-      >>> float(weighted_mean(jnp.array([1.0, 5.0]), jnp.array([1.0, 0.0])))
-      1.0
-    """
-    if jnp.ndim(values) != 1:
-        raise ValueError(f"values must have the shape [B], got {jnp.shape(values)}")
-    if weight is None:
-        return jnp.mean(values)
-    checks.same_shape("weight", weight, "values", values, "[B]")
-    checks.finite_array("weight", weight, nonnegative=True)
-    values, weight = sharding.aligned(values, jnp.asarray(weight))
-    if not jnp.issubdtype(weight.dtype, jnp.floating):
-        weight = weight.astype(float)
-    # Inside compiled code the check above sees nothing: a bad weight makes the mean NaN.
-    weight = jnp.where(weight >= 0, weight, jnp.nan)
-    total = jnp.sum(jnp.where(weight == 0, 0, weight * values))
-    weights = jnp.sum(weight)
-    return jnp.where(weights == 0, 0, total / jnp.where(weights == 0, 1, weights))
-
-
-def _same_shape(name: str, array: Array, other_name: str, other: Array) -> None:
-    checks.same_shape(name, array, other_name, other, "[..., D]")
+    return Objective(loss, draws, gradient, needs_densities=True)

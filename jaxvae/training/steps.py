@@ -13,9 +13,9 @@ from jax.flatten_util import ravel_pytree
 
 from jaxvae._door import door
 from jaxvae.data.batches import Array, Batch
+from jaxvae.model.loss_terms import weighted_mean
 from jaxvae.model.models import VAE, check_model
 from jaxvae.model.networks import Params
-from jaxvae.model.objectives import weighted_mean
 from jaxvae.numerics import checks, sharding
 
 # What is folded into the base key to key the order of the examples; no step number reaches it.

@@ -37,8 +37,15 @@ class Table:
         return iter(["X", "obs", "var"])
 
 
+class Annotated(SimpleNamespace):
+    """Like an AnnData, and like one of a class that can be iterated over."""
+
+    def __iter__(self):
+        return iter([self.X])
+
+
 def annotated(x):
-    return SimpleNamespace(X=x, obs=None, var=None)
+    return Annotated(X=x, obs=None, var=None)
 
 
 def same(found, expected):
@@ -177,19 +184,36 @@ def test_conditions():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
 @pytest.mark.parametrize("dtype", [bool, np.int8, float])
-@pytest.mark.parametrize("form", [np.asarray, sp.csr_array, sp.csc_matrix])
+@pytest.mark.parametrize(
+    "form",
+    [np.asarray, np.float32, sp.csr_array, sp.csc_matrix, lambda x: sp.csr_array(x, dtype="f")],
+)
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # 1e300 in the forms of float32
 def test_what_was_not_seen_may_be_anything(bad, dtype, form):
     """It is 0 then, in a copy; finite values and all that was seen stay."""
     x = np.where(np.isnan(NAN), bad, NAN.astype(float))
+    before = form(x)
     mask = (~np.isnan(NAN)).astype(dtype)
     mask[0, 0] = 0
     given = form(x)
     data = examples(given, mask=mask)
-    found = data.x.toarray() if form is not np.asarray else data.x
+    found = data.x.toarray() if hasattr(given, "tocsr") else data.x
     np.testing.assert_array_equal(found, np.where(np.isnan(NAN), 0, X))
     assert data.mask.dtype == bool
     np.testing.assert_array_equal(data.mask, mask)
-    np.testing.assert_array_equal(given if form is np.asarray else given.toarray(), x)
+    np.testing.assert_array_equal(*(m.data if hasattr(m, "tocsr") else m for m in (given, before)))
+
+
+def test_the_first_entry_that_is_refused_is_named():
+    x = X.copy()
+    x[2, 0] = x[3, 0] = np.nan
+    for form in (np.asarray, sp.csr_array):
+        with pytest.raises(ValueError, match=r"^x must be finite, got nan at index \(2, 0\)"):
+            examples(form(x))
+        mask = np.ones((7, 4), bool)
+        mask[2, 0] = False
+        with pytest.raises(ValueError, match=r"^x must be finite, got nan at index \(3, 0\)"):
+            examples(form(x), mask=mask)
 
 
 def test_masks_of_pytrees():
@@ -250,6 +274,7 @@ BAD = [
     (lambda: examples({"a": {}}), ValueError, "^x must hold at least one array, got {'a': {}}"),
     (lambda: examples({0: X}), TypeError, "^x must have strings for keys, got 0"),
     (lambda: examples({"a": X, "b": {"c": X[:3]}}), ValueError, r"^x\['b'\]\['c'\] must have as many examples as x\['a'\], 7, got 3"),
+    (lambda: examples({"a": X[:3], "b": X}), ValueError, r"^x\['b'\] must have as many examples as x\['a'\], 3, got 7"),
     (lambda: examples(Parts(X, sp.csr_array(X[:3]))), ValueError, r"^x\.sound must have as many examples as x\.image, 7, got 3"),
     (lambda: examples({"a": X, "b": Y}), ValueError, r"^x\['b'\] must have the shape .* got \(7,\); reshape"),
     (lambda: examples({"a": {"b": NAN}}), ValueError, r"^x\['a'\]\['b'\] must be finite, got nan at index \(3, 1\)"),
@@ -295,6 +320,7 @@ BAD = [
     (lambda: examples(Batch(X), mask=X > 0), ValueError, "^mask must be None where x is a Batch"),
     (lambda: examples(Batch(X, position=Y[:3])), ValueError, r"^position must have one value for each row of x, the shape \(7,\), got \(3,\)"),
     (lambda: examples(Batch(X, position=Y - 1)), ValueError, r"^position must hold integers from 0 to 2\^31 - 1, got"),
+    (lambda: examples(Batch(X, position=Y + 2**31)), ValueError, r"^position must hold integers from 0 to 2\^31 - 1, got"),
     (lambda: examples(Batch(X, position=X[:, 0])), ValueError, r"^position must hold integers from 0 to 2\^31 - 1, got"),
     # batches
     (lambda: next(host_batches(examples(X), 0)), ValueError, "^batch_size must be at least 1, got 0"),
@@ -343,6 +369,16 @@ def test_positions_are_of_the_examples_as_given():
     batches = list(host_batches(data, 3))
     assert [batch.weight.tolist() for batch in batches] == [[1, 1, 1], [1, 1, 0]]
     assert [batch.position.tolist()[:2] for batch in batches] == [[0, 2], [5, 6]]
+    given = Batch(X, weight=Y, position=np.arange(10, 17))
+    assert examples(given).position.tolist() == [11, 12, 14, 15]
+
+
+def test_sparse_bytes_are_float32_when_dense():
+    """On the host as on the device; until then they stay bytes."""
+    data = examples(sp.csr_array((X * 200).astype(np.uint8)))
+    assert data.x.dtype == np.uint8
+    found = [first(data), next(host_batches(data, 2)), take(on_device_form(data, 2), np.arange(2))]
+    assert [batch.x.dtype for batch in found] == [np.float32] * 3
 
 
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array])

@@ -1,0 +1,254 @@
+"""What `bind` refuses: parts that do not go together, and what a network returns of other shapes.
+
+Shapes are looked at while they are traced: compiled code pays nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvae.data.batches import Batch, rows_of
+from jaxvae.model import latents, priors
+from jaxvae.model.latents import Latent
+from jaxvae.model.likelihoods import Likelihood
+from jaxvae.model.objectives import Objective
+from jaxvae.model.priors import Prior
+from jaxvae.model.transforms import Transform, identity
+from jaxvae.numerics import checks
+
+
+def check_parts(parts: Any) -> None:
+    """Refuse parts that are no such values, or do not fit each other.
+
+    Args:
+      parts: of a VAE.
+
+    Raises:
+      ValueError, TypeError: the argument is named.
+    """
+    checks.instance("latent", parts.latent, Latent, "a jaxvae.latents.Latent")
+    checks.instance("prior", parts.prior, Prior, "a jaxvae.priors.Prior")
+    checks.instance(
+        "likelihood", parts.likelihood, Likelihood, "a jaxvae.likelihoods.Likelihood"
+    )
+    checks.instance("objective", parts.objective, Objective, "a jaxvae.objectives.Objective")
+    checks.instance("transform", parts.transform, Transform, "a jaxvae.transforms.Transform")
+    names, of_prior = (list(each.parts_of(value)) for each, value in (
+        (latents, parts.latent), (priors, parts.prior)))  # fmt: skip
+    if set(names) != set(of_prior):
+        raise ValueError(f"prior must have the latent's parts, {names}, got {of_prior}")
+    if unknown := [name for name in parts.objective.parts if name not in names]:
+        raise ValueError(f"kl_weight must be of the latent's parts, {names}, got {unknown}")
+    if parts.objective.needs_densities:
+        check_densities("objective", parts)
+
+
+def check_densities(name: str, parts: Any) -> None:
+    """Refuse a model whose terms are no log-densities, as those of the 2020 original are not.
+
+    Args:
+      name: of what needs them.
+      parts: of a VAE.
+
+    Raises:
+      ValueError: if they are not.
+    """
+    values = {"latent": parts.latent, "prior": parts.prior, "likelihood": parts.likelihood}
+    if bad := [kind for kind, value in values.items() if not value.normalized]:
+        raise ValueError(
+            f"{name} needs true densities, got a {' and a '.join(bad)} of the 2020 original, which "
+            f"has none"
+        )
+
+
+def check_batch(batch: Batch) -> None:
+    """Refuse shapes that would broadcast.
+
+    Args:
+      batch: of one step.
+
+    Raises:
+      ValueError: the field is named.
+    """
+    leaves = jax.tree.leaves(batch.x)
+    if not leaves or any(jnp.ndim(leaf) < 2 for leaf in leaves):
+        raise ValueError(f"x must have the shape [B, D] or more axes, got {shapes(batch.x)}")
+    rows = rows_of(batch)
+    if any(jnp.shape(leaf)[0] != rows for leaf in leaves):
+        raise ValueError(f"x must have as many rows in each array, got {shapes(batch.x)}")
+    checks.one_a_row((rows,), y=batch.y, weight=batch.weight, position=batch.position)
+    for leaf in jax.tree.leaves(batch.condition):
+        if jnp.shape(leaf)[:1] != (rows,):
+            raise ValueError(f"condition must have {rows} rows as x, got {jnp.shape(leaf)}")
+    if batch.mask is not None and shapes(batch.mask) != shapes(batch.x):
+        raise ValueError(f"mask must have the shape of x, {shapes(batch.x)}, "
+                         f"got {shapes(batch.mask)}")  # fmt: skip
+
+
+def check_posterior(latent: Latent, q: Any, outputs: Any, rows: int) -> None:
+    """Refuse what an encoder returned if it is not the latent's parameters for each example.
+
+    Args:
+      latent: the family.
+      q: what `latent.wrap` made of the outputs.
+      outputs: as they came.
+      rows: B.
+
+    Raises:
+      ValueError: what it must be, and what came.
+    """
+
+    def right(latent: Latent, q: Any) -> bool:
+        wanted = latent.shapes((rows, 2))
+        if jax.tree.structure(q) != jax.tree.structure(wanted):
+            return False
+        found = [getattr(leaf, "shape", ()) for leaf in jax.tree.leaves(q)]
+        return len(set(found)) == 1 and len(found[0]) == 2 and found[0][0] == rows
+
+    if latent.parts:
+        fits = isinstance(q, Mapping) and all(
+            name in q and right(part, q[name]) for name, part in latent.parts
+        )
+        of = "shapes"
+    else:
+        fits = right(latent, q)
+        of = "one shape" if len(jax.tree.leaves(latent.shapes((1, 2)))) > 1 else "a shape"
+    if not fits:
+        raise ValueError(
+            f"network.encode must return {latent.form}, got {shapes(outputs)}; "
+            f"of {of}, with B = {rows}"
+        )
+
+
+def check_one_array(likelihood: Likelihood, decoded: Any) -> None:
+    """Refuse what a decoder returned for a likelihood of x's shape if it is not one array.
+
+    Args:
+      likelihood: of the model.
+      decoded: what came.
+
+    Raises:
+      TypeError: what it must be, and what came.
+    """
+    if likelihood.same_shape and not isinstance(decoded, jax.Array | np.ndarray | Mapping):
+        raise TypeError(f"network.decode must return one array [B, D], got {shapes(decoded)}")
+
+
+def check_decoded(likelihood: Likelihood, decoded: Any, x: Any) -> None:
+    """Refuse what a decoder returned if the likelihood needs x's shape and it has another.
+
+    Args:
+      likelihood: of the model.
+      decoded: what came.
+      x: the examples.
+
+    Raises:
+      ValueError, TypeError: what it must be, and what came.
+    """
+    if not likelihood.same_shape:
+        return
+    if isinstance(x, jax.Array | np.ndarray):
+        check_one_array(likelihood, decoded)
+    if shapes(decoded) != shapes(x):
+        raise ValueError(
+            f"network.decode must return the shape of x, {shapes(x)}, got {shapes(decoded)}"
+        )
+
+
+def latent_shape(own: Any, of: Any) -> Any:
+    """The shape of z that is asked for, by part of a product.
+
+    Args:
+      own: the network's `latent_shape`.
+      of: how many; or a shape [..., K], of a product one by part; or a `Batch` without x.
+
+    Returns:
+      The shape, or shapes by part.
+
+    Raises:
+      ValueError, TypeError: if it is none of these, or the width is not known.
+    """
+    if isinstance(of, Mapping):
+        return {name: checks.shape(f"shape[{name!r}]", shape) for name, shape in of.items()}
+    if isinstance(of, tuple | list):
+        return checks.shape("shape", of)
+    if isinstance(of, Batch):
+        held = jax.tree.leaves((of.y, of.condition))
+        if not held:
+            raise ValueError("batch must hold x, y or a condition, got none of them")
+        count = jnp.shape(held[0])[0]
+    else:
+        count = checks.positive_int("shape", of)
+    if own is None:
+        raise ValueError(
+            f"shape must be given with the latent's width, [..., K], as the network does not say "
+            f"it, got {count} rows"
+        )
+    if own and isinstance(own[0], tuple):
+        return {name: (count, *shape) for name, shape in own}
+    return (count, *own)
+
+
+def check_data(
+    parts: Any,
+    params: Any,
+    data: Batch,
+    encoded: Callable[[Any, Batch], Any],
+    modelled: Callable[[Any, Batch], Any],
+) -> None:
+    """Refuse data that a model cannot be trained on.
+
+    Args:
+      parts: of the VAE.
+      params: its parameters, or their shapes.
+      data: all examples, on the host.
+      encoded: `encoded(params, batch)`, what the encoder returns.
+      modelled: `modelled(params, batch)` -> the posterior, what is decoded, and x in model units.
+
+    Raises:
+      ValueError, TypeError: the argument is named.
+    """
+    rows = rows_of(data)
+    shape = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), data)
+    _check_values(parts, data)
+    try:
+        jax.eval_shape(encoded, params, shape)
+    except Exception as error:  # each kind of network has kinds of its own
+        raise ValueError(
+            f"params must be of this model, and x as wide as what it was made for, "
+            f"got x {shapes(shape.x)}: {error}"
+        ) from error
+    q, decoded, x = jax.eval_shape(modelled, params, shape)
+    check_decoded_shapes(parts.likelihood, decoded, x)
+    for name, prior in priors.parts_of(parts.prior).items():
+        if prior.uses_labels:
+            if data.y is None:
+                raise ValueError("y must hold the labels that the prior is made from, got None")
+            width = jax.tree.leaves(q[name] if parts.latent.parts else q)[0].shape[-1]
+            missing = prior.closed is not None
+            checks.label_array("y", data.y, rows, width, missing=missing)
+
+
+def check_decoded_shapes(likelihood: Likelihood, decoded: Any, x: Any) -> None:
+    """As `check_decoded`, of abstract shapes."""
+    if likelihood.same_shape and shapes(decoded) != shapes(x):
+        raise ValueError(
+            f"network.decode must return the shape of x, {shapes(x)}, got {shapes(decoded)}"
+        )
+
+
+def _check_values(parts: Any, data: Batch) -> None:
+    """The likelihood's check, in model units."""
+    if parts.transform == identity():
+        parts.likelihood.check(data.x)
+    elif not any(hasattr(leaf, "nnz") for leaf in jax.tree.leaves(data.x)):
+        wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), data.x)
+        parts.likelihood.check(jax.device_get(parts.transform.forward(wide)))
+
+
+def shapes(tree: Any) -> Any:
+    """The shapes of a tree's arrays, for an error; what is no array stays as it is."""
+    return jax.tree.map(lambda leaf: getattr(leaf, "shape", leaf), tree)

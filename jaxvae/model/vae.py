@@ -1,0 +1,385 @@
+"""`VAE`, a tuple of pure functions, and `bind`, which makes one of its parts."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxvae._door import door
+from jaxvae.data.batches import Batch, as_batch, rows_of
+from jaxvae.model import bind_checks, latents, priors
+from jaxvae.model.latents import Latent
+from jaxvae.model.likelihoods import Likelihood
+from jaxvae.model.loss_terms import LossTerms, weighted_mean
+from jaxvae.model.networks import STATISTICS, Network, Params, Training, whole
+from jaxvae.model.objectives import Objective, Terms, elbo, kl_by_part, mean_of_draws
+from jaxvae.model.priors import Context, Prior
+from jaxvae.model.transforms import Transform, identity
+from jaxvae.model.values import made_by
+from jaxvae.numerics import checks, sharding
+
+OWN = ("prior", "likelihood")  # what they add to the network's parameters
+# Folded into an example's key, for the noise of the network itself; no draw has such a number.
+ENCODER, DECODER = 0xFFFFFFFE, 0xFFFFFFFD
+
+
+class Parts(NamedTuple):
+    """What a VAE was bound of."""
+
+    network: Network
+    latent: Latent
+    prior: Prior
+    likelihood: Likelihood
+    objective: Objective
+    transform: Transform
+
+
+def accept_any_data(params: Params, x: Any, y: Any = None) -> None:
+    """The check of a VAE that has none: it accepts any params, x and y."""
+
+
+@door("models")
+class VAE(NamedTuple):
+    """A variational autoencoder as pure functions. No field holds parameters.
+
+    Attributes:
+      init: `init(key, x [B, ...]) -> params`; or with a `Batch` in place of x.
+      encode: `encode(params, x [B, ...])` -> the posterior's parameters: `Normal(loc, scale)`,
+        which unpacks as a pair; `Dirichlet(concentration)`, which is also an array [B, K]; of a
+        product a dict. With a condition: a `Batch` in place of x.
+      decode: `decode(params, z [..., K], batch=None) -> [..., D]`: the mean of x given z, in data
+        space (for a Bernoulli likelihood the probabilities, not the logits).
+      terms: `terms(params, key, batch, *, draws=None, first=None) -> Terms`; each draw by the key
+        of its number, from `first` on.
+      loss: `loss(params, key, batch, step=None, *, axis_name=None) -> (scalar, LossTerms)`, the
+        scalar the weighted mean over the batch. With a step the model is trained: schedules, free
+        bits, dropout and batch norm are at work; without one the loss is the objective itself.
+      sample_prior: `sample_prior(params, key, shape [..., K]) -> z [..., K]`; in place of the
+        shape, how many (where the network says its latent's width), or a `Batch` whose labels or
+        conditions the prior follows.
+      check_data: `check_data(params, x, y=None)` raises, on the host, if the model cannot be
+        trained on these NumPy arrays (or on a `Batch` of them as x); `params` may be abstract
+        shapes. `fit` and `evaluate` call it.
+      parts: what it was bound of: network, latent, prior, likelihood, objective, transform.
+
+    Example:
+      >>> from jaxvae import dense_normal_network, normal_vae
+      >>> vae = normal_vae(dense_normal_network(64, 2, layers=1, hidden_units=16))
+      >>> params = vae.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> z = vae.sample_prior(params, jax.random.key(1), (5, 2))
+      >>> vae.decode(params, z).shape
+      (5, 64)
+    """
+
+    init: Callable[..., Params]
+    encode: Callable[..., Any]
+    decode: Callable[..., Any]
+    terms: Callable[..., Terms]
+    loss: Callable[..., tuple[jax.Array, LossTerms]]
+    sample_prior: Callable[..., Any]
+    check_data: Callable[..., None] = accept_any_data
+    parts: Parts | None = None
+
+
+def check_model(vae: VAE) -> None:
+    """Refuse what is no model, before it is called.
+
+    Args:
+      vae: the argument of this name.
+
+    Raises:
+      TypeError: if it is no VAE, or one of its functions is not hashable.
+    """
+    checks.instance("vae", vae, VAE, "a jaxvae.VAE")
+    checks.hashable("vae", vae, "made of hashable functions")
+
+
+@made_by
+def bind(
+    network: Network,
+    latent: Latent,
+    prior: Prior,
+    likelihood: Likelihood,
+    objective: Objective | None = None,
+    *,
+    transform: Transform | None = None,
+) -> VAE:
+    """Make a VAE of its parts.
+
+    Args:
+      network: encoder and decoder. Its encoder returns the latent's parameters, named or bare.
+      latent: the family of the posterior, from `jaxvae.latents`.
+      prior: over the same latent, from `jaxvae.priors`; for a product one by the same names.
+      likelihood: what the decoder's output says of x, from `jaxvae.likelihoods`.
+      objective: what is minimised, from `jaxvae.objectives`; `elbo()` where None.
+      transform: from the units of the data to the model's; none where None.
+
+    Returns:
+      The model. Its parameters are the network's, and beside them under "prior" and "likelihood"
+      what these have of their own. Equal parts make equal models.
+
+    Raises:
+      ValueError, TypeError: if a part is of another kind, or they do not go together.
+
+    Example:
+      >>> import jaxvae
+      >>> from jaxvae import latents, likelihoods, objectives, priors
+      >>> vae = bind(
+      ...     jaxvae.dense_dirichlet_network(64, 10, layers=1, hidden_units=16),
+      ...     latents.dirichlet,
+      ...     priors.symmetric(0.5),
+      ...     likelihoods.multinomial(),
+      ...     objectives.elbo(draws=8),
+      ... )
+      >>> params = vae.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> loss, terms = vae.loss(params, jax.random.key(1), jaxvae.Batch(jnp.ones((5, 64))))
+      >>> loss.shape, terms.kl.shape
+      ((), (5,))
+
+    Source: Kingma and Welling, 2014, Auto-encoding variational Bayes.
+    """
+    objective = elbo() if objective is None else objective
+    transform = identity() if transform is None else transform
+    parts = Parts(network, latent, prior, likelihood, objective, transform)
+    bind_checks.check_parts(parts)
+    net = whole(network)
+    family, prior_of = latents.parts_of(latent), priors.parts_of(prior)
+    stops_q = objective.gradient in ("stl", "dreg")
+
+    def by_part(values: Any) -> dict[str, Any]:
+        """What a latent or a prior gives, by part."""
+        return values if latent.parts else {"z": values}
+
+    def in_units(batch: Batch) -> Batch:
+        return batch._replace(x=transform.forward(jax.tree.map(_floating, batch.x)))
+
+    def posterior(params: Params, batch: Batch, training: Training | None) -> tuple[Any, Params]:
+        outputs, statistics = net.encode(params, batch, training)
+        q = latent.wrap(outputs)
+        bind_checks.check_posterior(latent, q, outputs, rows_of(batch))
+        return q, statistics
+
+    def context(params: Params, batch: Batch, q: Any) -> Context:
+        return Context(batch, q, lambda x: posterior(params, Batch(x), None)[0])
+
+    def init(key: jax.Array, x: Any) -> Params:
+        batch = in_units(as_batch(x))
+        params = net.init(key, batch)
+        if taken := [name for name in OWN if name in params]:
+            raise ValueError(f"network.init must not use the names {OWN}, got {taken}")
+        q = jax.eval_shape(lambda: posterior(params, batch, None)[0])
+        one = jax.tree.map(lambda leaf: leaf[0], batch.x)
+        own = {
+            "prior": prior.init(jax.random.fold_in(key, 1), Context(batch, q)),
+            "likelihood": likelihood.init(jax.random.fold_in(key, 2), one),
+        }
+        return {**params, **{name: tree for name, tree in own.items() if jax.tree.leaves(tree)}}
+
+    def encode(params: Params, x: Any) -> Any:
+        return posterior(params, in_units(as_batch(x)), None)[0]
+
+    def all_terms(
+        params: Params,
+        key: jax.Array,
+        batch: Batch,
+        training: Training | None,
+        draws: int,
+        first: int | None,
+    ) -> tuple[Terms, Params]:
+        """The terms, and the network's statistics as they are afterwards."""
+        bind_checks.check_batch(batch)
+        batch = in_units(batch)
+        keys = example_keys(key, batch)
+        q, statistics = posterior(params, batch, _noise(training, keys, ENCODER))
+        frozen_q = jax.lax.stop_gradient(q) if stops_q and training is not None else q
+        seen = context(params, batch, q)
+        example = batch._replace(weight=None, position=None)
+        own_prior, own_likelihood = (params.get(name, {}) for name in OWN)
+
+        def densities(u: Any) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+            log_pz = by_part(prior.log_prob(own_prior, u, seen))
+            return log_pz, by_part(latent.log_prob(frozen_q, u))
+
+        def one_draw(keys: jax.Array, path: jax.Array | None) -> Any:
+            u = draw(latent, keys, q)
+            if path is not None:
+                u = jax.tree.map(lambda leaf: _scaled_path(leaf, path), u)
+            noise = _noise(training, keys, DECODER)
+            decoded, statistics = net.decode(params, latent.value(u), batch, noise)
+            bind_checks.check_decoded(likelihood, decoded, batch.x)
+            log_px = jax.vmap(likelihood.log_prob, (None, 0, 0, 0))(
+                own_likelihood, decoded, batch.x, example
+            )
+            return (log_px, *densities(u), u, statistics)
+
+        def all_draws(keys: jax.Array, path: jax.Array | None) -> Any:
+            if len(keys) > 1:
+                return jax.vmap(one_draw, (0, None if path is None else 0))(keys, path)
+            out = one_draw(keys[0], None if path is None else path[0])
+            return jax.tree.map(lambda leaf: leaf[None], out)
+
+        keys = draw_keys(keys, draws, first)
+        path = None
+        if objective.gradient == "dreg" and training is not None:
+            log_px, log_pz, log_qz, *_ = jax.lax.stop_gradient(all_draws(keys, None))
+            log_w = log_px + sum(log_pz.values()) - sum(log_qz.values())
+            path = jax.nn.softmax(log_w, axis=0)
+        log_px, log_pz, log_qz, u, decoder_statistics = all_draws(keys, path)
+        kl = {
+            part: _kl(part, prior_of[part], own_prior, q, u, seen, densities) for part in family
+        }
+        # Each draw was a batch of its own: their statistics count alike.
+        mean_statistics = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), decoder_statistics)
+        return Terms(log_px, log_pz, log_qz, kl), {**statistics, **mean_statistics}
+
+    def _kl(
+        part: str,
+        prior: Prior,
+        own: Any,
+        q: Any,
+        u: Any,
+        seen: Context,
+        densities: Callable[[Any], Any],
+    ) -> jax.Array | None:
+        if prior.kl is None:
+            return None
+        if latent.parts:
+            own, q, seen = own.get(part, {}), q[part], seen._replace(q=q[part])
+        kl = prior.kl(own, q, seen)
+        if prior.closed is None:
+            return kl
+        known = prior.closed(seen)
+
+        def by_draws() -> jax.Array:
+            log_pz, log_qz = jax.vmap(densities)(u)
+            return jnp.where(known, kl, mean_of_draws(log_qz[part] - log_pz[part]))
+
+        # A branch: where all are known, the densities are not computed.
+        return jax.lax.cond(jnp.all(known), lambda: kl, by_draws)
+
+    def terms(
+        params: Params,
+        key: jax.Array,
+        batch: Any,
+        *,
+        draws: int | None = None,
+        first: int | None = None,
+    ) -> Terms:
+        draws = objective.draws if draws is None else checks.positive_int("draws", draws)
+        return all_terms(params, key, as_batch(batch), None, draws, first)[0]
+
+    def loss(
+        params: Params,
+        key: jax.Array,
+        batch: Batch,
+        step: Any = None,
+        *,
+        axis_name: str | None = None,
+    ) -> tuple[jax.Array, LossTerms]:
+        training = None
+        if step is not None:
+            training = Training(None, batch.weight, axis_name)  # the keys: `_noise`
+        terms, statistics = all_terms(params, key, batch, training, objective.draws, None)
+        each, more = objective.loss(terms, step)
+        kls = kl_by_part(terms)
+        if latent.parts:
+            more = {**more, **{f"kl_{part}": kl for part, kl in kls.items()}}
+        reconstruction = -mean_of_draws(terms.log_px)
+        reported = LossTerms(reconstruction, sum(kls.values()), more, statistics)  # type: ignore[arg-type]
+        return weighted_mean(each, batch.weight), reported
+
+    def decode(params: Params, z: Any, batch: Any = None) -> Any:
+        leading = jnp.shape(jax.tree.leaves(z)[0])[:-1]
+        flat = jax.tree.map(lambda leaf: jnp.reshape(leaf, (-1, leaf.shape[-1])), z)
+        given = None if batch is None else in_units(as_batch(batch))
+        decoded, _ = net.decode(params, flat, Batch() if given is None else given, None)
+        own = params.get("likelihood", {})
+        example = None if given is None else given._replace(weight=None, position=None)
+        mean = jax.vmap(likelihood.mean, (None, 0, None if example is None else 0))(
+            own, decoded, example
+        )
+        bind_checks.check_one_array(likelihood, decoded)
+        x = transform.inverse(mean)
+        return jax.tree.map(lambda leaf: leaf.reshape(*leading, *leaf.shape[1:]), x)
+
+    def sample_prior(params: Params, key: jax.Array, of: Any) -> Any:
+        checks.typed_key("key", key)
+        batch = in_units(of) if isinstance(of, Batch) else Batch()
+        if batch.x is not None:
+            q = jax.eval_shape(lambda: posterior(params, batch, None)[0])
+        else:
+            q = latent.shapes(bind_checks.latent_shape(network.latent_shape, of))
+        return latent.value(prior.sample(params.get("prior", {}), key, context(params, batch, q)))
+
+    def check_data(params: Params, x: Any, y: Any = None) -> None:
+        data = as_batch(x) if y is None else Batch(x, y)
+
+        def encoded(params: Params, batch: Batch) -> Any:
+            return net.encode(params, in_units(batch), None)[0]
+
+        def modelled(params: Params, batch: Batch) -> Any:
+            q = encode(params, batch)
+            decoded, _ = net.decode(params, latent.value(draw_shape(q)), in_units(batch), None)
+            return q, decoded, in_units(batch).x
+
+        def draw_shape(q: Any) -> Any:
+            return draw(latent, example_keys(jax.random.key(0), Batch(jax.tree.leaves(q)[0])), q)
+
+        bind_checks.check_data(parts, params, data, encoded, modelled)
+
+    return VAE(init, encode, decode, terms, loss, sample_prior, check_data, parts)
+
+
+def example_keys(key: jax.Array, batch: Batch) -> jax.Array:
+    """A key for each example, by its place in the global batch."""
+    rows = rows_of(batch)
+    position = jnp.arange(rows) if batch.position is None else batch.position
+    position, _ = sharding.aligned(position, jax.tree.leaves(batch.x)[0])
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, position)
+
+
+def draw_keys(keys: jax.Array, draws: int, first: int | None) -> jax.Array:
+    """Keys [draws, B]: the example's own for the only draw, else one by the draw's number."""
+    if draws == 1 and first is None:
+        return keys[None]
+    number = jnp.arange(draws, dtype=jnp.uint32) + jnp.uint32(first or 0)
+    by_example = jax.vmap(jax.random.fold_in, (0, None))
+    return jax.vmap(by_example, (None, 0))(keys, number)
+
+
+def draw(latent: Latent, keys: jax.Array, q: Any) -> Any:
+    """u for each example, by its key."""
+    return jax.vmap(latent.sample)(keys, q)
+
+
+def _noise(training: Training | None, keys: jax.Array, side: int) -> Training | None:
+    """What one half of the network is told: the examples' keys for noise of its own."""
+    if training is None:
+        return None
+    own = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(side))
+    return training._replace(keys=own)
+
+
+def _floating(leaf: Any) -> jax.Array:
+    array = jnp.asarray(leaf)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.float32)
+
+
+@jax.custom_vjp
+def _scaled_path(u: jax.Array, share: jax.Array) -> jax.Array:
+    """u [B, ...] itself; what flows back through it is multiplied by share [B]."""
+    return u
+
+
+def _scaled_path_forward(u: jax.Array, share: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return u, share
+
+
+def _scaled_path_backward(share: jax.Array, cotangent: jax.Array) -> tuple[jax.Array, jax.Array]:
+    shape = share.shape + (1,) * (cotangent.ndim - share.ndim)
+    wide = jnp.broadcast_to(share.reshape(shape), cotangent.shape)
+    return wide * cotangent, jnp.zeros_like(share)
+
+
+_scaled_path.defvjp(_scaled_path_forward, _scaled_path_backward)

@@ -1,0 +1,222 @@
+"""Values that are equal by what made them, though they are made of functions.
+
+`elbo(2.0)` made twice is two tuples of different closures. Here each function of such a tuple knows
+the public constructor and the arguments that it came from: equality, hash and pickle go by these,
+so that what was compiled for one serves the other, and a pickle holds no code.
+"""
+
+import functools
+import inspect
+import pickle
+import types
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+import jax
+import numpy as np
+
+P = ParamSpec("P")
+Value = TypeVar("Value", bound=tuple)
+
+
+class Recipe:
+    """A constructor and its arguments; what they make is made when it is first needed."""
+
+    def __init__(self, constructor: Callable[..., Any], arguments: dict[str, Any]):
+        self.constructor, self.arguments = constructor, arguments
+
+    @functools.cached_property
+    def value(self) -> Any:
+        return self.constructor(**self.arguments)
+
+    @functools.cached_property
+    def key(self) -> Hashable:
+        return self.constructor, frozen(self.arguments)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Recipe) and (self is other or self.key == other.key)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={_short(v)}" for name, v in self.arguments.items())
+        return f"{self.constructor.__name__}({arguments})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        for name, value in self.arguments.items():
+            if (local := _local_function(value)) is not None:
+                raise pickle.PicklingError(
+                    f"{name} of {self.constructor.__name__} must be made of functions that a "
+                    f"module defines to be pickled or saved, got {local!r}"
+                )
+        return Recipe, (self.constructor, self.arguments)
+
+
+class Part:
+    """One function of a value: called as itself, equal to the same one of an equal recipe."""
+
+    def __init__(self, recipe: Recipe, name: str, function: Callable[..., Any]):
+        self.recipe, self.name, self.__wrapped__ = recipe, name, function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__wrapped__(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Part) and (self.name, self.recipe) == (other.name, other.recipe)
+
+    def __hash__(self) -> int:
+        return hash((self.recipe, self.name))
+
+    def __repr__(self) -> str:
+        return f"{self.recipe!r}.{self.name}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _part_of, (self.recipe, self.name)
+
+    def __copy__(self) -> "Part":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "Part":
+        return self  # nothing in it changes
+
+
+def _part_of(recipe: Recipe, name: str) -> Any:
+    return getattr(recipe.value, name)
+
+
+def made_by(constructor: Callable[P, Value]) -> Callable[P, Value]:
+    """Let what a public constructor makes be equal, hashable and picklable by its arguments.
+
+    Args:
+      constructor: a function of a module that returns a NamedTuple of functions.
+
+    Returns:
+      The same function; each function of its result is a `Part`.
+    """
+    signature = inspect.signature(constructor)
+
+    @functools.wraps(constructor)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Value:
+        made = constructor(*args, **kwargs)  # a wrong call gets Python's own error, from here
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return _with_parts(made, Recipe(make, _flat(bound)))
+
+    return make
+
+
+def _flat(bound: inspect.BoundArguments) -> dict[str, Any]:
+    arguments = dict(bound.arguments)
+    for name, parameter in bound.signature.parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            arguments |= arguments.pop(name)
+    return arguments
+
+
+def _with_parts(made: Value, recipe: Recipe) -> Value:
+    def part(name: str, field: Any) -> Any:
+        plain = isinstance(field, types.FunctionType | functools.partial)
+        return Part(recipe, name, field) if plain else field
+
+    fields = made._asdict().items()  # type: ignore[attr-defined]
+    return type(made)(**{name: part(name, field) for name, field in fields})
+
+
+class Same:
+    """A value as a key of a cache: equal to what is made of equal code and equal values.
+
+    Optax's transformations are closures, equal to themselves alone.
+    """
+
+    def __init__(self, value: Any):
+        self.value, self.key = value, frozen(value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+def frozen(value: Any, seen: frozenset[int] = frozenset()) -> Hashable:
+    """A hashable that is equal for what is equal: containers and arrays by content, functions by
+    code, defaults and what they close over, anything else by its own equality or by identity.
+
+    Args:
+      value: anything.
+      seen: the containers and functions on the way to it; one that holds itself ends there.
+
+    Returns:
+      The key.
+    """
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        return type(value), value
+    if isinstance(value, jax.core.Tracer):
+        return Identity(value)
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+            value = jax.random.key_data(value)  # type: ignore[arg-type]
+        array = np.asarray(value)
+        return type(value).__name__, array.shape, array.dtype.str, array.tobytes()
+    if id(value) in seen:
+        return "itself"
+    seen = seen | {id(value)}
+    if isinstance(value, Mapping):
+        pairs = ((frozen(name, seen), frozen(item, seen)) for name, item in value.items())
+        return type(value), tuple(pairs)
+    if isinstance(value, tuple | list):
+        return type(value), tuple(frozen(item, seen) for item in value)
+    if isinstance(value, functools.partial):
+        return functools.partial, frozen((value.func, value.args, value.keywords), seen)
+    if isinstance(value, types.MethodType):
+        return types.MethodType, frozen((value.__func__, value.__self__), seen)
+    if isinstance(value, types.FunctionType):
+        cells = (_cell(cell) for cell in value.__closure__ or ())
+        parts = (value.__defaults__, value.__kwdefaults__, tuple(cells))
+        return value.__code__, id(value.__globals__), frozen(parts, seen)
+    if isinstance(value, types.CodeType | type | types.ModuleType):
+        return value
+    try:
+        hash(value)
+    except TypeError:
+        return Identity(value)
+    return value
+
+
+class Identity:
+    """Equal to that of the same object alone, which it keeps alive."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Identity) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def _cell(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return None
+
+
+def _local_function(value: Any) -> Any:
+    """A function in a value that no module defines, if there is one."""
+    if isinstance(value, types.FunctionType):
+        return value if "<" in value.__qualname__ else None
+    if isinstance(value, functools.partial):
+        return _local_function((value.func, *value.args, *value.keywords.values()))
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
+        return next((found for item in value if (found := _local_function(item))), None)
+    return None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
