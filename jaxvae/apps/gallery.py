@@ -14,7 +14,7 @@ from jaxvae._output import say
 from jaxvae.apps import figures, runs
 from jaxvae.apps.runs import Config, Run
 from jaxvae.model import evaluation
-from jaxvae.training import checkpoints
+from jaxvae.training import run_folder
 
 WALK_CATEGORIES = 10  # at most, that the walk visits
 STEPS = 6  # of the walk from one category to the next
@@ -44,7 +44,7 @@ def draw(run: Run) -> None:
     pages["generated.png"] = generated
     if run.config.model == "dirichlet":
         pages |= _simplex_pages(run, z)
-    lines = (run.folder / checkpoints.METRICS).read_text().splitlines()
+    lines = (run.folder / run_folder.METRICS).read_text().splitlines()
     if lines:
         records = [SimpleNamespace(**json.loads(line)) for line in lines]
         pages["loss.png"] = figures.loss_curves(records, unit=_unit(run.config))
