@@ -2,18 +2,18 @@
 
 from jaxvae.training.checkpoints import (
     ANY,
-    CHECKPOINTS,
     FORMAT,
-    STRAY,
     CheckpointWriter,
-    DamagedCheckpointError,
     checkpoints_in,
-    clean,
-    load_params,
-    new_run,
     read_checkpoint,
-    read_json,
     read_last,
+)
+from jaxvae.training.manifest import DamagedCheckpointError
+from jaxvae.training.run_folder import CHECKPOINTS, clean, new_run
+from jaxvae.training.whole_files import (
+    STRAY,
+    load_params,
+    read_json,
     save_params,
     sync,
     write_json,

@@ -59,7 +59,7 @@ PUBLIC = [
 ROOT = Path(jaxvae.__file__).parent
 MODULES = [
     importlib.import_module("jaxvae." + path.relative_to(ROOT).as_posix()[:-3].replace("/", "."))
-    for path in sorted(ROOT.glob("*/*.py"))
+    for path in sorted(ROOT.glob("*/**/*.py"))
     if path.parent.name != "numerics" or path.name == "distributions.py"  # the rest is private
     if path.name not in ("__init__.py", "keras.py")
 ]
@@ -212,7 +212,7 @@ def can_raise(function, seen=()):
     nodes = list(ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function)))))
     called = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
     if any(isinstance(node, ast.Raise) for node in nodes) or any(
-        name.startswith("checks.") for name in called
+        name.startswith(("checks.", "arguments.")) for name in called
     ):
         return True
     beside = vars(inspect.getmodule(function))

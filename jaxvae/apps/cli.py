@@ -25,7 +25,7 @@ from jaxvae.data.files import read_arrays, read_idx
 from jaxvae.model import evaluation
 from jaxvae.numerics import checks
 from jaxvae.numerics.distributions import sample_dirichlet
-from jaxvae.training import checkpoints
+from jaxvae.training import run_folder
 from jaxvae.training.parallel import choose_devices
 
 RESUMABLE = ("epochs", "devices", "distributed")  # what may be given anew with --resume
@@ -59,8 +59,8 @@ class Train(Config):
         if self != Train(resume=folder, **anew):
             names = ", ".join(f"--{name}" for name in RESUMABLE)
             raise ValueError(f"resume must be given alone or with {names}: the run has its options")
-        before = runs.read_config(folder / checkpoints.CONFIG)
-        if before.seeds > 1 or not (folder / checkpoints.CHECKPOINTS).is_dir():
+        before = runs.read_config(folder / run_folder.CONFIG)
+        if before.seeds > 1 or not (folder / run_folder.CHECKPOINTS).is_dir():
             raise ValueError(f"resume must be a run with checkpoints, got {folder}")
         if self.epochs not in (None, before.epochs) and before.schedule != "constant":
             raise ValueError(
@@ -96,7 +96,7 @@ class Train(Config):
                 folder = self.out or Path("runs", "of-the-first-host")
             else:
                 name = f"{config.model}-{data.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-                new = checkpoints.new_run(self.out or Path("runs", name), another=self.out is None)
+                new = run_folder.new_run(self.out or Path("runs", name), another=self.out is None)
                 folder = stack.enter_context(new)
             if jax.process_index() == 0:
                 say(

@@ -25,7 +25,7 @@ from jaxvae.apps.runs import Config, Run
 from jaxvae.data.datasets import Dataset
 from jaxvae.model import evaluation
 from jaxvae.model.models import VAE
-from jaxvae.training import checkpoints
+from jaxvae.training import run_folder, whole_files
 from jaxvae.training.averaging import averaged_params
 from jaxvae.training.ensembles import fit_many
 from jaxvae.training.history import EpochRecord, History, NonFiniteStepError
@@ -94,16 +94,16 @@ def train_one(
     """
     training, held_out = runs.hold_out(config, data)
     first_host = jax.process_index() == 0
-    metrics = folder / checkpoints.METRICS
-    if first_host and not (folder / checkpoints.CONFIG).exists():
-        runs.write_config(folder / checkpoints.CONFIG, config)
+    metrics = folder / run_folder.METRICS
+    if first_host and not (folder / run_folder.CONFIG).exists():
+        runs.write_config(folder / run_folder.CONFIG, config)
     begun = False
 
     def on_epoch(record: EpochRecord, state: TrainState) -> bool:
         nonlocal begun
         if first_host:
             if not begun:  # only here is it sure that no other process has the run
-                runs.write_config(folder / checkpoints.CONFIG, config)
+                runs.write_config(folder / run_folder.CONFIG, config)
                 _cut_metrics(metrics, record.epoch)
                 begun = True
             with metrics.open("a") as file:
@@ -123,31 +123,31 @@ def train_one(
                 validation=held_out,
                 patience=config.patience,
                 on_non_finite=config.on_non_finite,
-                checkpoint_dir=folder / checkpoints.CHECKPOINTS,
+                checkpoint_dir=folder / run_folder.CHECKPOINTS,
                 checkpoint_every=config.checkpoint_every,
             )
         except NonFiniteStepError as error:
             if first_host:
                 params = averaged_params(error.state)
-                checkpoints.save_params(folder / checkpoints.PARAMS, params)
+                whole_files.save_params(folder / run_folder.PARAMS, params)
             raise
         finally:  # each checkpoint has the lines before it on the disk; these are those after it
             if first_host and begun:
                 with contextlib.suppress(OSError):
-                    checkpoints.sync(metrics)
+                    whole_files.sync(metrics)
         stopped = interrupted()
     if not first_host:
         return 0
     params = averaged_params(state)
-    checkpoints.clean(folder)
-    checkpoints.save_params(folder / checkpoints.PARAMS, params)
+    run_folder.clean(folder)
+    whole_files.save_params(folder / run_folder.PARAMS, params)
     if stopped:
         done = len(history.epochs)
         say(f"interrupted after epoch {done}; to go on: jaxvae train --resume {folder}")
         return 128 + stopped
     run = Run(folder, config, data, vae, params)
     summary = _summary(run, history, interrupted=False)
-    checkpoints.write_json(folder / checkpoints.SUMMARY, summary)
+    whole_files.write_json(folder / run_folder.SUMMARY, summary)
     print_results(summary)
     from jaxvae.apps import gallery  # Matplotlib is slow to import, and training needs none of it
 
@@ -158,7 +158,7 @@ def train_one(
 def _cut_metrics(path: Path, epochs: int) -> None:
     """Keep the lines of so many epochs: a resumed run makes those since its checkpoint again."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    checkpoints.write_text(path, "".join(lines[:epochs]))
+    whole_files.write_text(path, "".join(lines[:epochs]))
 
 
 def train_seeds(
@@ -200,8 +200,8 @@ def train_seeds(
         params = averaged_params(states)
         each = [jax.tree.map(operator.itemgetter(i), params) for i in range(len(folders))]
         for path, own, params in zip(folders, configs, each, strict=True):
-            runs.write_config(path / checkpoints.CONFIG, own)
-            checkpoints.save_params(path / checkpoints.PARAMS, params)
+            runs.write_config(path / run_folder.CONFIG, own)
+            whole_files.save_params(path / run_folder.PARAMS, params)
         return [
             Run(path, own, data, vae, params)
             for path, own, params in zip(folders, configs, each, strict=True)
@@ -220,16 +220,16 @@ def train_seeds(
     summaries = []
     for run, history in zip(save(states), histories, strict=True):
         lines = "".join(map(_line, history.epochs))
-        checkpoints.write_text(run.folder / checkpoints.METRICS, lines)
+        whole_files.write_text(run.folder / run_folder.METRICS, lines)
         summaries.append(_summary(run, history, bool(stopped)))
-        checkpoints.write_json(run.folder / checkpoints.SUMMARY, summaries[-1])
+        whole_files.write_json(run.folder / run_folder.SUMMARY, summaries[-1])
     spread: dict[str, Any] = {"seeds": len(summaries), "interrupted": bool(stopped)}
     for name in RESULTS:
         if summaries[0][name] is not None:
             values = np.array([summary[name] for summary in summaries])
             spread |= {f"{name}_mean": values.mean(), f"{name}_std": values.std(ddof=1)}
             say(f"{name:20s} {values.mean():10.4f} ± {values.std(ddof=1):.4f}")
-    checkpoints.write_json(folder / checkpoints.SUMMARY, spread)
+    whole_files.write_json(folder / run_folder.SUMMARY, spread)
     from jaxvae.apps import gallery
 
     gallery.draw_seeds(folder, config, [history.epochs for history in histories])

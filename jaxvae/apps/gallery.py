@@ -11,10 +11,11 @@ import jax
 import numpy as np
 
 from jaxvae._output import say
-from jaxvae.apps import figures, runs
+from jaxvae.apps import runs
+from jaxvae.apps.figures import animations, images, latents, losses
 from jaxvae.apps.runs import Config, Run
 from jaxvae.model import evaluation
-from jaxvae.training import checkpoints
+from jaxvae.training import run_folder
 
 WALK_CATEGORIES = 10  # at most, that the walk visits
 STEPS = 6  # of the walk from one category to the next
@@ -30,24 +31,24 @@ def draw(run: Run) -> None:
     z = evaluation.encode_mean(run.vae, run.params, data.x_test)
     latent_dim = z.shape[1]
     pages: dict[str, Any] = {
-        "latent.png": figures.latent_scatter(z, data.y_test),
-        "reconstructions.png": figures.reconstructions(data.x_test[:12], run.decode(z[:12]), shape),
+        "latent.png": latents.latent_scatter(z, data.y_test),
+        "reconstructions.png": images.reconstructions(data.x_test[:12], run.decode(z[:12]), shape),
     }
     if run.config.model == "normal" and latent_dim == 2:
-        points, extent = figures.lattice(z)
+        points, extent = latents.lattice(z)
         title = "Decoded lattice over the latent space"
-        generated = figures.mosaic(run.decode(points), shape, title=title, extent=extent)
+        generated = images.mosaic(run.decode(points), shape, title=title, extent=extent)
     else:
         draws = run.vae.sample_prior(jax.random.key(run.config.seed), (144, latent_dim))
         title = "Decoded draws from the prior"
-        generated = figures.image_grid(run.decode(draws), shape, columns=12, title=title)
+        generated = images.image_grid(run.decode(draws), shape, columns=12, title=title)
     pages["generated.png"] = generated
     if run.config.model == "dirichlet":
         pages |= _simplex_pages(run, z)
-    lines = (run.folder / checkpoints.METRICS).read_text().splitlines()
+    lines = (run.folder / run_folder.METRICS).read_text().splitlines()
     if lines:
         records = [SimpleNamespace(**json.loads(line)) for line in lines]
-        pages["loss.png"] = figures.loss_curves(records, unit=_unit(run.config))
+        pages["loss.png"] = losses.loss_curves(records, unit=_unit(run.config))
     _save_all(run.folder / "figures", pages)
 
 
@@ -59,7 +60,7 @@ def draw_seeds(folder: Path, config: Config, histories: Sequence[Sequence[Any]])
       config: their options.
       histories: the epochs of each, as `History.epochs`.
     """
-    _save_all(folder / "figures", {"loss.png": figures.loss_spread(histories, unit=_unit(config))})
+    _save_all(folder / "figures", {"loss.png": losses.loss_spread(histories, unit=_unit(config))})
 
 
 def save_decoded(path: Path, run: Run, z: np.ndarray, x: np.ndarray, title: str) -> None:
@@ -75,12 +76,12 @@ def save_decoded(path: Path, run: Run, z: np.ndarray, x: np.ndarray, title: str)
     shape = run.data.image_shape
     if path.suffix == ".png":
         columns = min(len(x), 12)
-        _save(path, figures.image_grid(x, shape, columns=columns, title=title))
+        _save(path, images.image_grid(x, shape, columns=columns, title=title))
         return
     there_and_back = [*range(len(x)), *range(len(x) - 2, 0, -1)]
     shares = z[there_and_back] if run.config.model == "dirichlet" else None
     captions = [title] * len(there_and_back)
-    _save(path, figures.walk(x[there_and_back], captions, shape, shares=shares))
+    _save(path, animations.walk(x[there_and_back], captions, shape, shares=shares))
 
 
 def _simplex_pages(run: Run, z: np.ndarray) -> dict[str, Any]:
@@ -89,14 +90,14 @@ def _simplex_pages(run: Run, z: np.ndarray) -> dict[str, Any]:
     weights = (0.0, 0.25, 0.5, 0.75, 1.0)
     blend = run.decode(runs.path_between(corners[0], corners[1], len(weights)))
     pages: dict[str, Any] = {
-        "corners.png": figures.corners(run.decode(corners), shape),
-        "blend.png": figures.blend(blend, weights, ("0", "1"), shape),
+        "corners.png": images.corners(run.decode(corners), shape),
+        "blend.png": images.blend(blend, weights, ("0", "1"), shape),
     }
     if categories > 2:
         three = _most_confused(z)
         own = np.isin(z.argmax(axis=1), three)
         labels = None if run.data.y_test is None else run.data.y_test[own]
-        pages["ternary.png"] = figures.ternary(
+        pages["ternary.png"] = latents.ternary(
             z[own][:, three],
             labels,
             names=[f"category {k}" for k in three],
@@ -110,7 +111,7 @@ def _simplex_pages(run: Run, z: np.ndarray) -> dict[str, Any]:
     ]
     path = np.concatenate(legs)
     captions = [f"category {a} → {b}" for a, b in itertools.pairwise(stops)]
-    pages["walk.gif"] = figures.walk(
+    pages["walk.gif"] = animations.walk(
         run.decode(path), np.repeat(captions, STEPS).tolist(), shape, shares=path[:, :visited]
     )
     return pages
@@ -141,6 +142,6 @@ def _save_all(folder: Path, pages: dict[str, Any]) -> None:
 
 def _save(path: Path, page: Any) -> None:
     if path.suffix == ".gif":
-        page.save(path, writer=figures.GifWriter(fps=12))
+        page.save(path, writer=animations.GifWriter(fps=12))
     else:
         page.savefig(path, dpi=110)

@@ -18,7 +18,7 @@ from jaxvae.data.datasets import Dataset
 from jaxvae.model import models, networks
 from jaxvae.model.models import VAE
 from jaxvae.numerics import checks
-from jaxvae.training import checkpoints
+from jaxvae.training import run_folder, whole_files
 from jaxvae.training.averaging import average_params, averaged_params
 from jaxvae.training.loop import load_state
 from jaxvae.training.steps import steps_per_epoch
@@ -154,16 +154,16 @@ def open_run(path: Path) -> Run:
       ValueError: if a file of it is damaged or belongs to another run.
     """
     path = _absolute(path)
-    is_checkpoint = path.parent.name == checkpoints.CHECKPOINTS
+    is_checkpoint = path.parent.name == run_folder.CHECKPOINTS
     folder = path.parent.parent if is_checkpoint else path
-    config = read_config(folder / checkpoints.CONFIG)
+    config = read_config(folder / run_folder.CONFIG)
     data = load_data(config)
     vae = build(config, data)
-    if not is_checkpoint and (folder / checkpoints.PARAMS).exists():
+    if not is_checkpoint and (folder / run_folder.PARAMS).exists():
         like = jax.eval_shape(vae.init, jax.random.key(0), data.x_train[:1])
-        params = checkpoints.load_params(folder / checkpoints.PARAMS, like)
+        params = whole_files.load_params(folder / run_folder.PARAMS, like)
     else:
-        saved = path if is_checkpoint else folder / checkpoints.CHECKPOINTS
+        saved = path if is_checkpoint else folder / run_folder.CHECKPOINTS
         params = averaged_params(load_state(saved, vae, optimizer(config, data), data.x_train))
     return Run(folder, config, data, vae, params)
 
@@ -176,7 +176,7 @@ def write_config(path: Path, config: Config) -> None:
       config: the options; those of a subclass are left out.
     """
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(Config)}
-    checkpoints.write_json(
+    whole_files.write_json(
         path, {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
     )
 
@@ -194,7 +194,7 @@ def read_config(path: Path) -> Config:
       FileNotFoundError: if there is no such file.
       ValueError: if it holds anything else.
     """
-    fields = checkpoints.read_json(path)
+    fields = whole_files.read_json(path)
     known = {field.name: field for field in dataclasses.fields(Config)}
     if unknown := sorted(set(fields) - set(known)):
         raise ValueError(f"{path} must hold options of `jaxvae train`, got {', '.join(unknown)}")

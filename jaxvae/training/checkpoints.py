@@ -1,15 +1,9 @@
-"""Save and restore a run: a folder with its configuration, metrics, parameters and checkpoints.
-
-Nothing here is ever half written, and nothing is unpickled.
-"""
+"""The checkpoints of one run: written in a thread of its own, read with every byte compared."""
 
 import contextlib
-import hashlib
 import json
 import logging
-import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,262 +18,14 @@ import numpy as np
 from jaxvae._door import door
 from jaxvae._output import warn
 from jaxvae._version import __version__
-from jaxvae.data.files import read_arrays
-from jaxvae.model.networks import Params
+from jaxvae.training import manifest
+from jaxvae.training.manifest import DamagedCheckpointError
+from jaxvae.training.run_folder import METRICS
+from jaxvae.training.whole_files import STRAY, leaf_name, read_json, sync
 
-CONFIG, METRICS, SUMMARY, PARAMS = "config.json", "metrics.jsonl", "summary.json", "params.npz"
-CHECKPOINTS = "checkpoints"  # the folder of them in a run's folder
 FORMAT = 1  # of a checkpoint
-ARRAYS, ABOUT, MANIFEST = "arrays", "about.json", "manifest.json"
-STRAY = ".tmp"  # ends the name of what is being written or removed
+ARRAYS, ABOUT = "arrays", "about.json"
 ANY = object()  # an array of any shape and dtype
-
-
-@contextlib.contextmanager
-def new_run(folder: str | os.PathLike, *, another: bool = False) -> Iterator[Path]:
-    """Make the folder of a new run; after an error before its first epoch, leave nothing of it.
-
-    Args:
-      folder: where; made with its parents.
-      another: whether a folder beside it will do where it exists: the same name with -2, -3, ...
-
-    Yields:
-      Its path. No other process can begin a run in it.
-
-    Raises:
-      FileExistsError: if it exists and is not an empty folder.
-      OSError: if it cannot be made or written to.
-
-    Example:
-      >>> path = Path(tempfile.mkdtemp(), "runs", "mine")
-      >>> for _ in range(2):
-      ...     with new_run(path, another=True) as folder:
-      ...         folder.name
-      'mine'
-      'mine-2'
-    """
-    wanted = Path(folder)
-    made = [path for path in wanted.parents if not path.exists()]
-    claim = None
-    try:
-        path, is_new = _make_folder(wanted, another)
-        made = [path, *made] if is_new else made
-        claim = _claim(path)
-        yield path
-    except BaseException:
-        if claim is not None and not any(any(path.rglob(name)) for name in (METRICS, PARAMS)):
-            for file in path.iterdir():
-                shutil.rmtree(file, ignore_errors=True) if file.is_dir() else file.unlink()
-        for folder in made:
-            with contextlib.suppress(OSError):  # not empty: it holds this run, or another
-                folder.rmdir()
-        raise
-    finally:
-        if claim is not None:
-            claim.unlink(missing_ok=True)
-
-
-def _make_folder(wanted: Path, another: bool) -> tuple[Path, bool]:
-    """The folder, or where it exists another beside it, and whether it was made here."""
-    path, number = wanted, 1
-    while True:
-        try:
-            path.mkdir(parents=True)
-            return path, True
-        except FileExistsError:
-            if not another:
-                return path, False
-        number += 1
-        path = wanted.with_name(f"{wanted.name}-{number}")
-
-
-def _claim(folder: Path) -> Path:
-    """A file that holds an empty folder against all other processes."""
-    claim = folder / f".new{STRAY}"
-    if folder.is_dir() and not any(folder.iterdir()):
-        with contextlib.suppress(FileExistsError):
-            claim.touch(exist_ok=False)
-            return claim
-    raise FileExistsError(f"out must be a new or empty folder, got {folder}, which has content")
-
-
-def clean(folder: Path) -> None:
-    """Remove what a killed process was writing beside a run's files.
-
-    Args:
-      folder: the run's, which no other process uses.
-
-    Example:
-      >>> folder = Path(tempfile.mkdtemp())
-      >>> (folder / ".params.npz.tmp").touch()
-      >>> clean(folder)
-      >>> list(folder.iterdir())
-      []
-    """
-    for path in folder.glob(f".*{STRAY}"):
-        path.unlink()
-
-
-def sync(path: Path) -> None:
-    """Have what was written to a file, or the names in a folder, on the disk before going on.
-
-    Args:
-      path: the file or the folder.
-
-    Raises:
-      OSError: if it cannot be written.
-
-    Example:
-      >>> path = Path(tempfile.mkdtemp(), "metrics.jsonl")
-      >>> write_text(path, "a line")
-      >>> sync(path)
-    """
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object, whole or not at all.
-
-    Args:
-      path: the file.
-      value: what it shall hold; finite numbers only.
-
-    Raises:
-      ValueError: if a number is not finite.
-      OSError: if the file cannot be written; what was there stays.
-
-    Example:
-      >>> path = Path(tempfile.mkdtemp(), "summary.json")
-      >>> write_json(path, {"loss": 1.5})
-      >>> read_json(path)
-      {'loss': 1.5}
-    """
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all.
-
-    Args:
-      path: the file.
-      text: what it shall hold.
-
-    Raises:
-      OSError: if the file cannot be written; what was there stays.
-
-    Example:
-      >>> path = Path(tempfile.mkdtemp(), "metrics.jsonl")
-      >>> write_text(path, "a line")
-      >>> path.read_text()
-      'a line'
-    """
-    _write(path, text.encode())
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Args:
-      path: the file.
-
-    Returns:
-      The object.
-
-    Raises:
-      FileNotFoundError: if there is no such file.
-      ValueError: if it holds no JSON object.
-
-    Example:
-      >>> path = Path(tempfile.mkdtemp(), "summary.json")
-      >>> write_json(path, {"epochs": 3})
-      >>> read_json(path)["epochs"]
-      3
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"a run must hold {path.name}; there is no {path}")
-    try:
-        value = json.loads(path.read_text())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} must hold a JSON object: {error}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {type(value).__name__}")
-    return value
-
-
-def save_params(path: Path, params: Params) -> None:
-    """Save parameters, whole or not at all.
-
-    Args:
-      path: the `.npz` file.
-      params: the parameters; each array is named by its path in the tree.
-
-    Raises:
-      OSError: if the file cannot be written; what was there stays.
-
-    Example:
-      >>> path = Path(tempfile.mkdtemp(), "params.npz")
-      >>> save_params(path, {"decoder": {"bias": jnp.zeros(2)}})
-      >>> list(read_arrays(path))
-      ['decoder/bias']
-    """
-    arrays = {_name(keys): np.asarray(leaf) for keys, leaf in jax.tree.leaves_with_path(params)}
-    _write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
-
-
-def load_params(path: Path, like: Params) -> Params:
-    """Load parameters saved by `save_params`.
-
-    Args:
-      path: the `.npz`.
-      like: a tree of arrays or abstract shapes, as `jax.eval_shape(vae.init, ...)` gives it.
-
-    Returns:
-      The parameters, shaped as `like`.
-
-    Raises:
-      FileNotFoundError: if there is no such file.
-      ValueError: if it cannot be read, or its arrays are not those of `like`, or not finite.
-
-    Example:
-      >>> path, params = Path(tempfile.mkdtemp(), "params.npz"), {"bias": jnp.zeros(2)}
-      >>> save_params(path, params)
-      >>> load_params(path, params)
-      {'bias': Array([0., 0.], dtype=float32)}
-    """
-    arrays = read_arrays(path)
-    wanted = {_name(keys): leaf for keys, leaf in jax.tree.leaves_with_path(like)}
-    if set(arrays) != set(wanted):
-        raise ValueError(
-            f"{path} must hold the arrays {sorted(wanted)}, got {sorted(arrays)}: "
-            "it belongs to another model"
-        )
-    for name, leaf in wanted.items():
-        array = arrays[name]
-        if (array.shape, array.dtype) != (leaf.shape, leaf.dtype):
-            raise ValueError(
-                f"{path}: {name} must be {leaf.dtype} {leaf.shape}, got {array.dtype} {array.shape}"
-            )
-        if not np.isfinite(array).all():
-            raise ValueError(f"{path}: {name} must be finite")
-    return jax.tree.map_with_path(lambda keys, leaf: jax.numpy.asarray(arrays[_name(keys)]), like)
-
-
-@door("checkpoints")
-class DamagedCheckpointError(ValueError):
-    """A checkpoint is not what was saved. The message names it, and what is wrong with it.
-
-    Example:
-      >>> empty = Path(tempfile.mkdtemp())
-      >>> try:
-      ...     read_checkpoint(empty, lambda beside: {})
-      ... except DamagedCheckpointError as error:
-      ...     print(empty.name in str(error))
-      True
-    """
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
@@ -336,7 +82,7 @@ def read_checkpoint(
             f"by jaxvae {about.get('jaxvae')}: read it with that version"
         )
     tree = like(about["beside"])
-    wanted = [(_name(keys), leaf) for keys, leaf in jax.tree.leaves_with_path(tree)]
+    wanted = [(leaf_name(keys), leaf) for keys, leaf in jax.tree.leaves_with_path(tree)]
     stored = {entry["name"]: (tuple(entry["shape"]), entry["dtype"]) for entry in about["arrays"]}
     expected = {
         name: stored.get(name) if leaf is ANY else _shape_and_dtype(leaf) for name, leaf in wanted
@@ -479,7 +225,7 @@ class CheckpointWriter:
             array = np.array(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
             arrays[_slot(i)] = array  # a copy, as the state is donated to the next epoch
             shape, dtype = array.shape, array.dtype.name
-            entries.append({"name": _name(keys), "shape": shape, "dtype": dtype, "key": impl})
+            entries.append({"name": leaf_name(keys), "shape": shape, "dtype": dtype, "key": impl})
         about = {
             "format": FORMAT,
             "jaxvae": __version__,
@@ -519,7 +265,7 @@ class CheckpointWriter:
             with _orbax() as orbax:
                 orbax.save((new / ARRAYS).absolute(), arrays)  # it takes no other path
             (new / ABOUT).write_text(json.dumps(about, allow_nan=False))
-            _write_manifest(new)
+            manifest.write(new)
             metrics = self.folder.absolute().parent / METRICS
             if metrics.is_file():  # a run goes on from here, and its lines up to here must be there
                 sync(metrics)
@@ -554,24 +300,7 @@ class CheckpointWriter:
 
 def _verified(path: Path) -> dict[str, Any]:
     """What a checkpoint says about itself, once each of its bytes is known to be as saved."""
-
-    def check(right: bool, what: str) -> None:
-        if not right:
-            raise DamagedCheckpointError(f"{path} is damaged: {what}")
-
-    manifest = path / MANIFEST
-    check(manifest.is_file(), f"there is no {MANIFEST}")
-    own, _, body = manifest.read_bytes().partition(b"\n")
-    check(hashlib.sha256(body).hexdigest().encode() == own, f"{MANIFEST} was changed")
-    files = json.loads(body)
-    present = {
-        file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()
-    } - {MANIFEST}
-    for name in sorted(present ^ files.keys()):
-        check(False, f"{name} is {'missing' if name in files else 'not one of its files'}")
-    for name, (size, digest) in files.items():
-        check((path / name).stat().st_size == size, f"{name} has another size")
-        check(_digest(path / name) == digest, f"{name} was changed")
+    manifest.check(path)
     return read_json(path / ABOUT)
 
 
@@ -581,23 +310,6 @@ def _score(path: Path) -> float | None:
         return _verified(path)["score"]
     except DamagedCheckpointError:
         return None
-
-
-def _write_manifest(folder: Path) -> None:
-    files = {}
-    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
-        sync(file)
-        name = file.relative_to(folder).as_posix()
-        files[name] = (file.stat().st_size, _digest(file))
-    body = json.dumps(files).encode()
-    # The manifest begins with its own digest: it too is a file whose bits can flip.
-    (folder / MANIFEST).write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-    sync(folder / MANIFEST)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unwritable(folder: Path, error: OSError) -> OSError:
@@ -653,23 +365,3 @@ def _from_numpy(array: np.ndarray, like: Any, impl: str | None) -> Any:
     if impl is not None:
         return jax.random.wrap_key_data(jnp.array(array), impl=impl)
     return jnp.array(array)  # a copy: the state is donated to the first epoch
-
-
-def _name(keys: Any) -> str:
-    return jax.tree_util.keystr(keys, simple=True, separator="/")
-
-
-def _write(path: Path, content: Any) -> None:
-    """Write beside the target and rename, so that no reader ever sees half a file."""
-    handle, name = tempfile.mkstemp(STRAY, f".{path.name}.", path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content) if isinstance(content, bytes) else content(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-    sync(path.parent)

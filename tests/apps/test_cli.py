@@ -21,7 +21,7 @@ from PIL import Image
 import jaxvae
 from jaxvae import _failures
 from jaxvae.apps import cli, experiments, runs
-from jaxvae.training import checkpoints
+from jaxvae.training import run_folder
 
 SMALL = ["--layers", "1", "--hidden-units", "16", "--batch-size", "256"]
 
@@ -539,7 +539,7 @@ def test_many_starts_at_once(tmp_path):
     def start(another):
         barrier.wait()
         try:
-            with checkpoints.new_run(tmp_path / "a" / "run", another=another) as folder:
+            with run_folder.new_run(tmp_path / "a" / "run", another=another) as folder:
                 barrier.wait()
                 (folder / "params.npz").touch()
                 return folder.name

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from jaxvae.apps import figures
+from jaxvae import figures
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((10, 64))

@@ -13,7 +13,7 @@ from jax.experimental import io_callback
 
 import jaxvae
 from jaxvae import compat as vae
-from jaxvae.compat import keras
+from jaxvae.compat import keras, keys, shared
 from jaxvae.model import models
 
 
@@ -34,7 +34,7 @@ def dirichlet(data_dim=64, hidden_units=16, layers=1, **options):
 @pytest.fixture
 def own_functions():
     """Models whose functions no other test shares: noise that is given is compiled in."""
-    caches = vae._normal_functions, vae._dirichlet_functions
+    caches = shared.normal_functions, shared.dirichlet_functions
     for cache in caches:
         cache.cache_clear()
     yield
@@ -205,7 +205,7 @@ def test_seeds(digits):
 def test_without_a_seed_runs_differ(monkeypatch):
     weights = []
     for _ in range(2):
-        monkeypatch.setattr(vae, "_seed", None)
+        monkeypatch.setattr(keys, "_seed", None)
         weights.append(vae.get_weights(normal())["encoder/hidden_0/kernel"])
     assert not np.array_equal(*weights)
 

@@ -17,7 +17,9 @@ import pytest
 from golden import FOLDER, assert_close, give_noise, load
 
 from jaxvae import compat as vae
-from jaxvae.compat import keras
+from jaxvae.compat import keras as own_keras
+from jaxvae.compat import shared
+from jaxvae.compat.weights import _name
 
 if importlib.util.find_spec("tensorflow") is None:
     pytest.skip("needs the extra `tensorflow`", allow_module_level=True)
@@ -39,7 +41,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
 def own_functions():
     """Models whose functions no other test shares: noise that is given is compiled in."""
     vae.set_seed(0)
-    for cache in (vae._normal_functions, vae._dirichlet_functions):
+    for cache in (shared.normal_functions, shared.dirichlet_functions):
         cache.cache_clear()
 
 
@@ -196,7 +198,7 @@ def test_random_configurations(i, monkeypatch):
         coder_grads = jax.tree.leaves_with_path(ours_grads[side])
         assert len(coder_grads) == len(jax.tree.leaves(coder.params))
         for place, grad in coder_grads:
-            assert_close(grad, grads[f"{side}/{vae._name(place)}"])
+            assert_close(grad, grads[f"{side}/{_name(place)}"])
 
     optimizer = tf.keras.optimizers.Adam(1e-3)
     their_optimizer = tf.keras.optimizers.Adam(1e-3)
@@ -248,7 +250,7 @@ def test_weights_to_keras_and_back():
 
 def functions():
     for where in (tf.nn, tf.math, tf, tf.keras.activations, keras.activations):
-        for name in keras.ACTIVATIONS:
+        for name in own_keras.ACTIVATIONS:
             if hasattr(where, name):
                 yield pytest.param(getattr(where, name), id=f"{where.__name__}.{name}")
 
@@ -257,10 +259,10 @@ def functions():
 def test_activations(function):
     x = np.linspace(-8, 8, 201, dtype=np.float32).reshape(3, 67)
     expected = np.asarray(function(tf.constant(x)))
-    np.testing.assert_allclose(keras.activation(function)(x), expected, rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(own_keras.activation(function)(x), expected, rtol=2e-6, atol=2e-6)
 
 
-@pytest.mark.parametrize("name", sorted(keras.ACTIVATIONS))
+@pytest.mark.parametrize("name", sorted(own_keras.ACTIVATIONS))
 def test_activation_names_are_keras_own(name):
     """A name means what it means in legacy Keras, or where that lacks it in Keras 3."""
     try:
@@ -269,7 +271,7 @@ def test_activation_names_are_keras_own(name):
         function = getattr(keras.activations, name, None) or getattr(tf, name)
     x = np.linspace(-8, 8, 201, dtype=np.float32).reshape(3, 67)
     expected = np.asarray(function(tf.constant(x)))
-    np.testing.assert_allclose(keras.activation(name)(x), expected, rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(own_keras.activation(name)(x), expected, rtol=2e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -316,8 +318,8 @@ def test_optimizers(where, name, options):
         theirs = getattr(module, name)(**options)
     except (AttributeError, TypeError, ValueError):
         pytest.skip(f"{where} has no such {name}")
-    ours = keras.optimizer(theirs)
-    assert ours is keras.optimizer(theirs)  # so that what was compiled is found again
+    ours = own_keras.optimizer(theirs)
+    assert ours is own_keras.optimizer(theirs)  # so that what was compiled is found again
     scale = np.array([1.0, 3.0, 0.1], np.float32)
     start = np.array([0.5, -2.0, 3.0], np.float32)
     variable = keras.Variable(start) if where == "Keras 3" else tf.Variable(start)

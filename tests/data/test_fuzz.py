@@ -33,7 +33,7 @@ import pytest
 
 from jaxvae.apps import cli, runs
 from jaxvae.data import datasets
-from jaxvae.training import checkpoints
+from jaxvae.training import whole_files
 
 MIB = 2**20
 X = np.linspace(0, 1, 20 * 64, dtype=np.float32).reshape(20, 64)
@@ -152,7 +152,7 @@ READERS = {
     ".gz": lambda path: examples(datasets.load_mnist(path.parent)),
     ".npy": lambda path: examples(datasets.load_file(path)),
     ".npz": lambda path: examples(datasets.load_file(path)),
-    "params.npz": lambda path: jax.tree.leaves(checkpoints.load_params(path, PARAMS)),
+    "params.npz": lambda path: jax.tree.leaves(whole_files.load_params(path, PARAMS)),
     ".json": lambda path: runs.read_config(path) and [],
 }
 

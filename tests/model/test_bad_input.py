@@ -12,8 +12,8 @@ import pytest
 
 import jaxvae
 from conftest import small_vae
-from jaxvae import compat
-from jaxvae.apps import cli, figures
+from jaxvae import compat, figures
+from jaxvae.apps import cli
 from jaxvae.data import datasets
 from jaxvae.model import objectives
 from jaxvae.numerics import distributions

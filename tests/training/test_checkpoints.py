@@ -20,7 +20,7 @@ import pytest
 import jaxvae
 from conftest import small_vae
 from jaxvae.apps import cli, experiments, runs
-from jaxvae.training import checkpoints, loop
+from jaxvae.training import checkpoints, loop, manifest, run_folder, whole_files
 from jaxvae.training.averaging import AveragedState, average_params, averaged_params
 
 SMALL = {"batch_size": 256}
@@ -336,8 +336,8 @@ def test_what_is_as_written_but_cannot_be_read(two_checkpoints, digits, tmp_path
     path = tmp_path / last.name
     shutil.copytree(last, path)
     change(path / checkpoints.ARRAYS)
-    (path / checkpoints.MANIFEST).unlink()
-    checkpoints._write_manifest(path)
+    (path / manifest.MANIFEST).unlink()
+    manifest.write(path)
     with pytest.raises(ValueError, match=f"{path.name}.* (is damaged|must hold)"):
         loop.load_state(path, vae, optax.adam(1e-3), digits.x_train)
     assert caplog.text == ""
@@ -354,7 +354,7 @@ def test_what_others_log_is_heard(caplog):
 
 def test_the_lines_before_a_checkpoint_are_on_the_disk_before_it(tmp_path, monkeypatch):
     """Else a run that goes on after a power cut would lack some."""
-    metrics = tmp_path / checkpoints.METRICS
+    metrics = tmp_path / run_folder.METRICS
     metrics.write_text("a line\n")
     events, fsync, rename = [], os.fsync, Path.rename
 
@@ -366,7 +366,7 @@ def test_the_lines_before_a_checkpoint_are_on_the_disk_before_it(tmp_path, monke
         events.append(target.name)
         return rename(path, target)
 
-    writer = checkpoints.CheckpointWriter(tmp_path / checkpoints.CHECKPOINTS)
+    writer = checkpoints.CheckpointWriter(tmp_path / run_folder.CHECKPOINTS)
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", spy)
         patched.setattr(Path, "rename", spy_rename)
@@ -501,7 +501,7 @@ def test_another_format_is_refused(two_checkpoints, tmp_path, digits):
     target.mkdir()
     about = json.loads((source / checkpoints.ABOUT).read_text())
     (target / checkpoints.ABOUT).write_text(json.dumps(about | {"format": 0, "jaxvae": "0.0.1"}))
-    checkpoints._write_manifest(target)
+    manifest.write(target)
     with pytest.raises(ValueError, match=r"format 1, got 0, written by jaxvae 0\.0\.1"):
         loop.load_state(target, vae, optax.adam(1e-3), digits.x_train)
 
@@ -535,11 +535,11 @@ def test_a_full_disk(tmp_path, digits, monkeypatch):
     def full(folder):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "_write_manifest", full)
+    monkeypatch.setattr(manifest, "write", full)
     with pytest.raises(OSError, match="No space left on device; the checkpoint before"):
         fit(vae, digits, tmp_path, epochs=3)
     assert [path.name for path in checkpoints.checkpoints_in(tmp_path)] == ["0000000006"]
-    assert not list(tmp_path.glob("*" + checkpoints.STRAY))
+    assert not list(tmp_path.glob("*" + whole_files.STRAY))
 
 
 def test_saves_at_their_leisure(tmp_path, digits):
@@ -594,11 +594,11 @@ def start(*arguments):
 
 def outcome(run):
     """The parameters and the metrics of a run that has ended."""
-    with np.load(run / checkpoints.PARAMS) as file:
+    with np.load(run / run_folder.PARAMS) as file:
         params = dict(file)
     lines = [
         {k: v for k, v in json.loads(line).items() if k not in ("seconds", "images_per_second")}
-        for line in (run / checkpoints.METRICS).read_text().splitlines()
+        for line in (run / run_folder.METRICS).read_text().splitlines()
     ]
     return params, lines
 
@@ -606,7 +606,7 @@ def outcome(run):
 def state_of(run):
     _, config, data, vae, _ = runs.open_run(run)
     optimizer = runs.optimizer(config, data)
-    return loop.load_state(run / checkpoints.CHECKPOINTS, vae, optimizer, data.x_train)
+    return loop.load_state(run / run_folder.CHECKPOINTS, vae, optimizer, data.x_train)
 
 
 def wait_for_epoch(process):
@@ -618,13 +618,13 @@ def wait_for_epoch(process):
 
 def kill_at_random(rng, process, run):
     """SIGKILL: half of the times inside a save. Whether it was, or None if the run had ended."""
-    folder = run / checkpoints.CHECKPOINTS
+    folder = run / run_folder.CHECKPOINTS
     in_save = rng.random() < 0.5
     wait_for_epoch(process)
     time.sleep(rng.uniform(0, 0.4))
-    while in_save and process.poll() is None and not list(folder.glob("*" + checkpoints.STRAY)):
+    while in_save and process.poll() is None and not list(folder.glob("*" + whole_files.STRAY)):
         time.sleep(0.001)
-    inside = bool(list(folder.glob("*" + checkpoints.STRAY)))
+    inside = bool(list(folder.glob("*" + whole_files.STRAY)))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     return None if process.returncode == 0 else inside
@@ -651,12 +651,12 @@ def check_killed(tmp_path, rng, kills, epochs, *options):
     whole, killed = outcome(tmp_path / "whole"), outcome(tmp_path / "killed")
     assert_same(killed, whole)
     assert_same(state_of(tmp_path / "killed"), state_of(tmp_path / "whole"))
-    assert not [p for p in (tmp_path / "killed").rglob("*") if p.name.endswith(checkpoints.STRAY)]
+    assert not [p for p in (tmp_path / "killed").rglob("*") if p.name.endswith(whole_files.STRAY)]
     return inside
 
 
 def test_a_kill_while_metrics_are_cut_leaves_them_all(tmp_path, monkeypatch):
-    path = tmp_path / checkpoints.METRICS
+    path = tmp_path / run_folder.METRICS
     path.write_text("0\n1\n2\n")
 
     def killed(*_):
@@ -699,11 +699,11 @@ def test_a_signal_saves_and_ends(tmp_path, number, capsys):
     assert process.returncode == 128 + number, error
     assert "stopping after this epoch" in error
     assert f"to go on: jaxvae train --resume {run}" in printed
-    done = len((run / checkpoints.METRICS).read_text().splitlines())
+    done = len((run / run_folder.METRICS).read_text().splitlines())
     assert cli.main(["train", "--resume", str(run), "--epochs", str(done + 2)]) == 0
     assert f"going on after epoch {done}" in capsys.readouterr().out
-    assert json.loads((run / checkpoints.SUMMARY).read_text())["epochs"] == done + 2
-    newest = checkpoints.checkpoints_in(run / checkpoints.CHECKPOINTS)[-1]
+    assert json.loads((run / run_folder.SUMMARY).read_text())["epochs"] == done + 2
+    newest = checkpoints.checkpoints_in(run / run_folder.CHECKPOINTS)[-1]
     for path in (newest, run):
         assert cli.main(["evaluate", str(path)]) == 0
     shown = capsys.readouterr().out.splitlines()
@@ -741,7 +741,7 @@ def test_resume_refuses(tmp_path, capsys):
         assert message in capsys.readouterr().err
     assert cli.main(["train", "--resume", str(tmp_path)]) == 1
     assert "config.json" in capsys.readouterr().err
-    writer = checkpoints.CheckpointWriter(run / checkpoints.CHECKPOINTS)
+    writer = checkpoints.CheckpointWriter(run / run_folder.CHECKPOINTS)
     assert cli.main(["train", "--resume", str(run)]) == 1
     assert "in use by another process" in capsys.readouterr().err
     writer.close()

@@ -8,7 +8,7 @@ import pytest
 
 import jaxvae
 from conftest import small_vae
-from jaxvae.training import checkpoints
+from jaxvae.training import whole_files
 
 
 def copy(tree):
@@ -133,11 +133,11 @@ def test_a_symmetric_prior_needs_no_labels(key, digits):
 
 def test_parameters_survive_their_file(key, vae, digits, tmp_path):
     params = vae.init(key, digits.x_train[:1])
-    checkpoints.save_params(tmp_path / "params.npz", params)
+    whole_files.save_params(tmp_path / "params.npz", params)
     like = jax.eval_shape(vae.init, key, digits.x_train[:1])
     jax.tree.map(
         np.testing.assert_array_equal,
-        checkpoints.load_params(tmp_path / "params.npz", like),
+        whole_files.load_params(tmp_path / "params.npz", like),
         params,
     )
     assert [path.name for path in tmp_path.iterdir()] == ["params.npz"]
@@ -146,31 +146,31 @@ def test_parameters_survive_their_file(key, vae, digits, tmp_path):
 def test_parameters_of_another_model_or_damaged_are_refused(key, vae, digits, tmp_path):
     path, like = tmp_path / "params.npz", jax.eval_shape(vae.init, key, digits.x_train[:1])
     params = vae.init(key, digits.x_train[:1])
-    checkpoints.save_params(path, {"w": jnp.ones(2)})
+    whole_files.save_params(path, {"w": jnp.ones(2)})
     with pytest.raises(ValueError, match="another model"):
-        checkpoints.load_params(path, like)
-    checkpoints.save_params(path, jax.tree.map(lambda leaf: leaf[:1], params))
+        whole_files.load_params(path, like)
+    whole_files.save_params(path, jax.tree.map(lambda leaf: leaf[:1], params))
     with pytest.raises(ValueError, match="must be float32"):
-        checkpoints.load_params(path, like)
-    checkpoints.save_params(path, jax.tree.map(lambda leaf: leaf * jnp.nan, params))
+        whole_files.load_params(path, like)
+    whole_files.save_params(path, jax.tree.map(lambda leaf: leaf * jnp.nan, params))
     with pytest.raises(ValueError, match="must be finite"):
-        checkpoints.load_params(path, like)
-    checkpoints.save_params(path, params)
+        whole_files.load_params(path, like)
+    whole_files.save_params(path, params)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(ValueError, match="whole NumPy file"):
-        checkpoints.load_params(path, like)
+        whole_files.load_params(path, like)
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"params\.npz"):
-        checkpoints.load_params(path, like)
+        whole_files.load_params(path, like)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "summary.json"
-    checkpoints.write_json(path, {"loss": 1.0})
+    whole_files.write_json(path, {"loss": 1.0})
     with pytest.raises(ValueError, match="not JSON compliant"):
-        checkpoints.write_json(path, {"loss": float("nan")})
-    assert checkpoints.read_json(path) == {"loss": 1.0}
+        whole_files.write_json(path, {"loss": float("nan")})
+    assert whole_files.read_json(path) == {"loss": 1.0}
     with pytest.raises(ZeroDivisionError):
-        checkpoints._write(path, lambda file: 1 / 0)
-    assert checkpoints.read_json(path) == {"loss": 1.0}
+        whole_files._write(path, lambda file: 1 / 0)
+    assert whole_files.read_json(path) == {"loss": 1.0}
     assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]

@@ -1,0 +1,195 @@
+"""Points of the latent space: in the plane, and on the simplex."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jaxvae.apps.figures import arguments
+from jaxvae.apps.figures.style import colour_and_marker, styled
+from jaxvae.numerics import checks
+
+
+@styled
+def latent_scatter(z: Any, y: Any = None, *, title: str = "Latent space") -> Figure:
+    """Examples in the latent space, coloured by label.
+
+    Args:
+      z: posterior means [N, K]. K = 2 is drawn as it is. Rows that lie on a simplex are drawn in
+        a regular polygon with a corner for each category; of any other z, the first two axes.
+      y: integer labels [N], or None.
+      title: of the figure.
+
+    Returns:
+      The figure.
+
+    Raises:
+      ValueError, TypeError: if z is no array of finite numbers [N, K], or y no labels of it;
+        the argument is named.
+
+    Example:
+      >>> figure = latent_scatter(np.random.default_rng(0).normal(size=(50, 2)), np.arange(50) % 3)
+      >>> figure.axes[0].get_xlabel()
+      '$z_0$'
+    """
+    z = arguments.examples("z", z)
+    y = None if y is None else checks.label_array("y", y, len(z))
+    categories = z.shape[1]
+    simplex = categories > 2 and bool(np.allclose(z.sum(axis=1), 1, atol=1e-3) and z.min() >= 0)
+    figure = Figure(figsize=(8, 7), layout="constrained")
+    ax = figure.add_subplot(title=title)
+    if simplex:
+        z = z @ _polygon(categories)
+        _draw_simplex_axes(
+            ax,
+            radius=min(1.0, 1.15 * float(np.linalg.norm(z, axis=1).max())),
+            categories=categories,
+        )
+    elif categories == 1:
+        z = np.column_stack([z[:, 0], np.zeros(len(z))])
+        ax.set(xlabel="$z_0$", yticks=[])
+    else:
+        ax.set(xlabel="$z_0$", ylabel="$z_1$")
+    _draw_points(ax, z[:, :2], y)
+    if y is not None:
+        for label in [] if simplex else np.unique(y):
+            colour, _ = colour_and_marker(label)
+            box = {"boxstyle": "circle,pad=0.2", "fc": "white", "ec": colour, "alpha": 0.85}
+            middle = np.median(z[y == label, :2], axis=0)
+            ax.annotate(str(label), middle, ha="center", va="center", bbox=box)
+        figure.legend(title="label", loc="outside right upper")
+    return figure
+
+
+@styled
+def ternary(shares: Any, y: Any = None, *, names: Sequence[str], title: str) -> Figure:
+    """Examples in the triangle of three categories, coloured by label.
+
+    Args:
+      shares: what each example has of the three [N, 3], at least 0 and not all 0; scaled to a sum
+        of 1.
+      y: integer labels [N], or None.
+      names: of the three corners: the first at the top, then clockwise.
+      title: of the figure.
+
+    Returns:
+      The figure.
+
+    Raises:
+      ValueError, TypeError: if shares are no three shares an example, y no labels of them, or names
+        not three; the argument is named.
+
+    Example:
+      >>> figure = ternary(np.eye(3), [0, 1, 2], names=["a", "b", "c"], title="Corners")
+      >>> figure.axes[0].get_title()
+      'Corners'
+    """
+    shares = arguments.examples("shares", shares)
+    if shares.shape[1] != 3 or len(names) != 3:
+        raise ValueError(
+            f"shares must have the shape [N, 3], with three names, got {shares.shape} and "
+            f"{len(names)} names"
+        )
+    if shares.min() < 0 or not (shares.sum(axis=1) > 0).all():
+        raise ValueError(f"shares must be at least 0 and not all 0, got {shares.min()}")
+    y = None if y is None else checks.label_array("y", y, len(shares))
+    figure = Figure(figsize=(8, 6.5), layout="constrained")
+    ax = figure.add_subplot(title=title)
+    ax.set_axis_off()
+    triangle = _polygon(3)
+    ax.fill(*triangle.T, facecolor="none", edgecolor="0.3", linewidth=1)
+    for k in range(3):
+        start, end = np.roll(triangle, -k, axis=0)[:2]
+        for share in (0.25, 0.5, 0.75):  # of category k, along the line parallel to its far side
+            near = [start * share + triangle[other] * (1 - share) for other in ((k + 1) % 3, k - 1)]
+            ax.plot(*np.transpose(near), color="0.88", linewidth=1, zorder=0)
+            ax.annotate(
+                f"{share:.0%}",
+                start * share + end * (1 - share),
+                xytext=14 * (start + end) / np.linalg.norm(start + end),
+                textcoords="offset points",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="0.45",
+            )
+        ax.annotate(names[k], 1.1 * start, ha="center", va="center", fontsize=13)
+    points = shares / shares.sum(axis=1, keepdims=True) @ triangle
+    _draw_points(ax, points, y)
+    if y is not None:
+        figure.legend(title="label", loc="outside right upper")
+    ax.set(xlim=(-1.05, 1.05), ylim=(-0.64, 1.18), aspect="equal")
+    return figure
+
+
+def lattice(z: Any, n: int = 30) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+    """A square lattice over the range of a two-dimensional latent.
+
+    Args:
+      z: points [N, 2].
+      n: points a side, at least 2.
+
+    Returns:
+      [n * n, 2], row by row from the top left, and the extent (left, right, bottom, top) of the
+      cells around them.
+
+    Raises:
+      ValueError, TypeError: if z is not of two finite columns, or n no integer of at least 2.
+
+    Example:
+      >>> points, extent = lattice(np.array([[-1.0, -1.0], [1.0, 1.0]]), n=3)
+      >>> points.shape, tuple(float(edge) for edge in extent)
+      ((9, 2), (-1.5, 1.5, -1.5, 1.5))
+    """
+    z, n = arguments.examples("z", z), checks.positive_int("n", n, minimum=2)
+    if z.shape[1] != 2:
+        raise ValueError(f"z must have the shape [N, 2], got {z.shape}")
+    (left, bottom), (right, top) = np.min(z, axis=0), np.max(z, axis=0)
+    across, down = np.meshgrid(np.linspace(left, right, n), np.linspace(top, bottom, n))
+    half = (right - left) / (n - 1) / 2, (top - bottom) / (n - 1) / 2
+    extent = (left - half[0], right + half[0], bottom - half[1], top + half[1])
+    return np.stack([across, down], axis=-1).reshape(-1, 2).astype(np.float32), extent
+
+
+def _draw_points(ax: Axes, points: np.ndarray, y: np.ndarray | None) -> None:
+    """Points [N, 2], smaller the more there are, with a legend entry for each label."""
+    size = float(np.clip(9000 / len(points), 4, 36))
+    look: dict[str, Any] = {"s": size, "alpha": 0.75, "linewidths": 0}
+    large = size > 12  # smaller markers cannot be told apart, and some look larger than others
+    if large:
+        look |= {"linewidths": 0.4, "edgecolors": "white"}
+    if y is None:
+        ax.scatter(*points.T, **look)
+        return
+    for label in np.unique(y):
+        colour, marker = colour_and_marker(label)
+        marker = marker if large else "o"
+        ax.scatter(*points[y == label].T, color=colour, marker=marker, **look)
+        # The legend's own: of one size, however small the points are.
+        ax.scatter([], [], color=colour, marker=marker, s=45, label=str(label))
+
+
+def _draw_simplex_axes(ax: Axes, *, radius: float, categories: int) -> None:
+    """A ray towards each corner of the projected simplex, as far as the points reach."""
+    for category, corner in enumerate(_polygon(categories)):
+        ax.plot(*np.outer(corner, [0, radius]), color="0.85", linewidth=1, zorder=0)
+        ax.annotate(str(category), 1.07 * radius * corner, ha="center", va="center", size=13)
+    limit = 1.15 * radius
+    ax.set(
+        xlabel=f"simplex, projected: ray $k$ leads to category $k$; radius {radius:.2f} of 1 shown",
+        xticks=[],
+        yticks=[],
+        xlim=(-limit, limit),
+        ylim=(-limit, limit),
+    )
+    ax.set_aspect("equal")
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def _polygon(corners: int) -> np.ndarray:
+    """The corners of a regular polygon, the first at the top, clockwise."""
+    angle = 2 * np.pi * np.arange(corners) / corners
+    return np.column_stack([np.sin(angle), np.cos(angle)])

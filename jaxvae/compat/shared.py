@@ -1,0 +1,85 @@
+"""What models of one shape share: pure functions, one for the same arguments.
+
+So they also share what was compiled, which JAX caches by identity.
+"""
+
+import functools
+from typing import Any
+
+from jaxvae.model import models, networks
+from jaxvae.model.networks import Function, Params
+from jaxvae.training import steps
+from jaxvae.training.revival import revive_dead_categories
+
+
+@functools.lru_cache(maxsize=64)
+def normal_functions(
+    data_dim: int, latent_dim: int, layers: int, hidden_units: int, activation: Any
+) -> tuple[Function, Function]:
+    encoder = networks.NormalEncoder(latent_dim, networks.MLP(layers, hidden_units, activation))
+    decoder = networks.Decoder(data_dim, networks.MLP(layers, hidden_units, activation))
+    mean = networks.flax_function("decoder", decoder)
+    pair = Function(mean.init, lambda params, z: (mean.apply(params, z), 1.0))
+    return networks.flax_function("encoder", encoder), pair
+
+
+@functools.lru_cache(maxsize=64)
+def dirichlet_functions(
+    data_dim: int, latent_dim: int, layers: int, hidden_units: int, activation: Any
+) -> tuple[Function, Function]:
+    trunk = networks.MLP(layers, hidden_units, activation)
+    head = networks.CONCENTRATION_HEADS["relu"]
+    encoder = networks.DirichletEncoder(latent_dim, trunk, head, floor=0.0)
+    decoder = networks.Decoder(data_dim, networks.MLP(layers, hidden_units, activation))
+    return networks.flax_function("encoder", encoder), networks.flax_function("decoder", decoder)
+
+
+train_step = functools.lru_cache(maxsize=64)(steps.make_train_step)
+revived = functools.lru_cache(maxsize=64)(revive_dead_categories)
+
+
+@functools.lru_cache(maxsize=64)
+def normal_core(encoder: Function, decoder: Function, prior_variance: float) -> models.VAE:
+    network = networks.join(encoder, _decoded_mean(decoder))
+    return models.normal_vae(network, prior_variance=prior_variance, objective="original")
+
+
+@functools.lru_cache(maxsize=64)
+def dirichlet_core(
+    encoder: Function,
+    decoder: Function,
+    categories: int,
+    smoothness: float,
+    alpha_smoothing: float,
+    label_smoothing: float,
+) -> models.VAE:
+    def concentration(params: Params, x: Any) -> Any:
+        alpha = encoder.apply(params, x)
+        shape = getattr(alpha, "shape", None)
+        if shape is None or shape[-1:] != (categories,):
+            raise ValueError(
+                f"encoder must return one array [B, {categories}], as wide as categories, "
+                f"got {type(alpha).__name__ if shape is None else shape}"
+            )
+        return alpha + alpha_smoothing
+
+    network = networks.join(Function(encoder.init, concentration), _decoded_mean(decoder))
+    prior = models.label_prior(smoothness=smoothness, total_concentration=label_smoothing)
+    return models.dirichlet_vae(network, prior=prior, objective="original", gradient="gamma")
+
+
+def _decoded_mean(decoder: Function) -> Function:
+    """The decoder without the constant 1.0 that the original's Normal one returns beside mu."""
+
+    def apply(params: Params, z: Any) -> Any:
+        decoded = decoder.apply(params, z)
+        if not isinstance(decoded, tuple):
+            return decoded
+        if len(decoded) != 2 or not (isinstance(decoded[1], int | float) and decoded[1] == 1):
+            raise ValueError(
+                "decoder must return (mu, 1.0), or mu alone: a variance of its own has no place "
+                f"in the objective, got {decoded!r}"
+            )
+        return decoded[0]
+
+    return Function(decoder.init, apply)

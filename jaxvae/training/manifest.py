@@ -1,0 +1,78 @@
+"""The manifest of a checkpoint, by which it is known whether each byte is as it was saved."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from jaxvae._door import door
+from jaxvae.training.whole_files import sync
+
+MANIFEST = "manifest.json"
+
+
+@door("checkpoints")
+class DamagedCheckpointError(ValueError):
+    """A checkpoint is not what was saved. The message names it, and what is wrong with it.
+
+    Example:
+      >>> empty = Path(tempfile.mkdtemp())
+      >>> try:
+      ...     read_checkpoint(empty, lambda beside: {})
+      ... except DamagedCheckpointError as error:
+      ...     print(empty.name in str(error))
+      True
+    """
+
+
+def check(path: Path) -> None:
+    """Compare every byte of a checkpoint with what was saved.
+
+    Args:
+      path: the checkpoint's folder.
+
+    Raises:
+      DamagedCheckpointError: if it is not what was saved.
+    """
+
+    def must(right: bool, what: str) -> None:
+        if not right:
+            raise DamagedCheckpointError(f"{path} is damaged: {what}")
+
+    manifest = path / MANIFEST
+    must(manifest.is_file(), f"there is no {MANIFEST}")
+    own, _, body = manifest.read_bytes().partition(b"\n")
+    must(hashlib.sha256(body).hexdigest().encode() == own, f"{MANIFEST} was changed")
+    files = json.loads(body)
+    present = {
+        file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()
+    } - {MANIFEST}
+    for name in sorted(present ^ files.keys()):
+        must(False, f"{name} is {'missing' if name in files else 'not one of its files'}")
+    for name, (size, digest) in files.items():
+        must((path / name).stat().st_size == size, f"{name} has another size")
+        must(_digest(path / name) == digest, f"{name} was changed")
+
+
+def write(folder: Path) -> None:
+    """Flush each file of a new checkpoint to the disk, and write its size and digest down.
+
+    Args:
+      folder: the checkpoint's.
+
+    Raises:
+      OSError: if one of them cannot be written.
+    """
+    files = {}
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        sync(file)
+        name = file.relative_to(folder).as_posix()
+        files[name] = (file.stat().st_size, _digest(file))
+    body = json.dumps(files).encode()
+    # The manifest begins with its own digest: it too is a file whose bits can flip.
+    (folder / MANIFEST).write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    sync(folder / MANIFEST)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

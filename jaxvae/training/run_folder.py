@@ -1,0 +1,97 @@
+"""The folder of a run: the names of what is in it, how one is begun, and how one is tidied."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from jaxvae.training.whole_files import STRAY
+
+CONFIG, METRICS, SUMMARY, PARAMS = "config.json", "metrics.jsonl", "summary.json", "params.npz"
+CHECKPOINTS = "checkpoints"  # the folder of them in a run's folder
+
+
+@contextlib.contextmanager
+def new_run(folder: str | os.PathLike, *, another: bool = False) -> Iterator[Path]:
+    """Make the folder of a new run; after an error before its first epoch, leave nothing of it.
+
+    Args:
+      folder: where; made with its parents.
+      another: whether a folder beside it will do where it exists: the same name with -2, -3, ...
+
+    Yields:
+      Its path. No other process can begin a run in it.
+
+    Raises:
+      FileExistsError: if it exists and is not an empty folder.
+      OSError: if it cannot be made or written to.
+
+    Example:
+      >>> path = Path(tempfile.mkdtemp(), "runs", "mine")
+      >>> for _ in range(2):
+      ...     with new_run(path, another=True) as folder:
+      ...         folder.name
+      'mine'
+      'mine-2'
+    """
+    wanted = Path(folder)
+    made = [path for path in wanted.parents if not path.exists()]
+    claim = None
+    try:
+        path, is_new = _make_folder(wanted, another)
+        made = [path, *made] if is_new else made
+        claim = _claim(path)
+        yield path
+    except BaseException:
+        if claim is not None and not any(any(path.rglob(name)) for name in (METRICS, PARAMS)):
+            for file in path.iterdir():
+                shutil.rmtree(file, ignore_errors=True) if file.is_dir() else file.unlink()
+        for folder in made:
+            with contextlib.suppress(OSError):  # not empty: it holds this run, or another
+                folder.rmdir()
+        raise
+    finally:
+        if claim is not None:
+            claim.unlink(missing_ok=True)
+
+
+def _make_folder(wanted: Path, another: bool) -> tuple[Path, bool]:
+    """The folder, or where it exists another beside it, and whether it was made here."""
+    path, number = wanted, 1
+    while True:
+        try:
+            path.mkdir(parents=True)
+            return path, True
+        except FileExistsError:
+            if not another:
+                return path, False
+        number += 1
+        path = wanted.with_name(f"{wanted.name}-{number}")
+
+
+def _claim(folder: Path) -> Path:
+    """A file that holds an empty folder against all other processes."""
+    claim = folder / f".new{STRAY}"
+    if folder.is_dir() and not any(folder.iterdir()):
+        with contextlib.suppress(FileExistsError):
+            claim.touch(exist_ok=False)
+            return claim
+    raise FileExistsError(f"out must be a new or empty folder, got {folder}, which has content")
+
+
+def clean(folder: Path) -> None:
+    """Remove what a killed process was writing beside a run's files.
+
+    Args:
+      folder: the run's, which no other process uses.
+
+    Example:
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> (folder / ".params.npz.tmp").touch()
+      >>> clean(folder)
+      >>> list(folder.iterdir())
+      []
+    """
+    for path in folder.glob(f".*{STRAY}"):
+        path.unlink()

@@ -1,0 +1,194 @@
+"""The files of a run, JSON, text and parameters: never half written, and nothing is unpickled."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxvae.data.files import read_arrays
+from jaxvae.model.networks import Params
+
+STRAY = ".tmp"  # ends the name of what is being written or removed
+
+
+def sync(path: Path) -> None:
+    """Have what was written to a file, or the names in a folder, on the disk before going on.
+
+    Args:
+      path: the file or the folder.
+
+    Raises:
+      OSError: if it cannot be written.
+
+    Example:
+      >>> path = Path(tempfile.mkdtemp(), "metrics.jsonl")
+      >>> write_text(path, "a line")
+      >>> sync(path)
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object, whole or not at all.
+
+    Args:
+      path: the file.
+      value: what it shall hold; finite numbers only.
+
+    Raises:
+      ValueError: if a number is not finite.
+      OSError: if the file cannot be written; what was there stays.
+
+    Example:
+      >>> path = Path(tempfile.mkdtemp(), "summary.json")
+      >>> write_json(path, {"loss": 1.5})
+      >>> read_json(path)
+      {'loss': 1.5}
+    """
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Args:
+      path: the file.
+      text: what it shall hold.
+
+    Raises:
+      OSError: if the file cannot be written; what was there stays.
+
+    Example:
+      >>> path = Path(tempfile.mkdtemp(), "metrics.jsonl")
+      >>> write_text(path, "a line")
+      >>> path.read_text()
+      'a line'
+    """
+    _write(path, text.encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+      path: the file.
+
+    Returns:
+      The object.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if it holds no JSON object.
+
+    Example:
+      >>> path = Path(tempfile.mkdtemp(), "summary.json")
+      >>> write_json(path, {"epochs": 3})
+      >>> read_json(path)["epochs"]
+      3
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"a run must hold {path.name}; there is no {path}")
+    try:
+        value = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} must hold a JSON object: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(value).__name__}")
+    return value
+
+
+def save_params(path: Path, params: Params) -> None:
+    """Save parameters, whole or not at all.
+
+    Args:
+      path: the `.npz` file.
+      params: the parameters; each array is named by its path in the tree.
+
+    Raises:
+      OSError: if the file cannot be written; what was there stays.
+
+    Example:
+      >>> path = Path(tempfile.mkdtemp(), "params.npz")
+      >>> save_params(path, {"decoder": {"bias": jnp.zeros(2)}})
+      >>> list(read_arrays(path))
+      ['decoder/bias']
+    """
+    arrays = {leaf_name(keys): np.asarray(leaf) for keys, leaf in jax.tree.leaves_with_path(params)}
+    _write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+
+
+def load_params(path: Path, like: Params) -> Params:
+    """Load parameters saved by `save_params`.
+
+    Args:
+      path: the `.npz`.
+      like: a tree of arrays or abstract shapes, as `jax.eval_shape(vae.init, ...)` gives it.
+
+    Returns:
+      The parameters, shaped as `like`.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if it cannot be read, or its arrays are not those of `like`, or not finite.
+
+    Example:
+      >>> path, params = Path(tempfile.mkdtemp(), "params.npz"), {"bias": jnp.zeros(2)}
+      >>> save_params(path, params)
+      >>> load_params(path, params)
+      {'bias': Array([0., 0.], dtype=float32)}
+    """
+    arrays = read_arrays(path)
+    wanted = {leaf_name(keys): leaf for keys, leaf in jax.tree.leaves_with_path(like)}
+    if set(arrays) != set(wanted):
+        raise ValueError(
+            f"{path} must hold the arrays {sorted(wanted)}, got {sorted(arrays)}: "
+            "it belongs to another model"
+        )
+    for name, leaf in wanted.items():
+        array = arrays[name]
+        if (array.shape, array.dtype) != (leaf.shape, leaf.dtype):
+            raise ValueError(
+                f"{path}: {name} must be {leaf.dtype} {leaf.shape}, got {array.dtype} {array.shape}"
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(f"{path}: {name} must be finite")
+    return jax.tree.map_with_path(
+        lambda keys, leaf: jax.numpy.asarray(arrays[leaf_name(keys)]), like
+    )
+
+
+def leaf_name(keys: Any) -> str:
+    """What an array is called in a file.
+
+    Args:
+      keys: the array's path in its tree.
+
+    Returns:
+      The name, as `decoder/bias`.
+    """
+    return jax.tree_util.keystr(keys, simple=True, separator="/")
+
+
+def _write(path: Path, content: Any) -> None:
+    """Write beside the target and rename, so that no reader ever sees half a file."""
+    handle, name = tempfile.mkstemp(STRAY, f".{path.name}.", path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content) if isinstance(content, bytes) else content(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    sync(path.parent)
