@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from jax import export
+from jax.sharding import AxisType, PartitionSpec
 
 from jaxvae.data import sparse
 from jaxvae.data.batches import Batch, rows_of, take
@@ -139,6 +140,19 @@ def test_vmap_over_the_index_and_in_a_scan():
     np.testing.assert_array_equal(mapped(packed, index), expected)
     _, scanned = jax.lax.scan(lambda carry, i: (carry, packed.dense(i)), 0, jnp.asarray(index))
     np.testing.assert_array_equal(scanned, expected)
+
+
+def test_each_device_takes_its_share():
+    """The rows on every device, the index split over them."""
+    packed, index = pack(random(), 16), np.random.default_rng(2).permutation(40)[:16]
+    mesh = jax.make_mesh((8,), ("i",), axis_types=(AxisType.Auto,))
+    split = jax.shard_map(
+        lambda rows, index: rows.dense(index),
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec("i")),
+        out_specs=PartitionSpec("i"),
+    )
+    np.testing.assert_array_equal(jax.jit(split)(packed, index), random().toarray()[index])
 
 
 def test_it_is_a_pytree_and_can_be_pickled():

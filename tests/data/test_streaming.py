@@ -136,6 +136,12 @@ def test_a_pair_is_x_and_y():
     assert chunk.batches.y.tolist() == [[*range(-1, 40)]]
 
 
+def test_sparse_bytes_and_dense_floats_are_alike():
+    """Both are float32 in a batch."""
+    batches = list(streaming.read_batches([sp.csr_array(np.uint8(COUNTS)), COUNTS]))
+    same(batches[0], batches[1])
+
+
 def test_a_named_tuple_for_x():
     given = Batch(Parts(IMAGE, sp.csc_array(COUNTS)), mask=Parts(IMAGE > 0, COUNTS > 0))
     (chunk,) = streaming.batch_chunks([given], 41, 1)
@@ -204,6 +210,7 @@ BAD_BATCHES = [
     ([WIDE, WIDE[:, :3]], ValueError, r"^batch 1 of x must hold x float32 \[b, 6\] as the first, got x float32 \[b, 3\]"),
     ([WIDE, WIDE[:, :, None]], ValueError, r"^batch 1 of x .* got x float32 \[b, 6, 1\]"),
     ([WIDE, WIDE, np.uint8(WIDE)], ValueError, r"^batch 2 of x .* got x uint8 \[b, 6\]"),
+    ([WIDE, {"x": {"x": WIDE}}], ValueError, r"^batch 1 of x .* got x\['x'\] float32 \[b, 6\]"),
     ([WIDE, (WIDE, [0] * 4)], ValueError, r"^batch 1 of x .* got x float32 \[b, 6\], y int32 \[b\]"),
     ([(WIDE, [0] * 4), WIDE], ValueError, r"^batch 1 of x .* y int32 \[b\] as the first, got x float32"),
     ([WIDE, Batch(WIDE, mask=WIDE)], ValueError, r"^batch 1 of x .* got .*, mask bool \[b, 6\]"),
