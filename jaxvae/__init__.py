@@ -3,7 +3,7 @@
 from jaxvae import _failures as _failures  # first: it answers for the imports below
 from jaxvae import averaging as averaging
 from jaxvae import checkpoints as checkpoints
-from jaxvae import datasets, objectives
+from jaxvae import datasets, latents, likelihoods, objectives, priors, transforms
 from jaxvae import distributions as distributions
 from jaxvae import ensembles as ensembles
 from jaxvae import evaluation as evaluation
@@ -19,21 +19,18 @@ from jaxvae._version import __version__
 from jaxvae.data.batches import Batch
 from jaxvae.data.datasets import Dataset
 from jaxvae.model.evaluation import Evaluation, accuracy, encode_mean, evaluate
+from jaxvae.model.flax_network import flax_network
 from jaxvae.model.loss_terms import LossTerms
-from jaxvae.model.models import (
-    VAE,
+from jaxvae.model.networks import Network
+from jaxvae.model.ready import (
     DirichletPrior,
     dirichlet_vae,
     label_prior,
     normal_vae,
     symmetric_prior,
 )
-from jaxvae.model.networks import (
-    Network,
-    dense_dirichlet_network,
-    dense_normal_network,
-    flax_network,
-)
+from jaxvae.model.ready_networks import dense_dirichlet_network, dense_normal_network
+from jaxvae.model.vae import VAE, bind
 from jaxvae.numerics.distributions import (
     kl_dirichlet,
     kl_normal,
@@ -46,11 +43,13 @@ from jaxvae.numerics.distributions import (
 )
 from jaxvae.training.averaging import average_params, averaged_params
 from jaxvae.training.ensembles import fit_many
+from jaxvae.training.epochs import make_train_epoch
 from jaxvae.training.history import EpochRecord, History, NonFiniteStepError
 from jaxvae.training.loop import fit, load_state
 from jaxvae.training.parallel import pmap_train_epoch, pmap_train_step
 from jaxvae.training.revival import revive_dead_categories
-from jaxvae.training.steps import Metrics, TrainState, init_state, make_train_epoch, make_train_step
+from jaxvae.training.state import Metrics, TrainState, init_state
+from jaxvae.training.steps import make_train_step
 
 __all__ = [
     "VAE",
@@ -69,6 +68,7 @@ __all__ = [
     "accuracy",
     "average_params",
     "averaged_params",
+    "bind",
     "datasets",
     "dense_dirichlet_network",
     "dense_normal_network",
@@ -82,6 +82,8 @@ __all__ = [
     "kl_dirichlet",
     "kl_normal",
     "label_prior",
+    "latents",
+    "likelihoods",
     "load_state",
     "log_gamma_grad",
     "log_prob_dirichlet",
@@ -91,10 +93,12 @@ __all__ = [
     "objectives",
     "pmap_train_epoch",
     "pmap_train_step",
+    "priors",
     "revive_dead_categories",
     "sample_dirichlet",
     "sample_log_dirichlet",
     "sample_log_gamma",
     "sample_normal",
     "symmetric_prior",
+    "transforms",
 ]

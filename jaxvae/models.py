@@ -1,23 +1,18 @@
-"""A network, a latent and an objective bound into `VAE`, a tuple of pure functions."""
+"""Models: `VAE`, `bind`, and the two models by their short names."""
 
-from jaxvae.model.models import (
-    LIKELIHOODS,
-    OBJECTIVES,
-    VAE,
+from jaxvae.model.ready import (
     DirichletPrior,
-    accept_any_data,
     dirichlet_vae,
     label_prior,
     normal_vae,
     symmetric_prior,
 )
+from jaxvae.model.vae import VAE, bind
 
 __all__ = [
-    "LIKELIHOODS",
-    "OBJECTIVES",
     "VAE",
     "DirichletPrior",
-    "accept_any_data",
+    "bind",
     "dirichlet_vae",
     "label_prior",
     "normal_vae",

@@ -1,39 +1,7 @@
-"""One training step, and the epoch as one `lax.scan` over it. Both are pure and compiled."""
+"""Training by hand: the state, the compiled step and the compiled epoch."""
 
-from jaxvae.training.steps import (
-    ORDER,
-    Metrics,
-    TrainState,
-    accepts_any_args,
-    check_model,
-    check_optimizer,
-    chunk_function,
-    epoch_function,
-    epoch_order,
-    init_opt_state,
-    init_state,
-    make_train_epoch,
-    make_train_step,
-    shows_non_finite,
-    step_function,
-    steps_per_epoch,
-)
+from jaxvae.training.epochs import make_train_epoch
+from jaxvae.training.state import Metrics, TrainState, init_state
+from jaxvae.training.steps import make_train_step
 
-__all__ = [
-    "ORDER",
-    "Metrics",
-    "TrainState",
-    "accepts_any_args",
-    "check_model",
-    "check_optimizer",
-    "chunk_function",
-    "epoch_function",
-    "epoch_order",
-    "init_opt_state",
-    "init_state",
-    "make_train_epoch",
-    "make_train_step",
-    "shows_non_finite",
-    "step_function",
-    "steps_per_epoch",
-]
+__all__ = ["Metrics", "TrainState", "init_state", "make_train_epoch", "make_train_step"]

@@ -28,11 +28,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxvae._door import door
-from jaxvae.model import evaluation, models, networks
-from jaxvae.model.models import VAE
+from jaxvae.model import evaluation, modules, ready, ready_networks
+from jaxvae.model.vae import VAE
 from jaxvae.numerics import checks
 from jaxvae.training.loop import fit
-from jaxvae.training.steps import TrainState
+from jaxvae.training.state import TrainState
 
 # What the parameters of a run that goes on were made for.
 NETWORK = ("latent_dim", "layers", "hidden_units", "activation", "likelihood")
@@ -170,7 +170,7 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """What makes the VAE, each value checked and of one kind: 2 and 2.0 would be one key."""
         activation = self.activation
         if isinstance(activation, str):
-            checks.one_of("activation", activation, networks.ACTIVATIONS)
+            checks.one_of("activation", activation, modules.ACTIVATIONS)
         else:
             checks.function("activation", activation)
             checks.hashable("activation", activation, "a name or a hashable function")
@@ -182,7 +182,7 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             layers=checks.positive_int("layers", self.layers),
             hidden_units=checks.positive_int("hidden_units", self.hidden_units),
             activation=activation,
-            likelihood=checks.one_of("likelihood", self.likelihood, models.LIKELIHOODS),
+            likelihood=checks.one_of("likelihood", self.likelihood, ready.LIKELIHOODS),
             kl_weight=checks.positive_float("kl_weight", self.kl_weight, zero=True),
         )
 
@@ -671,12 +671,12 @@ def _build(model: _Model) -> VAE:
     }
     common: dict[str, Any] = {"likelihood": model.likelihood, "kl_weight": model.kl_weight}
     if model.prior == "normal":
-        network = networks.dense_normal_network(model.data_dim, model.latent_dim, **dense)
-        return models.normal_vae(network, prior_variance=model.prior_options[0], **common)
-    network = networks.dense_dirichlet_network(model.data_dim, model.latent_dim, **dense)
+        network = ready_networks.dense_normal_network(model.data_dim, model.latent_dim, **dense)
+        return ready.normal_vae(network, prior_variance=model.prior_options[0], **common)
+    network = ready_networks.dense_dirichlet_network(model.data_dim, model.latent_dim, **dense)
     if model.prior == "symmetric":
-        prior = models.symmetric_prior(*model.prior_options)
+        prior = ready.symmetric_prior(*model.prior_options)
     else:
         smoothness, total = model.prior_options
-        prior = models.label_prior(smoothness=smoothness, total_concentration=total)
-    return models.dirichlet_vae(network, prior=prior, **common)
+        prior = ready.label_prior(smoothness=smoothness, total_concentration=total)
+    return ready.dirichlet_vae(network, prior=prior, **common)

@@ -24,13 +24,13 @@ from jaxvae.apps import runs
 from jaxvae.apps.runs import Config, Run
 from jaxvae.data.datasets import Dataset
 from jaxvae.model import evaluation
-from jaxvae.model.models import VAE
+from jaxvae.model.vae import VAE
 from jaxvae.training import run_folder, whole_files
 from jaxvae.training.averaging import averaged_params
 from jaxvae.training.ensembles import fit_many
 from jaxvae.training.history import EpochRecord, History, NonFiniteStepError
 from jaxvae.training.loop import fit
-from jaxvae.training.steps import TrainState
+from jaxvae.training.state import TrainState
 
 RESULTS = ("final_loss", "test_loss", "test_reconstruction", "test_kl", "test_accuracy")
 

@@ -15,13 +15,15 @@ import tyro
 
 from jaxvae.data import datasets
 from jaxvae.data.datasets import Dataset
-from jaxvae.model import models, networks
-from jaxvae.model.models import VAE
+from jaxvae.model import ready, ready_networks
+from jaxvae.model.networks import Params
+from jaxvae.model.priors import Prior
+from jaxvae.model.vae import VAE
 from jaxvae.numerics import checks
 from jaxvae.training import run_folder, whole_files
 from jaxvae.training.averaging import average_params, averaged_params
+from jaxvae.training.epochs import steps_per_epoch
 from jaxvae.training.loop import load_state
-from jaxvae.training.steps import steps_per_epoch
 
 EPOCHS = 60
 
@@ -116,7 +118,7 @@ class Run(NamedTuple):
     config: Config
     data: Dataset
     vae: VAE
-    params: networks.Params
+    params: Params
 
     def decode(self, z: Any) -> np.ndarray:
         """The mean of x given each z [N, K], in data space [N, D]."""
@@ -423,19 +425,19 @@ def build(config: Config, data: Dataset) -> VAE:
     }
     data_dim, latent_dim = data.x_train.shape[1], config.latent_dim or 0
     if config.model == "normal":
-        network = networks.dense_normal_network(data_dim, latent_dim, **dense)
-        return models.normal_vae(network, prior_variance=config.prior_variance, **common)
-    network = networks.dense_dirichlet_network(
+        network = ready_networks.dense_normal_network(data_dim, latent_dim, **dense)
+        return ready.normal_vae(network, prior_variance=config.prior_variance, **common)
+    network = ready_networks.dense_dirichlet_network(
         data_dim,
         latent_dim,
         head=config.head,
         concentration_floor=config.concentration_floor,
         **dense,
     )
-    return models.dirichlet_vae(network, prior=dirichlet_prior(config), **common)
+    return ready.dirichlet_vae(network, prior=dirichlet_prior(config), **common)
 
 
-def dirichlet_prior(config: Config) -> models.DirichletPrior:
+def dirichlet_prior(config: Config) -> Prior:
     """The prior of a run with a Dirichlet latent.
 
     Args:
@@ -448,8 +450,8 @@ def dirichlet_prior(config: Config) -> models.DirichletPrior:
       ValueError, TypeError: if an option is out of range; it is named.
     """
     if config.prior == "symmetric":
-        return models.symmetric_prior(config.prior_concentration)
-    return models.label_prior(
+        return ready.symmetric_prior(config.prior_concentration)
+    return ready.label_prior(
         smoothness=config.smoothness, total_concentration=config.total_concentration
     )
 

@@ -14,12 +14,13 @@ from jaxvae.compat import keras, shared
 from jaxvae.compat.coders import Array, as_coder, floats, output
 from jaxvae.compat.keys import next_key
 from jaxvae.data.batches import Batch
-from jaxvae.model import evaluation, models
+from jaxvae.model import evaluation, vae
 from jaxvae.model.networks import Params
 from jaxvae.numerics import checks
-from jaxvae.training import history, steps
+from jaxvae.training import history, updates
 from jaxvae.training.diagnosis import why_not_finite
 from jaxvae.training.loop import fit
+from jaxvae.training.state import TrainState, init_opt_state
 
 
 class _Model:
@@ -48,7 +49,7 @@ class _Model:
         """What the decoder makes of z [B, K]."""
         return self.decoder(z)
 
-    def _core(self) -> models.VAE:
+    def _core(self) -> vae.VAE:
         """The model as pure functions, for the attributes as they are now."""
         raise NotImplementedError
 
@@ -68,8 +69,8 @@ class _Model:
         transformation = self._optimizer(transformation)
         _, opt_state = self._opt_states.get(id(optimizer), (None, None))
         if fresh := opt_state is None:
-            opt_state = steps.init_opt_state(transformation, params)
-        state = steps.TrainState(jnp.int32(0), params, opt_state)
+            opt_state = init_opt_state(transformation, params)
+        state = TrainState(jnp.int32(0), params, opt_state)
         state, metrics = shared.train_step(core, transformation)(next_key(), state, batch)
         # The optimizer is kept beside its state, so that no other object gets its id.
         self._opt_states[id(optimizer)] = optimizer, state.opt_state
@@ -92,11 +93,9 @@ class _Model:
         optimizer = self._optimizer(keras.adam())
         # Training donates what it is given and what `on_epoch` sees: the coders hold copies.
         params = jax.tree.map(jnp.copy, params)
-        start = state = steps.TrainState(
-            jnp.int32(0), params, steps.init_opt_state(optimizer, params)
-        )
+        start = state = TrainState(jnp.int32(0), params, init_opt_state(optimizer, params))
 
-        def on_epoch(record: history.EpochRecord, state: steps.TrainState) -> None:
+        def on_epoch(record: history.EpochRecord, state: TrainState) -> None:
             self._keep(jax.tree.map(jnp.copy, state.params))
             say(f"Error {record.batch_losses[-1]:.2f}", end="\r")
             say(f"epoch {record.epoch} - {record.batch_losses.mean():.2f}")
@@ -124,7 +123,7 @@ class _Model:
     def _keep(self, params: Params) -> None:
         self.encoder.params, self.decoder.params = params["encoder"], params["decoder"]
 
-    def _prepare(self, x: Any, y: Any) -> tuple[models.VAE, Params, Batch]:
+    def _prepare(self, x: Any, y: Any) -> tuple[vae.VAE, Params, Batch]:
         """The core, the weights (made now if they are not yet), and the checked batch."""
         x = checks.data_array("x", x)
         y = self._labels(y, len(x))
@@ -201,7 +200,7 @@ class VAE(_Model):
         """
         self._fit(data, None, batch_size, epochs)
 
-    def _core(self) -> models.VAE:
+    def _core(self) -> vae.VAE:
         return shared.normal_core(self.encoder.function, self.decoder.function, float(self.C))
 
 
@@ -284,7 +283,7 @@ class DIRICHLET_VAE(_Model):  # noqa: N801
         head = self.encoder.build().get("concentration", {})
         return shared.revived(optimizer) if "bias" in head else optimizer
 
-    def _core(self) -> models.VAE:
+    def _core(self) -> vae.VAE:
         return shared.dirichlet_core(
             self.encoder.function,
             self.decoder.function,
@@ -296,13 +295,13 @@ class DIRICHLET_VAE(_Model):  # noqa: N801
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _loss(core: models.VAE, params: Params, key: jax.Array, batch: Batch) -> jax.Array:
+def _loss(core: vae.VAE, params: Params, key: jax.Array, batch: Batch) -> jax.Array:
     return core.loss(params, key, batch)[0]
 
 
 def _transformation(optimizer: Any) -> optax.GradientTransformation:
     if isinstance(optimizer, optax.GradientTransformation | optax.MultiSteps):
-        steps.check_optimizer(optimizer)
+        updates.check_optimizer(optimizer)
         return optimizer
     if keras.is_optimizer(optimizer):
         return keras.optimizer(optimizer)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxvae._door import door
 from jaxvae.compat import keras, shared
 from jaxvae.compat.keys import next_key
-from jaxvae.model import networks
+from jaxvae.model.flax_network import flax_function
 from jaxvae.model.networks import Function, Params
 from jaxvae.numerics import checks
 
@@ -170,7 +170,7 @@ def as_coder(name: str, value: Any) -> Coder:
             f"{name} must be made by dense_encoder_decoder or be a Flax module, got the Keras "
             f"object {value!r}; set_weights takes its weights over"
         )
-    return Coder(networks.flax_function(name, value))
+    return Coder(flax_function(name, value))
 
 
 def floats(name: str, value: Any) -> np.ndarray:

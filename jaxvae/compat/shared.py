@@ -6,8 +6,11 @@ So they also share what was compiled, which JAX caches by identity.
 import functools
 from typing import Any
 
-from jaxvae.model import models, networks
+from jaxvae.model import modules, networks
+from jaxvae.model.flax_network import flax_function
 from jaxvae.model.networks import Function, Params
+from jaxvae.model.ready import dirichlet_vae, label_prior, normal_vae
+from jaxvae.model.vae import VAE
 from jaxvae.training import steps
 from jaxvae.training.revival import revive_dead_categories
 
@@ -16,22 +19,22 @@ from jaxvae.training.revival import revive_dead_categories
 def normal_functions(
     data_dim: int, latent_dim: int, layers: int, hidden_units: int, activation: Any
 ) -> tuple[Function, Function]:
-    encoder = networks.NormalEncoder(latent_dim, networks.MLP(layers, hidden_units, activation))
-    decoder = networks.Decoder(data_dim, networks.MLP(layers, hidden_units, activation))
-    mean = networks.flax_function("decoder", decoder)
+    encoder = modules.NormalEncoder(latent_dim, modules.MLP(layers, hidden_units, activation))
+    decoder = modules.Decoder(data_dim, modules.MLP(layers, hidden_units, activation))
+    mean = flax_function("decoder", decoder)
     pair = Function(mean.init, lambda params, z: (mean.apply(params, z), 1.0))
-    return networks.flax_function("encoder", encoder), pair
+    return flax_function("encoder", encoder), pair
 
 
 @functools.lru_cache(maxsize=64)
 def dirichlet_functions(
     data_dim: int, latent_dim: int, layers: int, hidden_units: int, activation: Any
 ) -> tuple[Function, Function]:
-    trunk = networks.MLP(layers, hidden_units, activation)
-    head = networks.CONCENTRATION_HEADS["relu"]
-    encoder = networks.DirichletEncoder(latent_dim, trunk, head, floor=0.0)
-    decoder = networks.Decoder(data_dim, networks.MLP(layers, hidden_units, activation))
-    return networks.flax_function("encoder", encoder), networks.flax_function("decoder", decoder)
+    trunk = modules.MLP(layers, hidden_units, activation)
+    head = modules.CONCENTRATION_HEADS["relu"]
+    encoder = modules.DirichletEncoder(latent_dim, trunk, head, floor=0.0)
+    decoder = modules.Decoder(data_dim, modules.MLP(layers, hidden_units, activation))
+    return flax_function("encoder", encoder), flax_function("decoder", decoder)
 
 
 train_step = functools.lru_cache(maxsize=64)(steps.make_train_step)
@@ -39,9 +42,9 @@ revived = functools.lru_cache(maxsize=64)(revive_dead_categories)
 
 
 @functools.lru_cache(maxsize=64)
-def normal_core(encoder: Function, decoder: Function, prior_variance: float) -> models.VAE:
+def normal_core(encoder: Function, decoder: Function, prior_variance: float) -> VAE:
     network = networks.join(encoder, _decoded_mean(decoder))
-    return models.normal_vae(network, prior_variance=prior_variance, objective="original")
+    return normal_vae(network, prior_variance=prior_variance, objective="original")
 
 
 @functools.lru_cache(maxsize=64)
@@ -52,7 +55,7 @@ def dirichlet_core(
     smoothness: float,
     alpha_smoothing: float,
     label_smoothing: float,
-) -> models.VAE:
+) -> VAE:
     def concentration(params: Params, x: Any) -> Any:
         alpha = encoder.apply(params, x)
         shape = getattr(alpha, "shape", None)
@@ -64,8 +67,8 @@ def dirichlet_core(
         return alpha + alpha_smoothing
 
     network = networks.join(Function(encoder.init, concentration), _decoded_mean(decoder))
-    prior = models.label_prior(smoothness=smoothness, total_concentration=label_smoothing)
-    return models.dirichlet_vae(network, prior=prior, objective="original", gradient="gamma")
+    prior = label_prior(smoothness=smoothness, total_concentration=label_smoothing)
+    return dirichlet_vae(network, prior=prior, objective="original", gradient="gamma")
 
 
 def _decoded_mean(decoder: Function) -> Function:

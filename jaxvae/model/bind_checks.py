@@ -31,9 +31,7 @@ def check_parts(parts: Any) -> None:
     """
     checks.instance("latent", parts.latent, Latent, "a jaxvae.latents.Latent")
     checks.instance("prior", parts.prior, Prior, "a jaxvae.priors.Prior")
-    checks.instance(
-        "likelihood", parts.likelihood, Likelihood, "a jaxvae.likelihoods.Likelihood"
-    )
+    checks.instance("likelihood", parts.likelihood, Likelihood, "a jaxvae.likelihoods.Likelihood")
     checks.instance("objective", parts.objective, Objective, "a jaxvae.objectives.Objective")
     checks.instance("transform", parts.transform, Transform, "a jaxvae.transforms.Transform")
     names, of_prior = (list(each.parts_of(value)) for each, value in (
@@ -103,9 +101,9 @@ def check_posterior(latent: Latent, q: Any, outputs: Any, rows: int) -> None:
 
     def right(latent: Latent, q: Any) -> bool:
         wanted = latent.shapes((rows, 2))
-        if jax.tree.structure(q) != jax.tree.structure(wanted):
+        if not _alike(q, wanted):
             return False
-        found = [getattr(leaf, "shape", ()) for leaf in jax.tree.leaves(q)]
+        found: list[Any] = [getattr(leaf, "shape", ()) for leaf in jax.tree.leaves(q)]
         return len(set(found)) == 1 and len(found[0]) == 2 and found[0][0] == rows
 
     if latent.parts:
@@ -121,6 +119,12 @@ def check_posterior(latent: Latent, q: Any, outputs: Any, rows: int) -> None:
             f"network.encode must return {latent.form}, got {shapes(outputs)}; "
             f"of {of}, with B = {rows}"
         )
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two trees have one structure."""
+    structures: list[Any] = [jax.tree.structure(tree) for tree in (a, b)]
+    return structures[0] == structures[1]
 
 
 def check_one_array(likelihood: Likelihood, decoded: Any) -> None:

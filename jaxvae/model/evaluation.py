@@ -10,8 +10,8 @@ import numpy as np
 
 from jaxvae._door import door
 from jaxvae.data.batches import Array, Batch
-from jaxvae.model.models import VAE, check_model
 from jaxvae.model.networks import Params
+from jaxvae.model.vae import VAE, check_model
 from jaxvae.numerics import checks
 
 

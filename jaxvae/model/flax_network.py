@@ -137,7 +137,7 @@ def half(
             )
         return (value,)
 
-    def told(training: bool) -> dict[str, bool]:
+    def told(training: bool) -> dict[str, Any]:
         return {flag: FLAGS[flag] is training for flag in flags}
 
     def start(key: jax.Array, args: tuple[Any, ...]) -> Any:
@@ -265,7 +265,7 @@ def _batch_norm(
     centred = wide - jnp.expand_dims(mean, others)
     var = over_devices(weighted(centred**2)) / size
     batch = {"mean": mean, "var": var}
-    running = {name: module.get_variable(STATISTICS, name) for name in batch}
+    running: dict[str, Any] = {name: module.get_variable(STATISTICS, name) for name in batch}
     for name, now in batch.items():
         module.put_variable(STATISTICS, name, now)
     y = _with(module, "use_running_average", True, call, args, kwargs)

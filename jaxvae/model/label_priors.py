@@ -129,4 +129,12 @@ def from_labels(
     def closed(context: Context) -> jax.Array:
         return labels(context) >= 0
 
-    return Prior(init, log_prob, sample, simple.kl, closed, uses_labels=True)
+    return Prior(
+        init,
+        log_prob,
+        sample,
+        simple.kl,
+        closed,
+        uses_labels=True,
+        concentration=concentration,
+    )

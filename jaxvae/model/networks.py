@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxvae._door import door
 from jaxvae.data.batches import Batch, as_batch
@@ -281,5 +280,5 @@ def concatenated(tree: Any, rows: int) -> jax.Array:
 
 
 def _floating(leaf: Any) -> jax.Array:
-    array = leaf if isinstance(leaf, jax.Array | np.ndarray) else jnp.asarray(leaf)
+    array = jnp.asarray(leaf)
     return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.float32)

@@ -60,6 +60,7 @@ class Prior(NamedTuple):
       family: `(latent, parameters)` of a prior in the latent's own family, else None.
       parts: of a product, its priors by name; else empty.
       normalized: whether log_prob is that of a density.
+      concentration: of a Dirichlet prior, `concentration(y [B] or None, K)`; else None.
 
     Example:
       >>> prior = standard_normal()
@@ -77,6 +78,7 @@ class Prior(NamedTuple):
     family: Any = None
     parts: Any = ()
     normalized: bool = True
+    concentration: Callable[[Any, int], jax.Array] | None = None
 
 
 @made_by
@@ -194,13 +196,20 @@ def symmetric(concentration: Any = 1.0) -> Prior:
 
     Source: Blei, Ng and Jordan, 2003, Latent Dirichlet allocation.
     """
-    concentration = checks.number("concentration", concentration)
+    value = checks.number("concentration", concentration)
+
+    def of_each(y: Any, categories: int) -> jax.Array:
+        return jnp.full(categories, jnp.asarray(value, jnp.float32))
 
     def parameters(own: Own, context: Context) -> Dirichlet:
-        shape = context.q.concentration.shape[-1:]
-        return Dirichlet(jnp.full(shape, jnp.asarray(concentration, jnp.float32)))
+        return Dirichlet(of_each(None, context.q.shape[-1]))
 
-    return in_family(dirichlet, parameters)
+    simple = in_family(dirichlet, parameters)
+
+    def sample(own: Own, key: jax.Array, context: Context) -> Any:
+        return simple.sample(own, jax.random.split(key)[1], context)  # the first version's draws
+
+    return simple._replace(sample=sample, concentration=of_each)
 
 
 @made_by

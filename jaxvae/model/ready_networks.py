@@ -384,10 +384,9 @@ def _convolutions(
     widths = _shape_of("channels", channels)
     hidden_units = checks.axis_length("hidden_units", hidden_units)
     function = _activation(activation)
-    height, width, *last = shape
+    height, width = shape[:2]
+    last = shape[2] if len(shape) == 3 else 1
     return (
         ConvolutionalTrunk(widths, hidden_units, function, dtype),
-        ConvolutionalDecoder(
-            (height, width, *(last or [1])), widths, hidden_units, function, dtype
-        ),
+        ConvolutionalDecoder((height, width, last), widths, hidden_units, function, dtype),
     )

@@ -12,7 +12,7 @@ from jaxvae.model import bind_checks, latents, priors
 from jaxvae.model.latents import Latent
 from jaxvae.model.likelihoods import Likelihood
 from jaxvae.model.loss_terms import LossTerms, weighted_mean
-from jaxvae.model.networks import STATISTICS, Network, Params, Training, whole
+from jaxvae.model.networks import Network, Params, Training, whole
 from jaxvae.model.objectives import Objective, Terms, elbo, kl_by_part, mean_of_draws
 from jaxvae.model.priors import Context, Prior
 from jaxvae.model.transforms import Transform, identity
@@ -226,9 +226,7 @@ def bind(
             log_w = log_px + sum(log_pz.values()) - sum(log_qz.values())
             path = jax.nn.softmax(log_w, axis=0)
         log_px, log_pz, log_qz, u, decoder_statistics = all_draws(keys, path)
-        kl = {
-            part: _kl(part, prior_of[part], own_prior, q, u, seen, densities) for part in family
-        }
+        kl = {part: _kl(part, prior_of[part], own_prior, q, u, seen, densities) for part in family}
         # Each draw was a batch of its own: their statistics count alike.
         mean_statistics = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), decoder_statistics)
         return Terms(log_px, log_pz, log_qz, kl), {**statistics, **mean_statistics}

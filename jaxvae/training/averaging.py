@@ -9,7 +9,8 @@ import optax
 from jaxvae._door import door
 from jaxvae.model.networks import Params
 from jaxvae.numerics import checks
-from jaxvae.training.steps import TrainState, accepts_any_args
+from jaxvae.training.state import TrainState
+from jaxvae.training.updates import accepts_any_args
 
 
 @door("averaging")

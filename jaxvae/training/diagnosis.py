@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.model.models import VAE
 from jaxvae.model.networks import Params
+from jaxvae.model.vae import VAE
 
 # A network is made for values of about one. Beyond the first of these, data are named where a step
 # was not finite; beyond the second always.

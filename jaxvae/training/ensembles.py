@@ -1,6 +1,7 @@
 """`fit_many`: many seeds, or many values of a hyper-parameter, trained as one program."""
 
 import functools
+import operator
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,19 +10,15 @@ import jax
 import numpy as np
 import optax
 
-from jaxvae.model.models import VAE, check_model
+from jaxvae.model.vae import VAE, check_model
 from jaxvae.numerics import checks
 from jaxvae.training import parallel
 from jaxvae.training.diagnosis import too_large
+from jaxvae.training.epochs import epoch_function
 from jaxvae.training.history import EpochRecord, History, Progress, epoch_record, non_finite
 from jaxvae.training.programs import Program, checked_data, compile_ahead, stopping, trusts
-from jaxvae.training.steps import (
-    Metrics,
-    TrainState,
-    check_optimizer,
-    epoch_function,
-    init_state,
-)
+from jaxvae.training.state import Metrics, TrainState, init_state
+from jaxvae.training.updates import check_optimizer
 
 
 def fit_many(
@@ -144,7 +141,7 @@ def fit_many(
             states, metrics = program(states)
             seconds = time.perf_counter() - started
             for member in range(members):
-                of_member = Metrics(*(leaf[member] for leaf in metrics))
+                of_member = jax.tree.map(operator.itemgetter(member), metrics)
                 if not of_member.finite.all():
                     raise non_finite(
                         of_member,

@@ -9,9 +9,9 @@ from tqdm import tqdm
 
 from jaxvae._door import door
 from jaxvae._output import Outlet
-from jaxvae.model.models import VAE
+from jaxvae.model.vae import VAE
 from jaxvae.training.diagnosis import why_not_finite
-from jaxvae.training.steps import Metrics, TrainState
+from jaxvae.training.state import Metrics, TrainState
 
 
 @door("history")

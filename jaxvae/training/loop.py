@@ -17,7 +17,7 @@ from jax.experimental import multihost_utils
 
 from jaxvae.data import streaming
 from jaxvae.model import evaluation
-from jaxvae.model.models import VAE, check_model
+from jaxvae.model.vae import VAE, check_model
 from jaxvae.numerics import checks
 from jaxvae.training import checkpoints, parallel
 from jaxvae.training.averaging import averaged_params
@@ -30,7 +30,8 @@ from jaxvae.training.history import (
     non_finite,
 )
 from jaxvae.training.programs import Arrays, Stream, stopping, trusts
-from jaxvae.training.steps import TrainState, check_optimizer, init_state
+from jaxvae.training.state import TrainState, init_state
+from jaxvae.training.updates import check_optimizer
 
 
 def fit(

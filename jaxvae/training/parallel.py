@@ -16,16 +16,12 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxvae.data.batches import Batch
-from jaxvae.model.models import VAE, check_model
+from jaxvae.model.vae import VAE, check_model
 from jaxvae.numerics import checks
-from jaxvae.training.steps import (
-    Metrics,
-    TrainState,
-    check_optimizer,
-    chunk_function,
-    epoch_function,
-    step_function,
-)
+from jaxvae.training.epochs import chunk_function, epoch_function
+from jaxvae.training.state import Metrics, TrainState
+from jaxvae.training.steps import step_function
+from jaxvae.training.updates import check_optimizer
 
 AXIS = "device"
 Devices = Sequence[jax.Device] | int | None

@@ -12,16 +12,12 @@ from jax.experimental import multihost_utils
 
 from jaxvae.data import streaming
 from jaxvae.data.batches import Batch
-from jaxvae.model.models import VAE
+from jaxvae.model.vae import VAE
 from jaxvae.numerics import checks
 from jaxvae.training import parallel
-from jaxvae.training.steps import (
-    Metrics,
-    TrainState,
-    chunk_function,
-    epoch_function,
-    shows_non_finite,
-)
+from jaxvae.training.epochs import chunk_function, epoch_function
+from jaxvae.training.state import Metrics, TrainState
+from jaxvae.training.updates import shows_non_finite
 
 # `program(state, *chunk) -> (state, metrics)`, the metrics read by the host.
 Program = Callable[..., tuple[TrainState, Metrics]]
@@ -139,9 +135,7 @@ class Arrays:
         on_non_finite: str,
     ) -> Program:
         before: tuple[Any, ...]
-        arrays: tuple[Any, ...] = self.example, self.labels
-        if self.weight is not None:
-            arrays = *arrays, self.weight
+        arrays: tuple[Any, ...] = (Batch(self.example, self.labels, self.weight),)
         if self.devices is None:
             before, data = (), jax.device_put(arrays)
             train_epoch = _train_epoch(vae, optimizer, self.batch_size, on_non_finite)

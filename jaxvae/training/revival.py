@@ -9,7 +9,7 @@ import optax
 from jaxvae._door import door
 from jaxvae.model.networks import Params
 from jaxvae.numerics import checks
-from jaxvae.training.steps import accepts_any_args
+from jaxvae.training.updates import accepts_any_args
 
 PATIENCE = 200
 NUDGE = 0.05

@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 
 import jaxvae
 from jaxvae import Batch
-from jaxvae.training import steps
+from jaxvae.training import epochs
 
 N, KEY = 90, jax.random.key(7)
 VAE = jaxvae.normal_vae(jaxvae.dense_normal_network(64, 2, layers=1, hidden_units=8))
@@ -51,7 +51,7 @@ def test_a_weighted_run_is_its_steps(data, weighted):
     state, history = weighted
     step, expected, seen = jaxvae.make_train_step(VAE, OPTIMIZER), fresh(), []
     for epoch in range(2):
-        index, padding = steps.epoch_order(KEY, epoch, N, 32)
+        index, padding = epochs.epoch_order(KEY, epoch, N, 32)
         for i, own in zip(index, padding, strict=True):
             own = own * WEIGHT[i].astype(np.float32)
             expected, metrics = step(KEY, expected, Batch(x[i], y[i], own))

@@ -11,7 +11,7 @@ import pytest
 
 import jaxvae
 from jaxvae import Batch, compat
-from jaxvae.training import ensembles, steps
+from jaxvae.training import ensembles, steps, updates
 
 X = np.random.default_rng(0).random((40, 6), np.float32)
 # One matrix a side: the optimizers are what is compiled here.
@@ -247,7 +247,7 @@ def test_a_step_that_is_not_finite_leaves_it_as_it_was(name):
     ],
 )
 def test_which_of_them_show_a_gradient_that_is_not_finite(optimizer, shows):
-    assert bool(steps.shows_non_finite(optimizer, fresh(SGD).params)) == shows
+    assert bool(updates.shows_non_finite(optimizer, fresh(SGD).params)) == shows
 
 
 def test_the_original_api_takes_them():

@@ -9,7 +9,7 @@ import pytest
 import jaxvae
 from conftest import small_vae
 from jaxvae import Batch
-from jaxvae.training import steps
+from jaxvae.training import epochs, updates
 
 
 @pytest.fixture
@@ -30,11 +30,11 @@ def assert_trees_close(a, b, rtol):
 
 
 def test_every_example_once_with_its_true_weight(key):
-    index, weight = steps.epoch_order(key, 0, 150, 64)
+    index, weight = epochs.epoch_order(key, 0, 150, 64)
     assert index.shape == weight.shape == (3, 64)
     assert sorted(index[weight > 0].tolist()) == list(range(150))
     assert weight.sum() == 150
-    other, _ = steps.epoch_order(key, 1, 150, 64)
+    other, _ = epochs.epoch_order(key, 1, 150, 64)
     assert (other[0] != index[0]).any()
 
 
@@ -47,7 +47,7 @@ def test_epoch_is_its_steps(key, vae, data):
         key, fresh(vae, optimizer), x, y
     )
     train_step, state = jaxvae.make_train_step(vae, optimizer), fresh(vae, optimizer)
-    index, weight = steps.epoch_order(key, 0, 150, 64)
+    index, weight = epochs.epoch_order(key, 0, 150, 64)
     losses = []
     for i, w in zip(index, weight, strict=True):
         state, step_metrics = train_step(key, state, Batch(x[i], y[i], w))
@@ -147,7 +147,7 @@ def test_a_bad_weight_makes_no_update(key, data, weight, shards):
 def test_an_epoch_stays_at_the_state_before_the_bad_step(key, vae, data):
     x, y = data
     optimizer = optax.adam(1e-3)
-    index, _ = steps.epoch_order(key, 0, 150, 64)
+    index, _ = epochs.epoch_order(key, 0, 150, 64)
     bad = jnp.asarray(x).at[index[1, 0], 0].set(jnp.nan)
     state, metrics = jaxvae.make_train_epoch(vae, optimizer, batch_size=64)(
         key, fresh(vae, optimizer), bad, y
@@ -176,7 +176,7 @@ def test_an_epoch_stays_at_the_state_before_the_bad_step(key, vae, data):
 )
 def test_which_optimizers_show_a_gradient_that_is_not_finite(optimizer, shows):
     params = {"a": jnp.ones((2, 3)), "b": jnp.ones(3)}
-    assert bool(steps.shows_non_finite(optimizer, params)) == shows
+    assert bool(updates.shows_non_finite(optimizer, params)) == shows
 
 
 @pytest.mark.parametrize("shards", [2, 8])
