@@ -9,7 +9,7 @@ from scipy import stats
 import jaxvae
 from conftest import small_vae
 from jaxvae import Batch
-from jaxvae.model import objectives
+from jaxvae.model import loss_terms
 from jaxvae.numerics.distributions import tfp_distributions
 
 
@@ -22,14 +22,14 @@ def test_normal_nll_against_tfp(key, x):
     mean = jax.random.normal(key, x.shape)
     with jax.numpy_rank_promotion("allow"):
         expected = -tfp_distributions().Normal(mean, jnp.float32(1)).log_prob(x).sum(axis=-1)
-    np.testing.assert_allclose(objectives.normal_nll(x, mean), expected, rtol=1e-6)
+    np.testing.assert_allclose(loss_terms.normal_nll(x, mean), expected, rtol=1e-6)
 
 
 def test_bernoulli_nll_against_tfp(key, x):
     logits = 30 * jax.random.normal(key, x.shape)
     binary = (x > 0.5).astype(jnp.float32)
     expected = -tfp_distributions().Bernoulli(logits=logits).log_prob(binary).sum(axis=-1)
-    np.testing.assert_allclose(objectives.bernoulli_nll(binary, logits), expected, rtol=1e-6)
+    np.testing.assert_allclose(loss_terms.bernoulli_nll(binary, logits), expected, rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -106,7 +106,7 @@ def test_padding_counts_for_nothing(key, vae, digits):
 
 
 def test_weighted_mean_of_nothing_is_zero():
-    assert objectives.weighted_mean(jnp.array([np.nan, 1.0]), jnp.zeros(2)) == 0
+    assert loss_terms.weighted_mean(jnp.array([np.nan, 1.0]), jnp.zeros(2)) == 0
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_weighted_mean_of_nothing_is_zero():
 def test_compiled_code_hides_no_bad_weight(weight):
     """It cannot refuse a value; the mean is NaN, and so is the gradient of what it weighs."""
     values, weight = jnp.array([1.0, 5.0]), jnp.array(weight)
-    mean, grad = jax.jit(jax.value_and_grad(objectives.weighted_mean))(values, weight)
+    mean, grad = jax.jit(jax.value_and_grad(loss_terms.weighted_mean))(values, weight)
     assert np.isnan(mean)
     assert np.isnan(grad[0])
 
@@ -123,7 +123,7 @@ def test_compiled_code_hides_no_bad_weight(weight):
 @pytest.mark.parametrize("kind", [np.float32, np.int32, bool])
 def test_weights_are_numbers_of_any_kind(kind):
     weight = jnp.asarray(np.array([1, 0, 1], kind))
-    assert objectives.weighted_mean(jnp.array([1.0, np.nan, 5.0]), weight) == 3
+    assert loss_terms.weighted_mean(jnp.array([1.0, np.nan, 5.0]), weight) == 3
 
 
 def test_noise_follows_the_place_in_the_global_batch(key, vae, digits):
