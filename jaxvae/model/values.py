@@ -82,7 +82,11 @@ class Part:
 
 
 def _part_of(recipe: Recipe, name: str) -> Any:
-    return getattr(recipe.value, name)
+    field, *places = name.split(".")
+    found = getattr(recipe.value, field)
+    for place in places:
+        found = found[int(place)]
+    return found
 
 
 def made_by(constructor: Callable[P, Value]) -> Callable[P, Value]:
@@ -116,6 +120,10 @@ def _flat(bound: inspect.BoundArguments) -> dict[str, Any]:
 
 def _with_parts(made: Value, recipe: Recipe) -> Value:
     def part(name: str, field: Any) -> Any:
+        if type(field) is tuple:
+            return tuple(part(f"{name}.{place}", item) for place, item in enumerate(field))
+        if isinstance(field, Part):  # of a value that this one is made of: now known by this one
+            field = field.__wrapped__
         plain = isinstance(field, types.FunctionType | functools.partial)
         return Part(recipe, name, field) if plain else field
 
