@@ -95,7 +95,9 @@ def _sticks_sample(key: jax.Array, q: Kumaraswamy) -> jax.Array:
 
 def _sticks_log_prob(q: Kumaraswamy, u: jax.Array) -> jax.Array:
     a, b, u = same_shape(q.a, q.b, u)
-    each = jnp.log(a) + jnp.log(b) + (a - 1) * u + (b - 1) * _log1mexp(-a * u)
+    # What underflows to zero would have a log-density without bounds.
+    rest = _log1mexp(jnp.maximum(-a * u, jnp.finfo(u.dtype).tiny))
+    each = jnp.log(a) + jnp.log(b) + (a - 1) * u + (b - 1) * rest
     return jnp.sum(each, axis=-1)
 
 
@@ -113,8 +115,10 @@ def _sticks_value(u: jax.Array) -> jax.Array:
 
 def _sticks_mean(q: Kumaraswamy) -> jax.Array:
     a, b = same_shape(q.a, q.b)
-    fraction = b * jnp.exp(jax.scipy.special.betaln(1 + 1 / a, b))
-    return _shares(jnp.log(fraction), jnp.log1p(-fraction))
+    # By its logarithm: the fraction itself underflows, and rounds to 1.
+    log_fraction = jnp.log(b) + jax.scipy.special.betaln(1 + 1 / a, b)
+    log_fraction = jnp.minimum(log_fraction, -jnp.finfo(a.dtype).tiny)
+    return _shares(log_fraction, _log1mexp(-log_fraction))
 
 
 @made_by
