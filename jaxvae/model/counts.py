@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaln
+from jax.scipy.special import betaln, gammaln
 
 from jaxvae.data.batches import Batch
 from jaxvae.model.likelihoods import Likelihood, Own, check_values, noisy, nothing, total
@@ -98,9 +98,10 @@ def negative_binomial(
 
     def log_prob(own: Own, decoded: Any, x: Any, example: Batch) -> jax.Array:
         def each(d: jax.Array, x: jax.Array, log_r: jax.Array) -> jax.Array:
-            r, log_sum = jnp.exp(log_r), jnp.logaddexp(log_r, d)
-            ways = gammaln(x + r) - gammaln(r) - gammaln(x + 1)
-            return ways + r * (log_r - log_sum) + x * (d - log_sum)
+            # Nothing here is a small difference of large numbers, as gammaln(x + r) - gammaln(r) is.
+            r = jnp.exp(log_r)
+            ways = -betaln(r, x + 1) - jnp.log(x + r)
+            return ways - r * jax.nn.softplus(d - log_r) - x * jax.nn.softplus(log_r - d)
 
         return total(each, example, decoded, x, log_dispersions(own, decoded))
 
