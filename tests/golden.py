@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.model import models
+from jaxvae.model import latents, vae
 from jaxvae.numerics.distributions import log_gamma_grad
 
 FOLDER = Path(__file__).parent / "data"
@@ -37,19 +37,25 @@ def assert_close(actual, expected, relative=1e-5):
 def give_noise(monkeypatch, table):
     """Let both models take their noise (normal draws, or log-gammas) from a table [N, K].
 
-    An example's row is its `position` in the batch.
+    An example's row is its `position` in the batch: here its key holds nothing else.
     """
 
-    def rows(key, batch):
-        position = jnp.arange(len(batch.x)) if batch.position is None else batch.position
-        return jnp.asarray(table)[position]
+    def keys(key, batch):
+        rows = vae.rows_of(batch)
+        position = jnp.arange(rows) if batch.position is None else batch.position
+        pairs = jnp.stack([jnp.zeros(rows, jnp.uint32), position.astype(jnp.uint32)], axis=1)
+        return jax.random.wrap_key_data(pairs)
 
-    def dirichlet(log_gamma, concentration, *, gradient):
+    def row(key):
+        return jnp.asarray(table)[jax.random.key_data(key)[1]]
+
+    def dirichlet(key, concentration, *, gradient):
         assert gradient == "gamma"  # the original's
+        log_gamma = row(key)
         fixed = jax.lax.stop_gradient(concentration)
         log_x = log_gamma + log_gamma_grad(fixed, log_gamma) * (concentration - fixed)
-        return jax.nn.softmax(log_x, axis=-1)
+        return jax.nn.log_softmax(log_x, axis=-1)
 
-    monkeypatch.setattr(models, "_example_keys", rows)
-    monkeypatch.setattr(models, "sample_normal", lambda eps, loc, scale: loc + eps * scale)
-    monkeypatch.setattr(models, "sample_dirichlet", dirichlet)
+    monkeypatch.setattr(vae, "example_keys", keys)
+    monkeypatch.setattr(latents, "sample_normal", lambda key, loc, scale: loc + row(key) * scale)
+    monkeypatch.setattr(latents, "sample_log_dirichlet", dirichlet)

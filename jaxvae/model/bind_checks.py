@@ -54,12 +54,23 @@ def check_densities(name: str, parts: Any) -> None:
     Raises:
       ValueError: if they are not.
     """
-    values = {"latent": parts.latent, "prior": parts.prior, "likelihood": parts.likelihood}
-    if bad := [kind for kind, value in values.items() if not value.normalized]:
+    if not are_densities(parts):
         raise ValueError(
-            f"{name} needs true densities, got a {' and a '.join(bad)} of the 2020 original, which "
-            f"has none"
+            f"{name} needs true log-densities, got a model of the 2020 original's objective, whose "
+            f"terms are none"
         )
+
+
+def are_densities(parts: Any) -> bool:
+    """Whether a model's terms are true log-densities.
+
+    Args:
+      parts: of a VAE.
+
+    Returns:
+      False for those of the 2020 original.
+    """
+    return all(value.normalized for value in (parts.latent, parts.prior, parts.likelihood))
 
 
 def check_batch(batch: Batch) -> None:

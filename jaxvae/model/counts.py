@@ -98,7 +98,7 @@ def negative_binomial(
 
     def log_prob(own: Own, decoded: Any, x: Any, example: Batch) -> jax.Array:
         def each(d: jax.Array, x: jax.Array, log_r: jax.Array) -> jax.Array:
-            # Nothing here is a small difference of large numbers, as gammaln(x + r) - gammaln(r) is.
+            # No small difference of large numbers, as gammaln(x + r) - gammaln(r) is.
             r = jnp.exp(log_r)
             ways = -betaln(r, x + 1) - jnp.log(x + r)
             return ways - r * jax.nn.softplus(d - log_r) - x * jax.nn.softplus(log_r - d)

@@ -185,7 +185,7 @@ def bind(
         batch: Batch,
         training: Training | None,
         draws: int,
-        first: int | None,
+        first: Any,
     ) -> tuple[Terms, Params]:
         """The terms, and the network's statistics as they are afterwards."""
         bind_checks.check_batch(batch)
@@ -262,7 +262,7 @@ def bind(
         batch: Any,
         *,
         draws: int | None = None,
-        first: int | None = None,
+        first: Any = None,
     ) -> Terms:
         draws = objective.draws if draws is None else checks.positive_int("draws", draws)
         return all_terms(params, key, as_batch(batch), None, draws, first)[0]
@@ -337,11 +337,12 @@ def example_keys(key: jax.Array, batch: Batch) -> jax.Array:
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, position)
 
 
-def draw_keys(keys: jax.Array, draws: int, first: int | None) -> jax.Array:
+def draw_keys(keys: jax.Array, draws: int, first: Any) -> jax.Array:
     """Keys [draws, B]: the example's own for the only draw, else one by the draw's number."""
     if draws == 1 and first is None:
         return keys[None]
-    number = jnp.arange(draws, dtype=jnp.uint32) + jnp.uint32(first or 0)
+    start = jnp.uint32(0) if first is None else jnp.asarray(first, jnp.uint32)
+    number = jnp.arange(draws, dtype=jnp.uint32) + start
     by_example = jax.vmap(jax.random.fold_in, (0, None))
     return jax.vmap(by_example, (None, 0))(keys, number)
 

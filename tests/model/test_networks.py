@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxvae
-from jaxvae.model import networks
+from jaxvae import networks
 
 
 def leaves(params):
