@@ -2,13 +2,10 @@
 
 import contextlib
 import dataclasses
-import importlib.metadata
-import json
 import operator
-import platform
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +16,16 @@ import optax
 from jax.experimental import multihost_utils
 
 from jaxvae._output import say
-from jaxvae._version import __version__
-from jaxvae.apps import runs
+from jaxvae.apps import results, runs
 from jaxvae.apps.runs import Config, Run
 from jaxvae.data.datasets import Dataset
-from jaxvae.model import evaluation
 from jaxvae.model.vae import VAE
 from jaxvae.training import run_folder, whole_files
 from jaxvae.training.averaging import averaged_params
 from jaxvae.training.ensembles import fit_many
-from jaxvae.training.history import EpochRecord, History, NonFiniteStepError
+from jaxvae.training.history import EpochRecord, NonFiniteStepError
 from jaxvae.training.loop import fit
 from jaxvae.training.state import TrainState
-
-RESULTS = ("final_loss", "test_loss", "test_reconstruction", "test_kl", "test_accuracy")
 
 
 def _any_host(flag: bool) -> bool:
@@ -58,10 +51,10 @@ def _fit(
         vae,
         data.x_train,
         data.y_train,
-        batch_size=config.batch_size,
-        epochs=config.epochs,
+        batch_size=config.training.batch_size,
+        epochs=config.training.epochs,
         optimizer=optimizer,
-        devices=config.devices,
+        devices=config.training.devices,
         progress=True,
         on_epoch=on_epoch,
         **options,
@@ -92,7 +85,8 @@ def train_one(
       OSError: if something cannot be written.
       NonFiniteStepError: if a step is not finite. The last good parameters are saved.
     """
-    training, held_out = runs.hold_out(config, data)
+    options = config.training
+    training, held_out = runs.hold_out(options, data)
     first_host = jax.process_index() == 0
     metrics = folder / run_folder.METRICS
     if first_host and not (folder / run_folder.CONFIG).exists():
@@ -107,24 +101,24 @@ def train_one(
                 _cut_metrics(metrics, record.epoch)
                 begun = True
             with metrics.open("a") as file:
-                file.write(_line(record))
+                file.write(results.line(record))
         return _any_host(bool(interrupted()))
 
     with _interruptible() as interrupted:
         try:
             state, history = _fit(
                 fit,
-                jax.random.key(config.seed),
+                jax.random.key(options.seed),
                 config,
                 vae,
                 training,
                 optimizer,
                 on_epoch,
                 validation=held_out,
-                patience=config.patience,
-                on_non_finite=config.on_non_finite,
+                patience=options.patience,
+                on_non_finite=options.on_non_finite,
                 checkpoint_dir=folder / run_folder.CHECKPOINTS,
-                checkpoint_every=config.checkpoint_every,
+                checkpoint_every=options.checkpoint_every,
             )
         except NonFiniteStepError as error:
             if first_host:
@@ -146,9 +140,9 @@ def train_one(
         say(f"interrupted after epoch {done}; to go on: jaxvae train --resume {folder}")
         return 128 + stopped
     run = Run(folder, config, data, vae, params)
-    summary = _summary(run, history, interrupted=False)
+    summary = results.summary(run, history, interrupted=False)
     whole_files.write_json(folder / run_folder.SUMMARY, summary)
-    print_results(summary)
+    results.print_results(summary)
     from jaxvae.apps import gallery  # Matplotlib is slow to import, and training needs none of it
 
     gallery.draw(run)
@@ -188,11 +182,13 @@ def train_seeds(
       OSError: if something cannot be written.
       NonFiniteStepError: if a step is not finite. The last good parameters are saved.
     """
-    configs = [
-        dataclasses.replace(config, seed=config.seed + member, seeds=1, devices=None)
-        for member in range(config.seeds)
+    options = config.training
+    own_options = [
+        dataclasses.replace(options, seed=options.seed + member, seeds=1, devices=None)
+        for member in range(options.seeds)
     ]
-    folders = [folder / f"seed-{own.seed}" for own in configs]
+    configs = [dataclasses.replace(config, training=own) for own in own_options]
+    folders = [folder / f"seed-{own.seed}" for own in own_options]
     for path in folders:
         path.mkdir()
 
@@ -209,7 +205,7 @@ def train_seeds(
 
     with _interruptible() as interrupted:
         try:
-            keys = jnp.stack([jax.random.key(own.seed) for own in configs])
+            keys = jnp.stack([jax.random.key(own.seed) for own in own_options])
             states, histories = _fit(
                 fit_many, keys, config, vae, data, optimizer, lambda *_: bool(interrupted())
             )
@@ -219,12 +215,12 @@ def train_seeds(
         stopped = interrupted()
     summaries = []
     for run, history in zip(save(states), histories, strict=True):
-        lines = "".join(map(_line, history.epochs))
+        lines = "".join(map(results.line, history.epochs))
         whole_files.write_text(run.folder / run_folder.METRICS, lines)
-        summaries.append(_summary(run, history, bool(stopped)))
+        summaries.append(results.summary(run, history, bool(stopped)))
         whole_files.write_json(run.folder / run_folder.SUMMARY, summaries[-1])
     spread: dict[str, Any] = {"seeds": len(summaries), "interrupted": bool(stopped)}
-    for name in RESULTS:
+    for name in results.RESULTS:
         if summaries[0][name] is not None:
             values = np.array([summary[name] for summary in summaries])
             spread |= {f"{name}_mean": values.mean(), f"{name}_std": values.std(ddof=1)}
@@ -232,81 +228,9 @@ def train_seeds(
     whole_files.write_json(folder / run_folder.SUMMARY, spread)
     from jaxvae.apps import gallery
 
-    gallery.draw_seeds(folder, config, [history.epochs for history in histories])
+    gallery.draw_seeds(folder, vae, [history.epochs for history in histories])
     say(f"a run for each seed, its pictures still to draw: jaxvae figures {folder}/seed-N")
     return 128 + stopped if stopped else 0
-
-
-def _line(record: EpochRecord) -> str:
-    return json.dumps({k: v for k, v in record._asdict().items() if k != "batch_losses"}) + "\n"
-
-
-def _summary(run: Run, history: History, interrupted: bool) -> dict[str, Any]:
-    seconds = float(np.median([record.seconds for record in history.epochs]))
-    return {
-        **{name: getattr(run.config, name) for name in ("model", "objective", "likelihood")},
-        "dataset": run.data.name,
-        "kl_weight": run.config.kl_weight,
-        "seed": run.config.seed,
-        "epochs": len(history.epochs),
-        "interrupted": interrupted,
-        "final_loss": history.epochs[-1].loss,
-        **test_metrics(run),
-        "seconds_per_epoch": seconds,
-        "images_per_second": len(run.data.x_train) / seconds,
-        "compile_seconds": history.compile_seconds,
-        **_versions(),
-    }
-
-
-def test_metrics(run: Run) -> dict[str, float | None]:
-    """The loss, its terms and the accuracy of a run on its test data.
-
-    Args:
-      run: the run.
-
-    Returns:
-      Each by its name in the summary; the accuracy is None where the prior is not made from
-      labels.
-    """
-    _, config, data, vae, params = run
-    key = jax.random.key(config.seed)
-    test = evaluation.evaluate(key, vae, params, data.x_test, data.y_test)
-    labelled = config.model == "dirichlet" and config.prior == "labels"
-    accuracy = evaluation.accuracy(vae, params, data.x_test, data.y_test) if labelled else None
-    return {
-        "test_loss": test.loss,
-        "test_reconstruction": test.reconstruction,
-        "test_kl": test.kl,
-        "test_accuracy": accuracy,
-    }
-
-
-def print_results(results: Mapping[str, Any]) -> None:
-    """Print the results of a run, one a line.
-
-    Args:
-      results: a summary, or a part of one.
-    """
-    for name in RESULTS:
-        if results.get(name) is not None:
-            say(f"{name:20s} {results[name]:10.4f}")
-    if "seconds_per_epoch" in results:
-        rate, compiled = results["images_per_second"], results["compile_seconds"]
-        say(
-            f"{'seconds_per_epoch':20s} {results['seconds_per_epoch']:10.4f}   "
-            f"({rate:,.0f} images/s; compiled in {compiled:.1f} s)"
-        )
-
-
-def _versions() -> dict[str, str]:
-    packages = ("jax", "flax", "optax", "tfp-nightly", "numpy")
-    return {
-        "version": __version__,
-        "python": platform.python_version(),
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        **{name.replace("-", "_"): importlib.metadata.version(name) for name in packages},
-    }
 
 
 @contextlib.contextmanager

@@ -11,10 +11,11 @@ import jax
 import numpy as np
 
 from jaxvae._output import say
-from jaxvae.apps import runs
 from jaxvae.apps.figures import animations, images, latents, losses
-from jaxvae.apps.runs import Config, Run
+from jaxvae.apps.outputs import path_between
+from jaxvae.apps.runs import Run
 from jaxvae.model import evaluation
+from jaxvae.model.vae import VAE
 from jaxvae.training import run_folder
 
 WALK_CATEGORIES = 10  # at most, that the walk visits
@@ -27,40 +28,42 @@ def draw(run: Run) -> None:
     Args:
       run: the run, its metrics on disk.
     """
-    data, shape = run.data, run.data.image_shape
+    data, shape, support = run.data, run.data.image_shape, _support(run.vae)
     z = evaluation.encode_mean(run.vae, run.params, data.x_test)
     latent_dim = z.shape[1]
+    x = data.x_test[:12].reshape(len(z[:12]), -1)
     pages: dict[str, Any] = {
         "latent.png": latents.latent_scatter(z, data.y_test),
-        "reconstructions.png": images.reconstructions(data.x_test[:12], run.decode(z[:12]), shape),
+        "reconstructions.png": images.reconstructions(x, run.decode(z[:12]), shape),
     }
-    if run.config.model == "normal" and latent_dim == 2:
+    if support == "real" and latent_dim == 2:
         points, extent = latents.lattice(z)
         title = "Decoded lattice over the latent space"
         generated = images.mosaic(run.decode(points), shape, title=title, extent=extent)
     else:
-        draws = run.vae.sample_prior(jax.random.key(run.config.seed), (144, latent_dim))
+        key = jax.random.key(run.config.training.seed)
+        draws = run.vae.sample_prior(run.params, key, (144, latent_dim))
         title = "Decoded draws from the prior"
         generated = images.image_grid(run.decode(draws), shape, columns=12, title=title)
     pages["generated.png"] = generated
-    if run.config.model == "dirichlet":
+    if support == "simplex":
         pages |= _simplex_pages(run, z)
     lines = (run.folder / run_folder.METRICS).read_text().splitlines()
     if lines:
         records = [SimpleNamespace(**json.loads(line)) for line in lines]
-        pages["loss.png"] = losses.loss_curves(records, unit=_unit(run.config))
+        pages["loss.png"] = losses.loss_curves(records, unit=_unit(run.vae))
     _save_all(run.folder / "figures", pages)
 
 
-def draw_seeds(folder: Path, config: Config, histories: Sequence[Sequence[Any]]) -> None:
+def draw_seeds(folder: Path, vae: VAE, histories: Sequence[Sequence[Any]]) -> None:
     """Draw the training curves of several runs into the folder `figures`.
 
     Args:
       folder: the one above the folders of the runs.
-      config: their options.
+      vae: their model.
       histories: the epochs of each, as `History.epochs`.
     """
-    _save_all(folder / "figures", {"loss.png": losses.loss_spread(histories, unit=_unit(config))})
+    _save_all(folder / "figures", {"loss.png": losses.loss_spread(histories, unit=_unit(vae))})
 
 
 def save_decoded(path: Path, run: Run, z: np.ndarray, x: np.ndarray, title: str) -> None:
@@ -79,7 +82,7 @@ def save_decoded(path: Path, run: Run, z: np.ndarray, x: np.ndarray, title: str)
         _save(path, images.image_grid(x, shape, columns=columns, title=title))
         return
     there_and_back = [*range(len(x)), *range(len(x) - 2, 0, -1)]
-    shares = z[there_and_back] if run.config.model == "dirichlet" else None
+    shares = z[there_and_back] if _support(run.vae) == "simplex" else None
     captions = [title] * len(there_and_back)
     _save(path, animations.walk(x[there_and_back], captions, shape, shares=shares))
 
@@ -88,7 +91,7 @@ def _simplex_pages(run: Run, z: np.ndarray) -> dict[str, Any]:
     shape, categories = run.data.image_shape, z.shape[1]
     corners = np.eye(categories)
     weights = (0.0, 0.25, 0.5, 0.75, 1.0)
-    blend = run.decode(runs.path_between(corners[0], corners[1], len(weights)))
+    blend = run.decode(path_between(corners[0], corners[1], len(weights)))
     pages: dict[str, Any] = {
         "corners.png": images.corners(run.decode(corners), shape),
         "blend.png": images.blend(blend, weights, ("0", "1"), shape),
@@ -106,8 +109,7 @@ def _simplex_pages(run: Run, z: np.ndarray) -> dict[str, Any]:
     visited = min(categories, WALK_CATEGORIES)
     stops = [*range(visited), 0]
     legs = [
-        runs.path_between(corners[a], corners[b], STEPS + 1)[:-1]
-        for a, b in itertools.pairwise(stops)
+        path_between(corners[a], corners[b], STEPS + 1)[:-1] for a, b in itertools.pairwise(stops)
     ]
     path = np.concatenate(legs)
     captions = [f"category {a} → {b}" for a, b in itertools.pairwise(stops)]
@@ -129,8 +131,14 @@ def _most_confused(z: np.ndarray) -> list[int]:
     return sorted([first, second, int(third.argmax())])
 
 
-def _unit(config: Config) -> str:
-    return "nats" if config.objective == "elbo" else "original's units"
+def _support(vae: VAE) -> str:
+    assert vae.parts is not None
+    return vae.parts.latent.support
+
+
+def _unit(vae: VAE) -> str:
+    assert vae.parts is not None
+    return "nats" if vae.parts.likelihood.normalized else "original's units"
 
 
 def _save_all(folder: Path, pages: dict[str, Any]) -> None:

@@ -1,0 +1,346 @@
+"""The parts of a description: small dataclasses of plain values, each kind with its options.
+
+Each is named in `KINDS` as its constructor in `jaxvae.latents`, `jaxvae.priors`,
+`jaxvae.likelihoods` and so on; whether its values are allowed is for the constructor to say.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from jaxvae.model import (
+    counts,
+    label_priors,
+    latents,
+    learned_priors,
+    likelihoods,
+    objectives,
+    priors,
+    ready,
+    ready_networks,
+    transforms,
+)
+from jaxvae.model.latents import Latent
+from jaxvae.model.networks import Network
+from jaxvae.model.objectives import Objective
+from jaxvae.model.priors import Prior
+from jaxvae.model.vae import VAE
+
+Shape = tuple[int, ...]
+
+
+class _Made:
+    """A part whose fields are the arguments of one constructor."""
+
+    make: ClassVar[Callable[..., Any]]
+
+    def value(self) -> Any:
+        return self.make(**vars(self))
+
+
+# --- latents: a family, and which of the ready-made networks ends in its parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalLatent:
+    """`latents.normal`."""
+
+    def value(self) -> Latent:
+        return latents.normal
+
+    def dense(self, shape: Any, latent_dim: int, **options: Any) -> Network:
+        return ready_networks.dense_normal_network(shape, latent_dim, **options)
+
+    def convolutional(self, shape: Any, latent_dim: int, **options: Any) -> Network:
+        return ready_networks.convolutional_normal_network(shape, latent_dim, **options)
+
+    def original(self, network: Network, prior: Any, kl_weight: Any) -> VAE:
+        """The model that minimises what the 2020 original minimised."""
+        if (variance := vars(prior).get("variance")) is None:
+            raise ValueError(f"prior must have a variance with the original objective, got {prior}")
+        return ready.normal_vae(
+            network, prior_variance=variance, objective="original", kl_weight=kl_weight
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogisticNormalLatent(NormalLatent):
+    """`latents.logistic_normal`."""
+
+    def value(self) -> Latent:
+        return latents.logistic_normal
+
+    def original(self, network: Network, prior: Any, kl_weight: Any) -> VAE:
+        raise ValueError("objective must be another for a logistic Normal, got original")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirichletLatent:
+    """`latents.dirichlet`, and how its network makes a concentration."""
+
+    gradient: str = "beta"
+    head: str = "softplus"
+    concentration_floor: float = 0.1
+
+    def value(self) -> Latent:
+        return latents.dirichlet_with(self.gradient)
+
+    def _head(self) -> dict[str, Any]:
+        return {"head": self.head, "concentration_floor": self.concentration_floor}
+
+    def dense(self, shape: Any, latent_dim: int, **options: Any) -> Network:
+        options |= self._head()
+        return ready_networks.dense_dirichlet_network(shape, latent_dim, **options)
+
+    def convolutional(self, shape: Any, latent_dim: int, **options: Any) -> Network:
+        options |= self._head()
+        return ready_networks.convolutional_dirichlet_network(shape, latent_dim, **options)
+
+    def original(self, network: Network, prior: Any, kl_weight: Any) -> VAE:
+        """The model that minimises what the 2020 original minimised."""
+        return ready.dirichlet_vae(
+            network,
+            prior=prior.value(self.value()),
+            objective="original",
+            kl_weight=kl_weight,
+            gradient=self.gradient,
+        )
+
+
+# --- priors
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandardNormal:
+    """`priors.standard_normal`."""
+
+    variance: float = 1.0
+
+    def value(self, latent: Latent) -> Prior:
+        return priors.standard_normal(self.variance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromLabels:
+    """`priors.from_labels`; frequencies None, "learned", or a number for each label."""
+
+    smoothness: float = 0.5
+    total_concentration: float = 8.0
+    frequencies: str | tuple[float, ...] | None = None
+
+    def value(self, latent: Latent) -> Prior:
+        return label_priors.from_labels(**vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Symmetric:
+    """`priors.symmetric`."""
+
+    concentration: float = 1.0
+
+    def value(self, latent: Latent) -> Prior:
+        return priors.symmetric(self.concentration)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """`priors.mixture`, of the latent's own family."""
+
+    components: int = 10
+    of: str = "posteriors"
+
+    def value(self, latent: Latent) -> Prior:
+        return learned_priors.mixture(latent, self.components, of=self.of)
+
+
+# --- likelihoods
+
+
+class _Likelihood(_Made):
+    def decoded_shape(self, data_shape: Shape) -> Shape:
+        """What the decoder returns for one example."""
+        return data_shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalLikelihood(_Likelihood):
+    """`likelihoods.normal`; by itself what the name "normal" stands for, a learned scale."""
+
+    make = staticmethod(likelihoods.normal)
+    scale: float = math.exp(-1)
+    learned: bool = True
+    per_dimension: bool = False
+    minimum: float = 1e-3
+
+
+UNIT = NormalLikelihood(scale=1.0, learned=False)  # the first version's, and the original's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bernoulli(_Likelihood):
+    """`likelihoods.bernoulli`."""
+
+    make = staticmethod(likelihoods.bernoulli)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Poisson(_Likelihood):
+    """`likelihoods.poisson`."""
+
+    make = staticmethod(counts.poisson)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NegativeBinomial(_Likelihood):
+    """`likelihoods.negative_binomial`."""
+
+    make = staticmethod(counts.negative_binomial)
+    dispersion: float = 1.0
+    learned: bool = True
+    per_dimension: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Multinomial(_Likelihood):
+    """`likelihoods.multinomial` of a decoder's logits."""
+
+    make = staticmethod(counts.multinomial)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Categorical(_Likelihood):
+    """`likelihoods.categorical`, each value of an example one of so many categories."""
+
+    categories: int
+
+    def decoded_shape(self, data_shape: Shape) -> Shape:
+        return (*data_shape, self.categories)
+
+    def value(self) -> Any:
+        return counts.categorical()
+
+
+# --- objectives
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elbo(_Made):
+    """`objectives.elbo`; kl_weight is a number."""
+
+    make = staticmethod(objectives.elbo)
+    kl_weight: float = 1.0
+    free_bits: float = 0.0
+    draws: int = 1
+    gradient: str = "pathwise"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Iwae(_Made):
+    """`objectives.iwae`."""
+
+    make = staticmethod(objectives.iwae)
+    draws: int
+    gradient: str = "pathwise"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Original:
+    """What the 2020 TensorFlow script minimised. It is no objective of any parts: it has its own
+    latent, prior and likelihood.
+    """
+
+    kl_weight: float = 1.0
+
+    def value(self) -> Objective | None:
+        return None
+
+
+# --- networks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dense:
+    """`networks.dense_..._network`, the one of the latent."""
+
+    layers: int = 4
+    hidden_units: int = 128
+    activation: Any = "relu"
+
+    def value(self, latent: Any, shape: Shape, decoded: Shape, latent_dim: int) -> Network:
+        width = decoded[0] if len(decoded) == 1 else decoded
+        return latent.dense(width, latent_dim, **vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convolutional:
+    """`networks.convolutional_..._network`, the one of the latent, for images."""
+
+    channels: Shape = (32, 64)
+    hidden_units: int = 128
+    activation: Any = "relu"
+
+    def value(self, latent: Any, shape: Shape, decoded: Shape, latent_dim: int) -> Network:
+        if shape != decoded:
+            raise ValueError(
+                f"network must be dense where {decoded} is decoded for an example {shape}, "
+                f"got convolutional"
+            )
+        return latent.convolutional(shape, latent_dim, **vars(self))
+
+
+# --- transforms
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity(_Made):
+    """`transforms.identity`."""
+
+    make = staticmethod(transforms.identity)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DividedBy(_Made):
+    """`transforms.divided_by`."""
+
+    make = staticmethod(transforms.divided_by)
+    number: float
+
+
+KINDS: dict[str, dict[str, type]] = {
+    "latent": {
+        "normal": NormalLatent,
+        "logistic_normal": LogisticNormalLatent,
+        "dirichlet": DirichletLatent,
+    },
+    "prior": {
+        "standard_normal": StandardNormal,
+        "from_labels": FromLabels,
+        "symmetric": Symmetric,
+        "mixture": Mixture,
+    },
+    "likelihood": {
+        "normal": NormalLikelihood,
+        "bernoulli": Bernoulli,
+        "poisson": Poisson,
+        "negative_binomial": NegativeBinomial,
+        "multinomial": Multinomial,
+        "categorical": Categorical,
+    },
+    "objective": {"elbo": Elbo, "iwae": Iwae, "original": Original},
+    "network": {"dense": Dense, "convolutional": Convolutional},
+    "transform": {"identity": Identity, "divided_by": DividedBy},
+}
+NAMES = {made: name for kinds in KINDS.values() for name, made in kinds.items()}
+
+
+def kind(part: Any) -> str:
+    """What a part of a description is called.
+
+    Args:
+      part: one of them.
+
+    Returns:
+      The name of its kind in `KINDS`; "custom" for a value of the user's own.
+    """
+    return NAMES.get(type(part), "custom")

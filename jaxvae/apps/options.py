@@ -1,0 +1,390 @@
+"""The options of `jaxvae train`: flat for the command line, each of them a field of one dataclass.
+
+Those of the model are a face of its `Description`: `FACE` says which field of which part each of
+them is. So an option has an effect where the chosen part has the field, and else is refused.
+"""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from jaxvae.apps.description import Description
+from jaxvae.apps.model_parts import KINDS, UNIT
+from jaxvae.data import datasets
+from jaxvae.data.datasets import Dataset
+from jaxvae.numerics import checks
+
+EPOCHS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """What model it is."""
+
+    model: Literal["dirichlet", "normal", "logistic_normal"] = "dirichlet"
+    """The latent."""
+    objective: Literal["elbo", "original"] = "elbo"
+    """What is minimised: the negative ELBO in nats, or what the 2020 original minimised."""
+    likelihood: Literal["normal", "bernoulli", "poisson", "negative_binomial", "multinomial"] = (
+        "normal"
+    )
+    """Of a value: a Normal, its scale learned; a Bernoulli, of values from 0 to 1; the others are
+    of counts."""
+    kl_weight: float = 1.0
+    """Factor of the KL term; 1 is the ELBO."""
+    network: Literal["dense", "convolutional"] = "dense"
+    """Encoder and decoder; convolutional: for images."""
+    layers: int = 4
+    """Dense: hidden layers each of encoder and decoder."""
+    hidden_units: int = 128
+    """Width of a hidden layer."""
+    channels: tuple[int, ...] = (32, 64)
+    """Convolutional: of each convolution, from the image on."""
+    activation: Literal[
+        "elu", "gelu", "leaky_relu", "relu", "selu", "sigmoid", "silu", "softplus", "tanh"
+    ] = "relu"
+    """Of the hidden layers."""
+    latent_dim: int | None = None
+    """Width of the latent; None: on the simplex the number of labels, or 10; for a Normal 2."""
+    prior: Literal["labels", "symmetric"] | None = None
+    """Dirichlet: made from each example's label, or the same for all; None: labels, if any."""
+    smoothness: float = 0.5
+    """Dirichlet, labels: what each category gets beside the label's 1."""
+    total_concentration: float = 8.0
+    """Dirichlet, labels: the prior's total concentration."""
+    prior_concentration: float = 1.0
+    """Dirichlet, symmetric: the prior's concentration of each category."""
+    head: Literal["softplus", "relu"] = "softplus"
+    """Dirichlet: what makes the concentration. relu is the original's, and can die."""
+    concentration_floor: float = 0.1
+    """Dirichlet: added to the head."""
+    prior_variance: float = 1.0
+    """Normal: the prior's variance, the original's C."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What it is trained on."""
+
+    dataset: Literal["digits", "mnist"] = "digits"
+    """digits comes with scikit-learn; mnist is read from --data-dir, else from JAXVAE_DATA, else
+    downloaded once."""
+    data_dir: Path | None = None
+    """Folder with MNIST's four IDX files, each a .gz or not."""
+    data: Path | None = None
+    """Your own .npy (examples) or .npz (x, y, x_test, y_test), instead of a dataset."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How it is trained."""
+
+    epochs: int | None = None
+    """Passes over the data; None: 60, or with --resume as many as before."""
+    batch_size: int = 64
+    """Examples a step."""
+    learning_rate: float = 1e-3
+    """Of Adam; with a schedule its highest."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Of the learning rate: constant, or down to zero at the last epoch along a cosine."""
+    warmup_epochs: int = 0
+    """Epochs at the start in which the learning rate rises from zero."""
+    clip_norm: float | None = None
+    """Scale a gradient of a larger norm down to this one."""
+    average: float | None = None
+    """Decay of an exponential moving average of the parameters, as 0.999; it is what is kept and
+    evaluated."""
+    hold_out: float = 0.0
+    """Share of the training examples whose loss is measured after each epoch instead."""
+    patience: int | None = None
+    """End after so many epochs without a lower loss on them; keep the parameters of the lowest."""
+    on_non_finite: Literal["raise", "skip"] = "raise"
+    """A step whose loss or gradient is not finite: end the run, or leave its update out."""
+    seed: int = 0
+    """Of everything random."""
+    seeds: int = 1
+    """Train this many at once, from --seed on, as one program; a folder for each."""
+    devices: int | None = None
+    """Split each batch (with --seeds, the seeds) over so many devices; None: one, or over several
+    hosts all."""
+    checkpoint_every: int | None = None
+    """Epochs between checkpoints; None: as often as costs at most 3% of the time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(TrainingOptions, DataOptions, ModelOptions):
+    """All of them."""
+
+
+# Which field of which part of the description an option is.
+FACE = {
+    "kl_weight": ("objective", "kl_weight"),
+    "layers": ("network", "layers"),
+    "hidden_units": ("network", "hidden_units"),
+    "channels": ("network", "channels"),
+    "activation": ("network", "activation"),
+    "smoothness": ("prior", "smoothness"),
+    "total_concentration": ("prior", "total_concentration"),
+    "prior_concentration": ("prior", "concentration"),
+    "head": ("latent", "head"),
+    "concentration_floor": ("latent", "concentration_floor"),
+    "prior_variance": ("prior", "variance"),
+}
+# The priors of each model by what --prior calls them; None: it has one alone.
+PRIORS: dict[str, dict[str | None, str]] = {
+    "dirichlet": {"labels": "from_labels", "symmetric": "symmetric"},
+    "normal": {None: "standard_normal"},
+    "logistic_normal": {None: "standard_normal"},
+}
+
+
+def part_of(options: Any, cls: Any) -> Any:
+    """The options of one of the dataclasses.
+
+    Args:
+      options: some that are more.
+      cls: the dataclass.
+
+    Returns:
+      One of its instances.
+    """
+    return cls(**{field.name: getattr(options, field.name) for field in dataclasses.fields(cls)})
+
+
+def parsed(path: Path, cls: Any, fields: Mapping[str, Any]) -> Any:
+    """Options that a file holds, by the command line's own parser: it checks types and choices.
+
+    Args:
+      path: the file, for what is said of it.
+      cls: the dataclass of them.
+      fields: what it holds.
+
+    Returns:
+      One of its instances.
+
+    Raises:
+      ValueError: if they are no such options.
+    """
+    flags: list[str] = []
+    for name, value in fields.items():
+        flags += [f"--{name.replace('_', '-')}", str(value)]
+    try:
+        return tyro.cli(cls, args=flags, console_outputs=False)
+    except SystemExit:
+        raise ValueError(
+            f"{path} must hold options that `jaxvae train` takes, got {dict(fields)}"
+        ) from None
+
+
+def check(options: TrainingOptions) -> None:
+    """Refuse what is out of range.
+
+    Args:
+      options: how it is trained.
+
+    Raises:
+      ValueError, TypeError: the option is named.
+    """
+    check_seed(options.seed)
+    checks.positive_int("seeds", options.seeds)
+    checks.positive_int("batch_size", options.batch_size)
+    for name in ("epochs", "devices", "checkpoint_every", "patience"):
+        if (value := getattr(options, name)) is not None:
+            checks.positive_int(name, value)
+    if options.patience is not None and not options.hold_out:
+        raise ValueError("hold_out must be above 0 where patience is given, got 0.0")
+
+
+def check_seed(value: int) -> None:
+    """Refuse what no key can be made of.
+
+    Args:
+      value: the seed.
+
+    Raises:
+      ValueError: if it is below 0 or has more than 63 bits.
+    """
+    if checks.positive_int("seed", value, minimum=0) >= 2**63:
+        raise ValueError(f"seed must be below 2**63, got {value}")
+
+
+def check_effect(options: Options) -> None:
+    """Refuse an option without effect: whoever sets it expects one.
+
+    Args:
+      options: of a new run; once a prior was chosen, its options as well.
+
+    Raises:
+      ValueError: the option is named, and what it needs.
+    """
+    for name, where in _idle(options):
+        value = getattr(options, name)
+        if value != getattr(Options, name):
+            raise ValueError(f"{name} must be left out {where}, got {value}")
+
+
+def _idle(options: Options) -> Iterator[tuple[str, str]]:
+    """The options without effect, and where that is so."""
+    if options.data is not None:
+        yield "dataset", "with --data"
+    if options.dataset != "mnist":
+        yield "data_dir", "except with --dataset mnist"
+    named = {model: [name for name in own if name] for model, own in PRIORS.items()}
+    if not named[options.model]:
+        yield "prior", f"except with --model {_either(m for m in named if named[m])}"
+    chosen = _chosen(options)
+    for option, (part, field) in FACE.items():
+        if not any(field in _fields(part, kind) for kind in chosen[part]):
+            yield option, f"except with {_where(part, field)}"
+
+
+def _chosen(options: Options) -> dict[str, list[str]]:
+    """The kinds of each part that there can be."""
+    own = PRIORS[options.model]
+    decided = [own[options.prior]] if options.prior in own else list(own.values())
+    return {
+        "latent": [options.model],
+        "prior": decided,
+        "objective": [options.objective],
+        "network": [options.network],
+    }
+
+
+def _where(part: str, field: str) -> str:
+    """The options that choose a part with the field."""
+    if part == "latent":
+        return f"--model {_either(kind for kind in PRIORS if field in _fields(part, kind))}"
+    if part == "prior":
+        found = [
+            (model, name)
+            for model, own in PRIORS.items()
+            for name, kind in own.items()
+            if field in _fields(part, kind)
+        ]
+        models = f"--model {_either(model for model, _ in found)}"
+        names = [name for _, name in found if name]
+        return f"{models} and --prior {_either(names)}" if names else models
+    return f"--{part} {_either(kind for kind in KINDS[part] if field in _fields(part, kind))}"
+
+
+def _either(names: Any) -> str:
+    return " or ".join(dict.fromkeys(names))
+
+
+def _fields(part: str, kind: str) -> list[str]:
+    return [field.name for field in dataclasses.fields(KINDS[part][kind])]
+
+
+def resolve(options: Options, data: Dataset) -> Options:
+    """Fill in what depends on the data.
+
+    Args:
+      options: some of them None.
+      data: the data.
+
+    Returns:
+      The options, those that were None chosen, and the paths absolute.
+    """
+    own = PRIORS[options.model]
+    prior: Any = options.prior
+    if prior is None and None not in own:
+        prior = "symmetric" if data.y_train is None else "labels"
+    on_simplex = KINDS["latent"][options.model]().value().support == "simplex"
+    width = (data.categories or 10) if on_simplex else 2
+    return dataclasses.replace(
+        options,
+        prior=prior,
+        epochs=options.epochs or EPOCHS,
+        latent_dim=width if options.latent_dim is None else options.latent_dim,
+        data=None if options.data is None else absolute(options.data),
+        data_dir=None if options.data_dir is None else absolute(options.data_dir),
+    )
+
+
+def absolute(path: Path) -> Path:
+    """A path without links.
+
+    Args:
+      path: of anything.
+
+    Returns:
+      The path.
+    """
+    return Path(os.path.realpath(path))  # `Path.resolve` gives a RuntimeError for links in a ring
+
+
+def describe(options: ModelOptions, data: Dataset) -> Description:
+    """The model that the options choose.
+
+    Args:
+      options: resolved.
+      data: the data, for the shape of an example.
+
+    Returns:
+      The description.
+
+    Raises:
+      ValueError, TypeError: if an option is out of range; it is named.
+    """
+    for name in ("smoothness", "total_concentration", "prior_concentration", "prior_variance"):
+        checks.positive_float(name, getattr(options, name))
+
+    def part(name: str, kind: str) -> Any:
+        own = {field: getattr(options, o) for o, (p, field) in FACE.items() if p == name}
+        known = _fields(name, kind)
+        return KINDS[name][kind](**{f: value for f, value in own.items() if f in known})
+
+    network = part("network", options.network)
+    shape: tuple[int, ...] | None = data.x_train.shape[1:]
+    if "channels" in _fields("network", options.network):
+        shape = data.image_shape
+        if shape is None:
+            raise ValueError(
+                f"network must be dense for examples that are no images, got {options.network}"
+            )
+    assert shape is not None
+    return Description(
+        latent=part("latent", options.model),
+        prior=part("prior", PRIORS[options.model][options.prior]),
+        likelihood=_likelihood(options),
+        objective=part("objective", options.objective),
+        network=network,
+        data_shape=tuple(shape),
+        latent_dim=options.latent_dim or 0,
+    )
+
+
+def _likelihood(options: ModelOptions) -> Any:
+    chosen = KINDS["likelihood"][options.likelihood]()
+    if KINDS["objective"][options.objective]().value() is not None:
+        return chosen
+    if type(chosen) is not type(UNIT):
+        raise ValueError(
+            f'likelihood must be "normal" with objective="{options.objective}", '
+            f"got {options.likelihood!r}"
+        )
+    return UNIT
+
+
+def load_data(options: DataOptions) -> Dataset:
+    """The data that a run is trained on.
+
+    Args:
+      options: which.
+
+    Returns:
+      The data set.
+
+    Raises:
+      ValueError, TypeError, OSError: if the data cannot be read.
+    """
+    if options.data is not None:
+        return datasets.load_file(options.data)
+    if options.dataset == "mnist":
+        return datasets.load_mnist(options.data_dir)
+    return datasets.load_digits()

@@ -1,0 +1,89 @@
+"""What a user asks of a run: a way through its latent space, and files, written whole or not at all
+and never over what is there.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def path_between(start: Any, end: Any, steps: int) -> np.ndarray:
+    """Points on the straight line from one point of the latent space to another.
+
+    Args:
+      start: the first point [K].
+      end: the last [K].
+      steps: how many, both ends included.
+
+    Returns:
+      [steps, K]. On the simplex, if both ends are.
+    """
+    share = np.linspace(0, 1, steps)[:, None]
+    return (1 - share) * np.asarray(start) + share * np.asarray(end)
+
+
+def write_new(
+    path: Path | None,
+    default: str,
+    endings: Sequence[str],
+    write: Callable[[Path], None],
+    *,
+    replace: bool,
+) -> Path:
+    """Write a file that a user asked for, whole or not at all.
+
+    Args:
+      path: the file, or None.
+      default: its name where the user gave none; with -2, -3, ... where it exists.
+      endings: what its name may end in.
+      write: writes to the path that it is called with, of the same ending. It becomes the file at
+        the end, and is removed after an error.
+      replace: whether it may take the place of one that is there.
+
+    Returns:
+      The file.
+
+    Raises:
+      ValueError: if the name ends in anything else.
+      FileExistsError: if the file exists and may not be replaced.
+      FileNotFoundError: if there is no folder for it.
+    """
+    out = Path(default) if path is None else path
+    if out.suffix not in endings:
+        raise ValueError(f"out must end in {', '.join(endings)}, got {out}")
+    taken = FileExistsError(f"out must be a new file, or be replaced with --force, got {out}")
+    if out.is_dir() or (path is not None and out.exists() and not replace):
+        raise taken
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"out must be in a folder that exists, got {out}")
+    unfinished = out.with_name(f".{os.getpid()}-{out.name}")
+    try:
+        write(unfinished)
+        if replace:
+            unfinished.replace(out)
+            return out
+        number = 1
+        while not _put(unfinished, out):  # another process may just have written it
+            if path is not None:
+                raise taken
+            number += 1
+            out = Path(default).with_stem(f"{Path(default).stem}-{number}")
+        return out
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _put(unfinished: Path, out: Path) -> bool:
+    """Give a file its name; False where a file has it already."""
+    try:
+        os.link(unfinished, out)  # unlike a renaming it never replaces
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        if out.exists():
+            return False
+        unfinished.replace(out)
+    return True

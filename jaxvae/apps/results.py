@@ -1,0 +1,164 @@
+"""What a run comes to: its lines, its results on the test data, its summary."""
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvae._output import say
+from jaxvae._version import __version__
+from jaxvae.apps.model_parts import kind
+from jaxvae.apps.runs import Run, on_host
+from jaxvae.data.batches import Batch
+from jaxvae.model import evaluation
+from jaxvae.training.history import EpochRecord, History
+
+RESULTS = (
+    "final_loss", "test_loss", "test_reconstruction", "test_kl", "test_nelbo", "test_rmse",
+    "baseline_rmse", "test_accuracy",
+)  # fmt: skip
+BATCH_SIZE = 1024  # examples a compiled call
+
+
+def line(record: EpochRecord) -> str:
+    """The line of an epoch in metrics.jsonl: the record but for its steps, what `.more` holds too.
+
+    Args:
+      record: of the epoch.
+
+    Returns:
+      JSON, and the end of the line.
+    """
+    fields = record._asdict()
+    del fields["batch_losses"]
+    more = fields.pop("more", {})
+    return json.dumps({**fields, **more}) + "\n"
+
+
+def summary(run: Run, history: History, interrupted: bool) -> dict[str, Any]:
+    """What summary.json holds.
+
+    Args:
+      run: the run, trained.
+      history: of its training.
+      interrupted: whether it ended early.
+
+    Returns:
+      Plain values by name.
+    """
+    seconds = float(np.median([record.seconds for record in history.epochs]))
+    model = run.config.model
+    return {
+        "model": kind(model.latent),
+        "objective": kind(model.objective),
+        "likelihood": kind(model.likelihood),
+        "network": kind(model.network),
+        "dataset": run.data.name,
+        "kl_weight": vars(model.objective).get("kl_weight"),
+        "seed": run.config.training.seed,
+        "epochs": len(history.epochs),
+        "interrupted": interrupted,
+        "final_loss": history.epochs[-1].loss,
+        **test_metrics(run),
+        "seconds_per_epoch": seconds,
+        "images_per_second": len(run.data.x_train) / seconds,
+        "compile_seconds": history.compile_seconds,
+        **_versions(),
+    }
+
+
+def test_metrics(run: Run) -> dict[str, float | None]:
+    """The loss, its terms, the errors and the accuracy of a run on its test data.
+
+    Args:
+      run: the run.
+
+    Returns:
+      Each by its name in the summary. The negative ELBO is None where the terms are no
+      log-densities, the accuracy where the prior is not made from labels.
+    """
+    _, config, data, vae, params = run
+    key = jax.random.key(config.training.seed)
+    test = evaluation.evaluate(key, vae, params, data.x_test, data.y_test)
+    assert vae.parts is not None
+    latent, prior, likelihood = vae.parts.latent, vae.parts.prior, vae.parts.likelihood
+    are_densities = latent.normalized and prior.normalized and likelihood.normalized
+    rmse, baseline = errors(run)
+    return {
+        "test_loss": test.loss,
+        "test_reconstruction": test.reconstruction,
+        "test_kl": test.kl,
+        "test_nelbo": test.reconstruction + test.kl if are_densities else None,
+        "test_rmse": rmse,
+        "baseline_rmse": baseline,
+        "test_accuracy": (
+            evaluation.accuracy(vae, params, data.x_test, data.y_test)
+            if prior.uses_labels
+            else None
+        ),
+    }
+
+
+def errors(run: Run) -> tuple[float | None, float | None]:
+    """The root mean squared error a value, in the units that the model sees, on the test data.
+
+    Args:
+      run: the run.
+
+    Returns:
+      That of the reconstructions, each decoded from the posterior mean of z; and that of the mean
+      training example, which knows nothing of x. None where what is decoded is not like x.
+    """
+    _, _, data, vae, params = run
+    assert vae.parts is not None
+    forward = vae.parts.transform.forward
+    z = evaluation.encode_mean(vae, params, data.x_test)
+
+    @jax.jit
+    def squares(x: jax.Array, z: jax.Array) -> jax.Array | None:
+        decoded = vae.decode(params, z, Batch(x))
+        if decoded.shape != x.shape:  # as of categories, of which it has the probabilities
+            return None
+        return jnp.sum((forward(decoded) - forward(x)) ** 2, axis=tuple(range(1, x.ndim)))
+
+    x_test = np.asarray(data.x_test, np.float32)
+    starts = range(0, len(z), BATCH_SIZE)
+    own = [squares(x_test[i : i + BATCH_SIZE], z[i : i + BATCH_SIZE]) for i in starts]
+    if any(part is None for part in own):
+        return None, None
+    total = sum(float(np.sum(on_host(part), dtype=np.float64)) for part in own)
+    mean = np.mean(np.asarray(forward(data.x_train)), axis=0, dtype=np.float64)
+    baseline = np.mean((np.asarray(forward(x_test)) - mean) ** 2)
+    return float(np.sqrt(total / x_test.size)), float(np.sqrt(baseline))
+
+
+def print_results(results: Mapping[str, Any]) -> None:
+    """Print the results of a run, one a line.
+
+    Args:
+      results: a summary, or a part of one.
+    """
+    for name in RESULTS:
+        if results.get(name) is not None:
+            say(f"{name:20s} {results[name]:10.4f}")
+    if "seconds_per_epoch" in results:
+        rate, compiled = results["images_per_second"], results["compile_seconds"]
+        say(
+            f"{'seconds_per_epoch':20s} {results['seconds_per_epoch']:10.4f}   "
+            f"({rate:,.0f} images/s; compiled in {compiled:.1f} s)"
+        )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("jax", "flax", "optax", "tfp-nightly", "numpy")
+    return {
+        "version": __version__,
+        "python": platform.python_version(),
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        **{name.replace("-", "_"): importlib.metadata.version(name) for name in packages},
+    }
