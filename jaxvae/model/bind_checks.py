@@ -111,11 +111,14 @@ def check_posterior(latent: Latent, q: Any, outputs: Any, rows: int) -> None:
     """
 
     def right(latent: Latent, q: Any) -> bool:
-        wanted = latent.shapes((rows, 2))
-        if not _alike(q, wanted):
-            return False
         found: list[Any] = [getattr(leaf, "shape", ()) for leaf in jax.tree.leaves(q)]
-        return len(set(found)) == 1 and len(found[0]) == 2 and found[0][0] == rows
+        if not found or any(len(shape) < 2 or shape[0] != rows for shape in found):
+            return False
+        if latent.shapes is None:
+            return True
+        # z is as wide as the first parameter, or by one wider: what is left of a stick.
+        wanted = [latent.shapes((rows, found[0][-1] + more)) for more in (0, 1)]
+        return any(_alike(q, other) and shapes(q) == shapes(other) for other in wanted)
 
     if latent.parts:
         fits = isinstance(q, Mapping) and all(
@@ -124,7 +127,8 @@ def check_posterior(latent: Latent, q: Any, outputs: Any, rows: int) -> None:
         of = "shapes"
     else:
         fits = right(latent, q)
-        of = "one shape" if len(jax.tree.leaves(latent.shapes((1, 2)))) > 1 else "a shape"
+        several = latent.shapes is not None and len(jax.tree.leaves(latent.shapes((1, 2)))) > 1
+        of = "one shape" if several else "a shape"
     if not fits:
         raise ValueError(
             f"network.encode must return {latent.form}, got {shapes(outputs)}; "
@@ -173,6 +177,28 @@ def check_decoded(likelihood: Likelihood, decoded: Any, x: Any) -> None:
         )
 
 
+def shapes_of(latent: Latent, own: Any, of: Any) -> Any:
+    """The shapes of the parameters of z that is asked for.
+
+    Args:
+      latent: the family.
+      own: the network's `latent_shape`.
+      of: as for `latent_shape`.
+
+    Returns:
+      Shapes, in the place of q.
+
+    Raises:
+      ValueError, TypeError: as `latent_shape`; or if the latent does not know them.
+    """
+    shape = latent_shape(own, of)
+    if latent.shapes is None:
+        raise ValueError(
+            f"shape must be a Batch of examples for a latent without shapes, got {shape}"
+        )
+    return latent.shapes(shape)
+
+
 def latent_shape(own: Any, of: Any) -> Any:
     """The shape of z that is asked for, by part of a product.
 
@@ -188,13 +214,13 @@ def latent_shape(own: Any, of: Any) -> Any:
     """
     if isinstance(of, Mapping):
         return {name: checks.shape(f"shape[{name!r}]", shape) for name, shape in of.items()}
-    if isinstance(of, tuple | list):
-        return checks.shape("shape", of)
     if isinstance(of, Batch):
         held = jax.tree.leaves((of.y, of.condition))
         if not held:
             raise ValueError("batch must hold x, y or a condition, got none of them")
         count = jnp.shape(held[0])[0]
+    elif isinstance(of, tuple | list):
+        return checks.shape("shape", of)
     else:
         count = checks.positive_int("shape", of)
     if own is None:

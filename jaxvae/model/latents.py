@@ -28,8 +28,14 @@ from jaxvae.numerics.distributions import (
 Landmarks = dict[str, np.ndarray]
 
 
-def _none(width: int) -> Landmarks:
+def no_landmarks(width: int) -> Landmarks:
+    """The landmarks of a family that has none, of any width."""
     return {}
+
+
+def itself(u: Any) -> Any:
+    """What is given: a function of this module, so that a pickle finds it."""
+    return u
 
 
 @door("latents")
@@ -43,14 +49,15 @@ class Latent(NamedTuple):
       mean: `mean(q) -> z`, the mean of z, or a point in its middle where that has no formula.
       wrap: `wrap(outputs) -> q`, from what a network returns that names nothing; outputs that do
         not fit come back as they are, and are refused.
-      form: what a network must return, in words.
-      shapes: `shapes((..., K)) -> q` as shapes, for z of that shape.
       support: "simplex", "real" or "sphere"; reports and pictures choose by it.
-      positive: the names of the parameters that must be above zero.
       landmarks: `landmarks(K) -> {name: z [K]}`, points worth a picture.
       kl: `kl(q, p) -> [...]` in nats, or None where there is no closed form.
       kl_by_dimension: `kl_by_dimension(q, p) -> [..., K]`, or None where the dimensions are not
         independent.
+      shapes: `shapes((..., K)) -> q` as shapes, for z of that shape. None: what a network returns
+        is looked at less closely, and z is drawn from the prior for a batch of examples alone.
+      form: what a network must return, in words.
+      positive: the names of the parameters that must be above zero.
       parts: of a product, its latents by name; else empty.
       normalized: whether log_prob is that of a density.
 
@@ -62,16 +69,16 @@ class Latent(NamedTuple):
 
     sample: Callable[[jax.Array, Any], Any]
     log_prob: Callable[[Any, Any], jax.Array]
-    value: Callable[[Any], Any]
-    mean: Callable[[Any], Any]
-    wrap: Callable[[Any], Any]
-    form: str
-    shapes: Callable[[tuple[int, ...]], Any]
-    support: str
-    positive: tuple[str, ...] = ()
-    landmarks: Callable[[int], Landmarks] = _none
+    value: Callable[[Any], Any] = itself
+    mean: Callable[[Any], Any] = itself
+    wrap: Callable[[Any], Any] = itself
+    support: str = "real"
+    landmarks: Callable[[int], Landmarks] = no_landmarks
     kl: Callable[[Any, Any], jax.Array] | None = None
     kl_by_dimension: Callable[[Any, Any], jax.Array] | None = None
+    shapes: Callable[[Any], Any] | None = None
+    form: str = "the latent's parameters [B, ...]"
+    positive: tuple[str, ...] = ()
     parts: Any = ()
     normalized: bool = True
 
@@ -167,10 +174,6 @@ def _normal_kl_by_dimension(q: Normal, p: Normal) -> jax.Array:
     return kl_normal(*(part[..., None] for part in _standardized(q, p)))
 
 
-def _itself(u: Any) -> Any:
-    return u
-
-
 def _loc(q: Normal) -> jax.Array:
     return q.loc
 
@@ -206,7 +209,7 @@ def _normal() -> Latent:
     return Latent(
         sample=_normal_sample,
         log_prob=_normal_log_prob,
-        value=_itself,
+        value=itself,
         mean=_loc,
         wrap=pair_of_arrays(Normal),
         form="a pair (loc, scale) of arrays [B, K]",

@@ -31,7 +31,8 @@ class Context(NamedTuple):
       encode: `encode(x) -> q`, the encoder with its parameters; None where there is none.
 
     Example:
-      >>> Context(Batch(), Normal(jnp.zeros((5, 2)), jnp.ones((5, 2)))).q.loc.shape
+      >>> from jaxvae import Batch, latents
+      >>> Context(Batch(), latents.Normal(jnp.zeros((5, 2)), jnp.ones((5, 2)))).q.loc.shape
       (5, 2)
     """
 
@@ -63,8 +64,9 @@ class Prior(NamedTuple):
       concentration: of a Dirichlet prior, `concentration(y [B] or None, K)`; else None.
 
     Example:
+      >>> from jaxvae import Batch, latents
       >>> prior = standard_normal()
-      >>> context = Context(Batch(), Normal(jnp.zeros((5, 2)), jnp.ones((5, 2))))
+      >>> context = Context(Batch(), latents.Normal(jnp.zeros((5, 2)), jnp.ones((5, 2))))
       >>> prior.sample({}, jax.random.key(0), context).shape, prior.kl({}, context.q, context).shape
       ((5, 2), (5,))
     """

@@ -307,7 +307,7 @@ def bind(
         if batch.x is not None:
             q = jax.eval_shape(lambda: posterior(params, batch, None)[0])
         else:
-            q = latent.shapes(bind_checks.latent_shape(network.latent_shape, of))
+            q = bind_checks.shapes_of(latent, network.latent_shape, of)
         return latent.value(prior.sample(params.get("prior", {}), key, context(params, batch, q)))
 
     def check_data(params: Params, x: Any, y: Any = None) -> None:
