@@ -72,10 +72,23 @@ def build(description: Description) -> VAE:
         network,
         family,
         description.prior.value(family),
-        likelihood if own else likelihood.value(),
+        likelihood_of(description),
         objective,
         transform=description.transform.value(),
     )
+
+
+def likelihood_of(description: Description) -> Likelihood:
+    """The likelihood of a description as a value.
+
+    Args:
+      description: what it is.
+
+    Returns:
+      The likelihood.
+    """
+    own = description.likelihood
+    return own if isinstance(own, Likelihood) else own.value()
 
 
 def _original(network: Any, description: Description) -> VAE:

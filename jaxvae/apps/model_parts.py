@@ -331,6 +331,8 @@ KINDS: dict[str, dict[str, type]] = {
     "network": {"dense": Dense, "convolutional": Convolutional},
     "transform": {"identity": Identity, "divided_by": DividedBy},
 }
+# The likelihoods that a name alone makes.
+BY_NAME = ("normal", "bernoulli", "poisson", "negative_binomial", "multinomial")
 NAMES = {made: name for kinds in KINDS.values() for name, made in kinds.items()}
 
 

@@ -20,9 +20,10 @@ from PIL import Image
 
 import jaxvae
 from jaxvae import _failures
-from jaxvae.apps import cli, experiments, runs
+from jaxvae.apps import cli, commands, experiments, options, outputs, results, runs
 from jaxvae.training import run_folder
 
+FIRST_RUNS = Path(__file__).parents[1] / "data" / "runs_0.1"
 SMALL = ["--layers", "1", "--hidden-units", "16", "--batch-size", "256"]
 
 
@@ -50,7 +51,11 @@ def test_train_writes_its_files(run):
         "figures/walk.gif",
     }
     config = json.loads((run / "config.json").read_text())
-    assert (config["latent_dim"], config["prior"], config["seed"]) == (10, "labels", 0)
+    assert set(config) == {"model", "data", "training"}
+    model = config["model"]
+    assert (model["latent_dim"], model["data_shape"]) == (10, [64])
+    assert [model[part]["kind"] for part in ("latent", "prior")] == ["dirichlet", "from_labels"]
+    assert (config["training"]["seed"], config["data"]["dataset"]) == (0, "digits")
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     names = {"epoch", "loss", "reconstruction", "kl", "seconds", "images_per_second"}
     names |= {"skipped", "validation_loss"}
@@ -102,7 +107,9 @@ def test_generate(run, tmp_path):
         np.testing.assert_array_equal(arrays["x"], images)
         opened = runs.open_run(run)
         key = jax.random.key(0)
-        np.testing.assert_array_equal(arrays["z"], opened.vae.sample_prior(key, (12, 10)))
+        np.testing.assert_array_equal(
+            arrays["z"], opened.vae.sample_prior(opened.params, key, (12, 10))
+        )
         decoded = opened.vae.decode(opened.params, arrays["z"])
         np.testing.assert_allclose(images.reshape(12, 64), decoded, rtol=1e-5, atol=1e-6)
     with Image.open(tmp_path / "a.png") as picture:
@@ -146,7 +153,7 @@ def test_interpolate_between_examples(normal_run, tmp_path, digits):
 def test_encode(kind, request, tmp_path, digits, monkeypatch):
     """In batches, the last of them padded: as the model's own `encode` gives it at once."""
     folder = request.getfixturevalue(kind)
-    monkeypatch.setattr(cli, "BATCH_SIZE", 100)
+    monkeypatch.setattr(commands, "BATCH_SIZE", 100)
     images = digits.x_test.reshape(-1, 8, 8)[:250]
     np.save(tmp_path / "x.npy", images)
     np.savez(tmp_path / "x.npz", x=images.reshape(250, 64), y=digits.y_test[:250])
@@ -240,7 +247,7 @@ def test_a_file_that_is_there_is_replaced_by_force_alone(run, tmp_path, capsys, 
     assert cli.main(command) == 1
     assert "out must be a new file, or be replaced with --force" in capsys.readouterr().err
     with monkeypatch.context() as context:
-        context.setattr(cli.np, "save", fails_half_way)
+        context.setattr(commands.np, "save", fails_half_way)
         assert cli.main([*command, "--force"]) == 1
     assert "disk full" in capsys.readouterr().err
     assert out.read_bytes() == b"mine"
@@ -282,8 +289,8 @@ def test_a_users_file(tmp_path, labels):
     np.savez(tmp_path / "mine.npz", **({"x": x, "y": y} if labels else {"x": x}))
     assert train(tmp_path / "run", "--data", str(tmp_path / "mine.npz")) == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert (config["prior"], config["latent_dim"]) == (
-        ("labels", 4) if labels else ("symmetric", 10)
+    assert (config["model"]["prior"]["kind"], config["model"]["latent_dim"]) == (
+        ("from_labels", 4) if labels else ("symmetric", 10)
     )
     assert cli.main(["evaluate", str(tmp_path / "run")]) == 0
 
@@ -303,7 +310,7 @@ def test_same_seed_same_parameters(tmp_path, run):
         (["--batch-size", "-1"], "batch_size must be at least 1, got -1"),
         (["--layers", "0"], "layers must be at least 1, got 0"),
         (["--latent-dim", "0"], "latent_dim must be at least 2, got 0"),
-        (["--latent-dim", "5"], "y must be from 0 to 4, got"),
+        (["--latent-dim", "5"], "y must be from 0 to 4, or -1 where one is missing, got"),
         (["--learning-rate", "nan"], "learning_rate must be finite and above 0, got nan"),
         (["--model", "normal", "--head", "relu"], "head must be left out except with --model d"),
         (["--prior-variance", "2"], "prior_variance must be left out except with --model normal"),
@@ -515,8 +522,8 @@ def test_links_in_a_ring(tmp_path, capsys, monkeypatch):
         assert error.startswith("jaxvae: error: ")
         assert error.count("\n") == 1
     assert len(list(tmp_path.iterdir())) == 2
-    config = runs.Config(data=tmp_path / "ring.npz")
-    assert runs.resolve(config, jaxvae.datasets.load_digits()).data is not None
+    own = options.Options(data=tmp_path / "ring.npz")
+    assert options.resolve(own, jaxvae.datasets.load_digits()).data is not None
 
 
 def test_starts_in_the_same_second(tmp_path, monkeypatch, capsys):
@@ -565,12 +572,12 @@ def test_a_file_that_another_process_wrote_meanwhile(tmp_path, monkeypatch):
     for out, default in ((Path("x.npy"), "y.npy"), (Path("y.npy"), "y.npy")):
         given = out if out.name != default else None
         if given is None:
-            found = runs.write_new(None, default, (".npy",), write, replace=False)
+            found = outputs.write_new(None, default, (".npy",), write, replace=False)
             assert found == Path("y-2.npy")
             assert found.read_bytes() == b"ours"
         else:
             with pytest.raises(FileExistsError, match="out must be a new file"):
-                runs.write_new(given, default, (".npy",), write, replace=False)
+                outputs.write_new(given, default, (".npy",), write, replace=False)
         assert out.read_bytes() == b"theirs"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "y-2.npy", "y.npy"]
 
@@ -607,6 +614,13 @@ def test_a_folder_with_content_is_refused(run, capsys):
     assert (run / "params.npz").read_bytes() == before
 
 
+FIRST = json.loads((FIRST_RUNS / "normal" / "config.json").read_text())
+
+
+def changed(config, part, **values):
+    return config | {part: config[part] | values}
+
+
 def test_a_run_that_is_damaged(run, tmp_path, capsys):
     assert cli.main(["evaluate", str(tmp_path)]) == 1
     assert "config.json" in capsys.readouterr().err
@@ -614,8 +628,15 @@ def test_a_run_that_is_damaged(run, tmp_path, capsys):
     for text, message in (
         ("{", "must hold a JSON object"),
         ("[]", "must hold a JSON object"),
-        (json.dumps(config | {"depth": 3}), "got depth"),
-        (json.dumps(config | {"model": "gauss"}), "options that `jaxvae train` takes"),
+        (json.dumps(config | {"depth": 3}), "got or lacks depth"),
+        (json.dumps(config | {"data": 3}), "must hold options of `jaxvae train` in data, got 3"),
+        (json.dumps(changed(config, "training", seed="x")), "options that `jaxvae train` takes"),
+        (json.dumps(changed(config, "training", depth=3)), "options that `jaxvae train` takes"),
+        (json.dumps(changed(config, "model", depth=3)), "got depth"),
+        (json.dumps(changed(config, "model", format=2)), "format must be 1, got 2"),
+        (json.dumps(changed(config, "model", data_shape=[8])), "the shape (8,) as the model's"),
+        (json.dumps(FIRST | {"depth": 3}), "got depth"),
+        (json.dumps(FIRST | {"model": "gauss"}), "options that `jaxvae train` takes"),
         (json.dumps(config), "path must hold a checkpoint; there is none in"),
     ):
         (tmp_path / "config.json").write_text(text)
@@ -665,7 +686,7 @@ def test_an_error_after_training_deletes_nothing(tmp_path, capsys, monkeypatch, 
     def fail(*args, **options):
         raise ValueError("the test data do not fit")
 
-    monkeypatch.setattr(cli.evaluation, "evaluate", fail)
+    monkeypatch.setattr(results.evaluation, "evaluate", fail)
     assert train(tmp_path / "run", *options) == 1
     assert "the test data do not fit" in capsys.readouterr().err
     assert list((tmp_path / "run").rglob("params.npz"))

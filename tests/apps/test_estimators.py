@@ -15,7 +15,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import jaxvae
-from jaxvae.apps import estimators
+from jaxvae.apps import description
 from jaxvae.apps.estimators import DirichletVAE, DirichletVAEClassifier, NormalVAE
 from jaxvae.training import programs
 
@@ -169,7 +169,8 @@ def test_in_a_pipeline_and_a_grid_search(data):
             "prior_concentration must be finite and above 0, got 0.0",
         ),
         (DirichletVAEClassifier(smoothness=0), "smoothness must be finite and above 0, got 0.0"),
-        (DirichletVAEClassifier(likelihood="poisson"), "likelihood must be one of"),
+        (DirichletVAEClassifier(likelihood="gamma"), "likelihood must be one of"),
+        (NormalVAE(likelihood="categorical"), "likelihood must be one of"),
     ],
 )
 def test_a_bad_parameter_is_named_by_fit(data, estimator, message):
@@ -201,7 +202,7 @@ def test_the_answer_does_not_depend_on_what_was_fitted_before(data, value):
     """2, 2.0 and True are equal, and so one key of a cache."""
     x, _ = data
     NormalVAE(**SMALL).fit(x)
-    estimators._build(DirichletVAE(2, **SMALL)._own_model(64))
+    description.build(DirichletVAE(2, **SMALL)._own_model(64))
     number = "a number" if isinstance(value, bool | np.bool_) else None
     for kind in (NormalVAE, DirichletVAE):
         for name in ("latent_dim", "layers", "hidden_units", "batch_size", "epochs"):
@@ -233,7 +234,7 @@ def test_weights_in_fit_and_score(data):
     kept = weight > 0
     alone = NormalVAE(**SMALL).fit(x[kept], sample_weight=2 * weight[kept])
     np.testing.assert_array_equal(found.transform(x), alone.transform(x))
-    vae, key = estimators._build(found._model), jax.random.key(found._seed)
+    vae, key = description.build(found._model), jax.random.key(found._seed)
     expected = -jaxvae.evaluate(key, vae, found.params_, x, weight=weight).loss
     assert found.score(x, sample_weight=weight) == expected
     assert found.score(x, sample_weight=weight) != pytest.approx(found.score(x), rel=1e-4)

@@ -1,0 +1,339 @@
+"""What the scikit-learn estimators share: training, encoding, pickles."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from sklearn import get_config
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._array_api import _convert_to_numpy, get_namespace
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from jaxvae.apps import description
+from jaxvae.apps.description import Description
+from jaxvae.apps.model_parts import BY_NAME, KINDS, Dense, Elbo
+from jaxvae.model import evaluation, modules
+from jaxvae.model.likelihoods import Likelihood
+from jaxvae.numerics import checks
+from jaxvae.training.loop import fit
+from jaxvae.training.state import TrainState
+
+# What the parameters of a run that goes on were made for.
+NETWORK = ("latent_dim", "layers", "hidden_units", "activation", "likelihood")
+
+
+class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """What the three share."""
+
+    params_: Any
+    loss_curve_: list[float]
+    _model: Description
+    _seed: int
+    _step: int
+    _opt_state: Any
+
+    def __init__(
+        self,
+        *,
+        layers: int,
+        hidden_units: int,
+        activation: str,
+        likelihood: Any,
+        kl_weight: float,
+        batch_size: int,
+        epochs: int,
+        learning_rate: float,
+        warm_start: bool,
+        random_state: Any,
+    ):
+        self.layers = layers
+        self.hidden_units = hidden_units
+        self.activation = activation
+        self.likelihood = likelihood
+        self.kl_weight = kl_weight
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.warm_start = warm_start
+        self.random_state = random_state
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The posterior mean of z for each example.
+
+        Args:
+          X: examples [N, D].
+
+        Returns:
+          [N, K], float32.
+
+        Raises:
+          NotFittedError: before `fit`.
+          ValueError, TypeError: if X is not an array [N, D] of finite numbers.
+        """
+        x, give_back = self._seen(X)
+        return give_back(self._encode(x))
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """The mean of x given z.
+
+        Args:
+          X: points of the latent space [N, K].
+
+        Returns:
+          [N, D], float32.
+
+        Raises:
+          NotFittedError: before `fit`.
+          ValueError, TypeError: if X is not an array [N, K] of finite numbers.
+        """
+        check_is_fitted(self, "params_")
+        own, give_back = to_numpy(X)
+        z = checks.data_array("X", own)
+        if z.shape[1] != self._n_features_out:
+            raise ValueError(f"X must have {self._n_features_out} columns, got {z.shape[1]}")
+        decoded = jax.jit(description.build(self._model).decode)(self.params_, z)
+        return give_back(np.array(decoded))  # a copy: what JAX lends can only be read
+
+    def _seen(self, X: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
+        """X like what was fitted, checked; and what makes of a result an array like X."""
+        check_is_fitted(self, "params_")
+        own, give_back = to_numpy(X)
+        return validate_data(self, own, dtype=np.float32, reset=False), give_back
+
+    def _encode(self, x: np.ndarray) -> np.ndarray:
+        return evaluation.encode_mean(description.build(self._model), self.params_, x)
+
+    def _goes_on(self, *, partial: bool) -> bool:
+        """Whether training goes on where it ended, rather than anew."""
+        warm_start = checks.boolean("warm_start", self.warm_start)
+        return (partial or warm_start) and hasattr(self, "params_")
+
+    def _train(
+        self,
+        model: Description,
+        x: np.ndarray,
+        y: np.ndarray | None,
+        weight: np.ndarray | None,
+        *,
+        goes_on: bool,
+        partial: bool,
+    ) -> Self:
+        learning_rate = checks.positive_float("learning_rate", self.learning_rate)
+        epochs = checks.positive_int("epochs", self.epochs)
+        if goes_on:
+            fitted, wanted = (_network_of(each) for each in (self._model, model))
+            for name in NETWORK:
+                before, now = fitted[name], wanted[name]
+                if before != now:
+                    raise ValueError(
+                        f"{name} must stay what it was where training goes on, {before!r}, "
+                        f"got {now!r}"
+                    )
+            seed, losses = self._seed, self.loss_curve_
+            state = TrainState(jnp.int32(self._step), self.params_, self._opt_state)
+            state = jax.tree.map(jnp.array, state)  # copies: it may be donated
+        else:
+            seed, losses, state = _seed(self.random_state), [], None
+        state, history = fit(
+            jax.random.key(seed),
+            description.build(model),
+            x,
+            y,
+            weight=weight,
+            batch_size=self.batch_size,
+            epochs=1 if partial else epochs,
+            optimizer=_adam(learning_rate),
+            state=state,
+        )
+        step, self.params_, self._opt_state = jax.device_get(state)
+        self._step = int(step)
+        self.loss_curve_ = [*losses, *(record.loss for record in history.epochs)]
+        self._model, self._seed, self._n_features_out = model, seed, model.latent_dim
+        return self
+
+    def _model_of(self, data_dim: int, latent_dim: int, latent: Any, prior: Any) -> Description:
+        """The model, each value checked and of one kind: 2 and 2.0 would be one key."""
+        activation = self.activation
+        if isinstance(activation, str):
+            checks.one_of("activation", activation, modules.ACTIVATIONS)
+        else:
+            checks.function("activation", activation)
+            checks.hashable("activation", activation, "a name or a hashable function")
+        likelihood = self.likelihood
+        if not isinstance(likelihood, Likelihood):
+            likelihood = KINDS["likelihood"][checks.one_of("likelihood", likelihood, BY_NAME)]()
+        return Description(
+            latent=latent,
+            prior=prior,
+            likelihood=likelihood,
+            objective=Elbo(kl_weight=checks.positive_float("kl_weight", self.kl_weight, zero=True)),
+            network=Dense(
+                layers=checks.positive_int("layers", self.layers),
+                hidden_units=checks.positive_int("hidden_units", self.hidden_units),
+                activation=activation,
+            ),
+            data_shape=(data_dim,),
+            latent_dim=latent_dim,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A pickle holds the description as plain values, and arrays: no classes but its own."""
+        state = dict(super().__getstate__())
+        if "_model" in state:
+            state["_model"] = description.to_plain(state["_model"])
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(model := state.get("_model"), dict):  # else of the first version
+            state = state | {"_model": description.from_json(model)}
+        super().__setstate__(state)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        # `array_api_support` stays False, though arrays of any namespace are taken and given back:
+        # the tag also promises to refuse another one than that of `fit`. Parameters lie in JAX.
+        return tags
+
+
+class Unsupervised(Transformer):
+    """A transformer whose score is the ELBO."""
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Train on examples.
+
+        Args:
+          X: examples [N, D].
+          y: ignored.
+          sample_weight: examples' weights [N], as in `jaxvae.fit`; None weighs all alike.
+
+        Returns:
+          The estimator itself.
+
+        Raises:
+          ValueError, TypeError: if X, sample_weight or a parameter is outside what is allowed; it
+            is named.
+          NonFiniteStepError: if a step's loss or gradient is not finite.
+        """
+        return self._fit(X, sample_weight, partial=False)
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Train on examples once, going on where `fit` or the last call ended.
+
+        Args:
+          X: examples [N, D]; `batch_size` of them, or fewer, are one step.
+          y: ignored.
+          sample_weight: examples' weights [N], as in `jaxvae.fit`; None weighs all alike.
+
+        Returns:
+          The estimator itself.
+
+        Raises:
+          ValueError, TypeError: if X, sample_weight or a parameter is outside what is allowed, or
+            what makes the network is not what it was; it is named.
+          NonFiniteStepError: if a step's loss or gradient is not finite.
+        """
+        return self._fit(X, sample_weight, partial=True)
+
+    def _fit(self, X: Any, sample_weight: Any, *, partial: bool) -> Self:
+        goes_on = self._goes_on(partial=partial)
+        x = validate_data(self, to_numpy(X)[0], dtype=np.float32, reset=not goes_on)
+        weight = weights(sample_weight, len(x))
+        model = self._own_model(x.shape[1])
+        return self._train(model, x, None, weight, goes_on=goes_on, partial=partial)
+
+    def _own_model(self, data_dim: int) -> Description:
+        raise NotImplementedError
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Minus the mean loss of the examples: the ELBO in nats where `kl_weight` is 1.
+
+        Args:
+          X: examples [N, D].
+          y: ignored.
+          sample_weight: examples' weights [N] in the mean; None weighs all alike.
+
+        Returns:
+          The score, higher is better. z is drawn once an example, alike in each call.
+
+        Raises:
+          NotFittedError: before `fit`.
+          ValueError, TypeError: if X is not an array [N, D] of finite numbers, or sample_weight
+            cannot be used.
+        """
+        x, _ = self._seen(X)
+        key, weight = jax.random.key(self._seed), weights(sample_weight, len(x))
+        vae = description.build(self._model)
+        return -evaluation.evaluate(key, vae, self.params_, x, weight=weight).loss
+
+
+def to_numpy(X: Any) -> tuple[Any, Callable[[np.ndarray], Any]]:
+    """X for scikit-learn's checks, and what makes of a result an array like X.
+
+    With `array_api_dispatch` an array of another namespace (JAX, PyTorch, CuPy) becomes NumPy's,
+    and the results are of its namespace and on its device.
+
+    Args:
+      X: an array, or what scikit-learn takes for one.
+
+    Returns:
+      X or a NumPy array, and a function of a NumPy array.
+    """
+    if not get_config()["array_api_dispatch"]:
+        return X, lambda result: result
+    namespace, is_array = get_namespace(X)
+    if not is_array or isinstance(X, np.ndarray | np.generic):
+        return X, lambda result: result
+    own = _convert_to_numpy(X, namespace)
+    return own, lambda result: namespace.asarray(result, device=X.device)
+
+
+def weights(sample_weight: Any, examples: int) -> np.ndarray | None:
+    """Weights as `fit` takes them; one number for all, and booleans, as in scikit-learn.
+
+    Args:
+      sample_weight: of the examples, or None.
+      examples: how many.
+
+    Returns:
+      The weights, or None.
+
+    Raises:
+      ValueError, TypeError: if they are no weights.
+    """
+    if sample_weight is None:
+        return None
+    array = np.asarray(to_numpy(sample_weight)[0])
+    array = np.full(examples, array) if array.ndim == 0 else array
+    array = array.astype(float) if array.dtype == bool else array
+    return checks.weight_array("sample_weight", array, examples)
+
+
+def _seed(random_state: Any) -> int:
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except (ValueError, TypeError):
+        raise ValueError(
+            "random_state must be None, an integer from 0 to 2**32 - 1 or a numpy.random."
+            f"RandomState, got {random_state!r}"
+        ) from None
+
+
+def _network_of(model: Description) -> dict[str, Any]:
+    """What `NETWORK` names; a likelihood as the value that its name stands for."""
+    return {
+        "latent_dim": model.latent_dim,
+        **vars(model.network),
+        "likelihood": description.likelihood_of(model),
+    }
+
+
+@functools.lru_cache(maxsize=16)
+def _adam(learning_rate: float) -> optax.GradientTransformation:
+    """The same one for the same rate, so that the next call compiles nothing."""
+    return optax.adam(learning_rate)
