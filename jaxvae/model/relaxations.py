@@ -52,7 +52,10 @@ def concrete(temperature: float) -> Latent:
 
     def sample(key: jax.Array, q: Logits) -> jax.Array:
         noise = jax.random.gumbel(key, q.logits.shape, q.logits.dtype)
-        return jax.nn.log_softmax((q.logits + noise) / temperature, axis=-1)
+        noisy = q.logits + noise
+        # The largest is 0 before it is divided: a fused multiply and subtract would round it apart.
+        noisy = noisy - jax.lax.stop_gradient(jnp.max(noisy, axis=-1, keepdims=True))
+        return jax.nn.log_softmax(noisy / temperature, axis=-1)
 
     def log_prob(q: Logits, u: jax.Array) -> jax.Array:
         logits, u = same_shape(q.logits, u)
@@ -89,8 +92,9 @@ def _sticks_sample(key: jax.Array, q: Kumaraswamy) -> jax.Array:
     a, b = same_shape(q.a, q.b)
     tiny = jnp.finfo(a.dtype).tiny
     wait = jnp.maximum(jax.random.exponential(key, a.shape, a.dtype), tiny)
-    # The quantile function at 1 - exp(-wait): v = (1 - exp(-wait / b)) ** (1 / a).
-    return jnp.minimum(_log1mexp(jnp.maximum(wait / b, tiny)) / a, -tiny)
+    # The quantile function at 1 - exp(-wait): v = (1 - exp(-wait / b)) ** (1 / a). By reciprocals:
+    # the derivative of a quotient overflows where that of the whole does not.
+    return jnp.minimum(_log1mexp(jnp.maximum(wait * (1 / b), tiny)) * (1 / a), -tiny)
 
 
 def _sticks_log_prob(q: Kumaraswamy, u: jax.Array) -> jax.Array:
