@@ -20,8 +20,8 @@ from jaxvae.likelihoods import normal as normal_likelihood
 from jaxvae.model import vae as vae_module
 from jaxvae.networks import Network
 from jaxvae.objectives import Terms, elbo, iwae, log_weight
-from jaxvae.priors import standard_normal, symmetric
 from jaxvae.priors import product as product_prior
+from jaxvae.priors import standard_normal, symmetric
 
 KEY = jax.random.key(0)
 ROWS, WIDTH, LATENT, SIGMA = 8, 32, 2, 0.7
