@@ -18,8 +18,9 @@ from jaxvae import training as training
 from jaxvae._version import __version__
 from jaxvae.data.batches import Batch
 from jaxvae.data.datasets import Dataset
-from jaxvae.model.evaluation import Evaluation, accuracy, encode_mean, evaluate
+from jaxvae.model.evaluation import Evaluation, accuracy, encode_mean, evaluate, marginal_nll
 from jaxvae.model.flax_network import flax_network
+from jaxvae.model.generation import generate, reconstruct
 from jaxvae.model.loss_terms import LossTerms
 from jaxvae.model.networks import Network
 from jaxvae.model.ready import (
@@ -30,6 +31,7 @@ from jaxvae.model.ready import (
     symmetric_prior,
 )
 from jaxvae.model.ready_networks import dense_dirichlet_network, dense_normal_network
+from jaxvae.model.reports import collapse_report
 from jaxvae.model.vae import VAE, bind
 from jaxvae.numerics.distributions import (
     kl_dirichlet,
@@ -69,6 +71,7 @@ __all__ = [
     "average_params",
     "averaged_params",
     "bind",
+    "collapse_report",
     "datasets",
     "dense_dirichlet_network",
     "dense_normal_network",
@@ -78,6 +81,7 @@ __all__ = [
     "fit",
     "fit_many",
     "flax_network",
+    "generate",
     "init_state",
     "kl_dirichlet",
     "kl_normal",
@@ -89,11 +93,13 @@ __all__ = [
     "log_prob_dirichlet",
     "make_train_epoch",
     "make_train_step",
+    "marginal_nll",
     "normal_vae",
     "objectives",
     "pmap_train_epoch",
     "pmap_train_step",
     "priors",
+    "reconstruct",
     "revive_dead_categories",
     "sample_dirichlet",
     "sample_log_dirichlet",

@@ -1,0 +1,17 @@
+"""A number of one's own in the record of each epoch: how many units are active."""
+
+import jax
+
+import jaxvae
+from jaxvae import datasets
+
+
+def metrics(key, vae, state):
+    report = jaxvae.collapse_report(key, vae, state.params, datasets.load_digits().x_test)
+    return {"active_units": report.parts["z"].active}
+
+
+vae = jaxvae.normal_vae(jaxvae.dense_normal_network(64, 4))
+x = datasets.load_digits().x_train
+state, history = jaxvae.fit(jax.random.key(0), vae, x, batch_size=64, epochs=3, metrics=metrics)
+print([record.more["active_units"] for record in history.epochs])
