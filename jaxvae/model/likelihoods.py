@@ -77,16 +77,21 @@ def total(each: Callable[..., jax.Array], example: Batch, *trees: Any) -> jax.Ar
     """
     values = jax.tree.map(each, *trees)
     if example.mask is not None:
-        values = jax.tree.map(lambda v, seen: jnp.where(seen != 0, v, 0), values, example.mask)
+        values = jax.tree.map(lambda v, seen: jnp.where(_true(seen), v, 0), values, example.mask)
     sums = [jnp.sum(value) for value in jax.tree.leaves(values)]
     return functools.reduce(operator.add, sums)
+
+
+def _true(seen: Any) -> jax.Array:
+    """A mask of True and False, or of 1 and 0, as the first: not all of them compare with 0."""
+    return jnp.asarray(seen).astype(bool)
 
 
 def count_seen(x: Any, example: Batch) -> Any:
     """How many values of one example are seen."""
     if example.mask is None:
         return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(x))
-    counts = [jnp.sum(seen != 0) for seen in jax.tree.leaves(example.mask)]
+    counts = [jnp.sum(_true(seen)) for seen in jax.tree.leaves(example.mask)]
     return functools.reduce(operator.add, counts).astype(jnp.float32)
 
 
