@@ -31,6 +31,7 @@ root_doc = "docs/index"
 include_patterns = [
     "docs/*.md",
     "docs/api/*.md",
+    "docs/gallery/*.md",
     "notebooks/*.ipynb",
     "benchmarks/README.md",
     "CHANGELOG.md",
@@ -82,7 +83,7 @@ def display_math(translator, node):
 
 
 class Layers(Directive):
-    """The modules in rows, and who imports whom, as `tests/test_layers.py` holds them."""
+    """The storeys and their modules, as `tests/test_layers.py` holds them."""
 
     def run(self):
         return [nodes.raw("", f'<div class="layers">{layers_svg()}</div>', format="html")]
@@ -96,7 +97,7 @@ def end_blocks(app, doctree):
         block.rawsource = text
 
 
-PAGE = re.compile(r"(docs/\w+)\.md")
+PAGE = re.compile(r"(docs/[\w.]+)\.md")
 LINKS = (nodes.reference, addnodes.pending_xref)
 
 

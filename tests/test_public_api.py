@@ -22,7 +22,8 @@ PROMISED = {
     "sample_log_dirichlet": "(key, concentration, *, method, gradient)",
     "kl_normal": "(loc, scale, *, prior_variance)",
     "kl_dirichlet": "(concentration, prior_concentration)",
-    "normal_vae": "(network, *, prior_variance, likelihood, objective, kl_weight)",
+    "bind": "(network, latent, prior, likelihood, objective, *, transform)",
+    "normal_vae": "(network, *, prior_variance, prior, likelihood, objective, kl_weight)",
     "dirichlet_vae": "(network, *, prior, likelihood, objective, kl_weight, gradient)",
     "init_state": "(key, vae, optimizer, x)",
     "make_train_step": "(vae, optimizer, *, axis_name)",
@@ -45,10 +46,10 @@ COMPAT = {
     "get_weights": "(model)",
 }
 FIELDS = {
-    "Network": ("init", "encode", "decode"),
-    "VAE": ("init", "encode", "decode", "loss", "sample_prior", "check_data"),
-    "Batch": ("x", "y", "weight", "position"),
-    "LossTerms": ("reconstruction", "kl"),
+    "Network": ("init", "encode", "decode", "latent_shape"),
+    "VAE": ("init", "encode", "decode", "terms", "loss", "sample_prior", "check_data", "parts"),
+    "Batch": ("x", "y", "weight", "position", "condition", "mask"),
+    "LossTerms": ("reconstruction", "kl", "more", "statistics"),
     "TrainState": ("step", "params", "opt_state"),
 }
 PUBLIC = [
@@ -89,11 +90,17 @@ PUBLIC_MODULES = [
         "compat",
         "datasets",
         "estimators",
+        "evaluation",
         "figures",
+        "latents",
+        "likelihoods",
+        "models",
         "networks",
         "objectives",
+        "priors",
         "revival",
         "streaming",
+        "transforms",
     )
 ]
 
@@ -133,6 +140,17 @@ SOURCED = (
     "jaxvae.label_prior",
     "jaxvae.normal_vae",
     "jaxvae.symmetric_prior",
+    *(f"jaxvae.latents.{name}" for name in ("concrete", "dirichlet_with")),
+    *(f"jaxvae.objectives.{name}" for name in ("elbo", "iwae", "log_weight")),
+    *(
+        f"jaxvae.priors.{name}"
+        for name in ("from_labels", "learned", "mixture", "standard_normal", "symmetric")
+    ),
+    "jaxvae.bind",
+    "jaxvae.collapse_report",
+    "jaxvae.likelihoods.negative_binomial",
+    "jaxvae.likelihoods.normal",
+    "jaxvae.marginal_nll",
     "jaxvae.dense_dirichlet_network",
     "jaxvae.dense_normal_network",
     "jaxvae.revive_dead_categories",
