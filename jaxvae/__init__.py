@@ -50,12 +50,14 @@ from jaxvae.training.history import EpochRecord, History, NonFiniteStepError
 from jaxvae.training.loop import fit, load_state
 from jaxvae.training.parallel import pmap_train_epoch, pmap_train_step
 from jaxvae.training.revival import revive_dead_categories
+from jaxvae.training.saves import Checkpoints
 from jaxvae.training.state import Metrics, TrainState, init_state
 from jaxvae.training.steps import make_train_step
 
 __all__ = [
     "VAE",
     "Batch",
+    "Checkpoints",
     "Dataset",
     "DirichletPrior",
     "EpochRecord",

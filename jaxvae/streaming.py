@@ -1,5 +1,6 @@
 """Data that are read as they are needed: any re-iterable of batches, in chunks of one shape."""
 
+from jaxvae.data.examples import is_stream
 from jaxvae.data.streaming import (
     CHUNK_BYTES,
     LARGEST_WEIGHT,
@@ -7,7 +8,6 @@ from jaxvae.data.streaming import (
     Chunk,
     chunk_steps,
     chunks,
-    is_stream,
     prefetch,
     read,
 )

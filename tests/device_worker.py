@@ -23,7 +23,9 @@ from jax.sharding import Mesh, PartitionSpec
 
 import jaxvae
 from jaxvae import Batch
-from jaxvae.training import parallel, steps
+from jaxvae.model.values import Same
+from jaxvae.training import devices as places
+from jaxvae.training import programs, steps
 
 ROWS = 50  # 3, 4 and 8 do not divide it
 data = jaxvae.datasets.load_digits()
@@ -66,7 +68,7 @@ def gradients(vae, counts=(1, 2, 4, 8)):
         step = jaxvae.pmap_train_step(vae, capture, devices=count)
         found[f"pmap {count}"] = step(key, state(), batch())
 
-    step, split = steps.step_function(vae, capture, "device"), parallel.split_rows(batch(), 4)
+    step, split = steps.step_function(vae, capture, "device"), places.split_rows(batch(), 4)
     mapped = jax.vmap(
         lambda batch: step(key, state(), batch, True), axis_name="device", axis_size=4
     )
@@ -83,7 +85,7 @@ def gradients(vae, counts=(1, 2, 4, 8)):
     result = {}
     for name, (after, metrics) in found.items():
         result[f"{name}/gradient"] = flat(after.opt_state)
-        result[f"{name}/metrics"] = np.array([float(value) for value in metrics])
+        result[f"{name}/metrics"] = np.array([float(value) for value in metrics[:5]])
     return result
 
 
@@ -108,17 +110,20 @@ def run():
         x, y = data.x_train, data.y_train
         for name, devices in (("1", 1), ("3", 3), ("8", 8), ("8 again", 8)):
             traces.clear()
-            parallel.map_epoch.cache_clear()
+            programs.train_program.cache_clear()
             state, history = fit(counted, x, y, devices, 10, optimizer)
             losses = np.concatenate([record.batch_losses for record in history.epochs])
             result[f"{model}/{name}/losses"] = losses[:200]
             result[f"{model}/{name}/params"] = flat(state.params)
             result[f"{model}/{name}/traces"] = len(traces)
 
-        chosen = parallel.choose_devices(8)
-        mapped = parallel.map_epoch(counted, optimizer, ROWS, chosen)
+        chosen = places.choose_devices(8)
+        mapped = programs.train_program(
+            counted, Same(optimizer), "stop", batch_size=ROWS, split=chosen
+        )
         state = jaxvae.init_state(key, vae, optimizer, x)
-        args = parallel.slots(chosen), *parallel.replicate((key, state, x, y), chosen)
+        given = key, state, {}, Batch(x, y)
+        args = places.slots(chosen), *places.replicate(given, chosen)
         text = mapped.lower(*args).compile().as_text()
         sizes = [
             line.split("f32[")[1].split("]")[0]
@@ -127,7 +132,7 @@ def run():
         ]
         result[f"{model}/messages"] = np.array([int(size) for size in sizes])
         result[f"{model}/parameters"] = flat(state.params).size
-        state, _ = mapped(*args)
+        state, *_ = mapped(*args)
         shards = [
             [np.asarray(s.data) for s in leaf.addressable_shards] for leaf in jax.tree.leaves(state)
         ]

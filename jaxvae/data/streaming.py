@@ -24,7 +24,6 @@ ONCE = (
     "x must be readable once an epoch: an array, an iterable that starts anew, or a "
     "function that returns one; got {}, which can be read once only"
 )
-Rows = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]  # x, y, weight
 
 
 @door("streaming")
@@ -46,112 +45,7 @@ class Chunk(NamedTuple):
     used: int
 
 
-def is_stream(x: Any) -> bool:
-    """Whether x is read batch by batch.
-
-    Args:
-      x: what `fit` was given: an array [N, D], or a source of batches.
-
-    Returns:
-      True for an iterable or a function that is no array, list or tuple.
-
-    Example:
-      >>> is_stream(np.zeros((2, 3))), is_stream(lambda: iter([np.zeros((2, 3))]))
-      (False, True)
-    """
-    if isinstance(x, list | tuple) or hasattr(x, "__array__"):
-        return False
-    return callable(x) or hasattr(x, "__iter__")
-
-
-def read(source: Any) -> Iterator[Rows]:
-    """One pass over a source.
-
-    Args:
-      source: an iterable of batches that can be read again, as tf.data's and Grain's are, or a
-        function that returns one (a generator function). A batch is x [b, D], (x, y), a `Batch`,
-        or a mapping of some of "x", "y" and "weight", of any size.
-
-    Yields:
-      x, float32 [b, D]; y, int32 [b] or None; weight, float32 [b] or None.
-
-    Raises:
-      TypeError: if the source can be read once only.
-      ValueError, TypeError: if a batch is not such, is not finite, or differs from those before
-        it in width or in having labels; it is named by its number.
-
-    Example:
-      >>> [x.shape for x, *_ in read(lambda: iter([np.zeros((2, 3)), np.zeros((5, 3))]))]
-      [(2, 3), (5, 3)]
-    """
-    if hasattr(source, "__next__"):
-        raise TypeError(ONCE.format(repr(source)))
-    first: tuple[int, bool] | None = None
-    for number, item in enumerate(source() if callable(source) else source):
-        name = f"batch {number} of x"
-        x, y, weight = _parts(name, item)
-        x = checks.data_array(name, x)
-        y = None if y is None else checks.label_array(f"the labels of {name}", y, len(x))
-        if weight is not None:
-            weight = checks.weight_array(
-                f"the weights of {name}", weight, len(x), dtype=np.float32, all_zero=True
-            )
-            if weight.max(initial=0) > LARGEST_WEIGHT:
-                raise ValueError(
-                    f"the weights of {name} must be at most {LARGEST_WEIGHT:g}, "
-                    f"got {weight.max():g}"
-                )
-        kind = (x.shape[1], y is not None)
-        first = first or kind
-        if kind != first:
-            raise ValueError(
-                f"{name} must have {first[0]} columns and {'' if first[1] else 'no '}labels as "
-                f"the first, got the shape {x.shape} and {'' if kind[1] else 'no '}labels"
-            )
-        yield x, y, weight
-
-
-def chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
-    """One pass over a source as chunks of one shape, whatever the sizes of its batches.
-
-    Args:
-      source: as `read` takes it.
-      batch_size: B, rows a step.
-      steps: S, steps a chunk.
-
-    Yields:
-      Chunks of S x B rows in the order of the source, without those of weight 0. Only the end of
-      the last one is padded.
-
-    Example:
-      >>> source = lambda: iter([np.zeros((2, 3)), np.zeros((5, 3))])
-      >>> [chunk.batches.x.shape for chunk in chunks(source, batch_size=2, steps=2)]
-      [(2, 2, 3), (2, 2, 3)]
-    """
-    rows, filled = batch_size * steps, 0
-    x_rows = y_rows = None
-    weight_rows = np.zeros(0, np.float32)
-    for x, y, weight in map(_kept, read(source)):
-        start = 0
-        while start < len(x):
-            if x_rows is None:  # the one before may still be on its way to the device
-                x_rows = np.zeros((rows, x.shape[1]), np.float32)
-                y_rows = None if y is None else np.zeros(rows, np.int32)
-                weight_rows = np.zeros(rows, np.float32)
-            take = min(rows - filled, len(x) - start)
-            x_rows[filled : filled + take] = x[start : start + take]
-            if y_rows is not None and y is not None:
-                y_rows[filled : filled + take] = y[start : start + take]
-            weight_rows[filled : filled + take] = weight[start : start + take]
-            filled, start = filled + take, start + take
-            if filled == rows:
-                yield _chunk(x_rows, y_rows, weight_rows, filled, batch_size)
-                x_rows, filled = None, 0
-    if x_rows is not None:
-        yield _chunk(x_rows, y_rows, weight_rows, filled, batch_size)
-
-
-def read_batches(source: Any) -> Iterator[Batch]:
+def read(source: Any) -> Iterator[Batch]:
     """One pass over a source.
 
     Args:
@@ -172,18 +66,18 @@ def read_batches(source: Any) -> Iterator[Batch]:
 
     Example:
       >>> source = lambda: iter([np.zeros((2, 3)), np.zeros((5, 3))])
-      >>> [batch.x.shape for batch in read_batches(source)]
+      >>> [batch.x.shape for batch in read(source)]
       [(2, 3), (5, 3)]
     """
     for batch in _read(source):
         yield dense_rows(batch, slice(None))
 
 
-def batch_chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
+def chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
     """One pass over a source as chunks of one shape, whatever the sizes of its batches.
 
     Args:
-      source: as `read_batches` takes it.
+      source: as `read` takes it.
       batch_size: B, rows a step.
       steps: S, steps a chunk.
 
@@ -193,7 +87,7 @@ def batch_chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
 
     Example:
       >>> source = lambda: iter([np.zeros((2, 8, 8)), np.zeros((5, 8, 8))])
-      >>> [chunk.batches.x.shape for chunk in batch_chunks(source, batch_size=2, steps=2)]
+      >>> [chunk.batches.x.shape for chunk in chunks(source, batch_size=2, steps=2)]
       [(2, 2, 8, 8), (2, 2, 8, 8)]
     """
     rows, filled, room = batch_size * steps, 0, None
@@ -214,30 +108,46 @@ def batch_chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
         yield _stacked(room, filled, batch_size)
 
 
-def chunk_steps(batch_size: int, row: int | Batch) -> int:
+def chunk_steps(batch_size: int, row: Batch) -> int:
     """How many steps a chunk has.
 
     Args:
       batch_size: B, rows a step.
-      row: a batch of `read_batches`, or how many float32 values a row has.
+      row: a batch of `read`.
 
     Returns:
       As many as fit in 32 MiB with all that belongs to a row, at least 1 and at most 256.
 
     Example:
-      >>> chunk_steps(64, 784), chunk_steps(64, Batch(np.zeros((1, 28, 28), np.uint8)))
-      (167, 256)
+      >>> chunk_steps(64, Batch(np.zeros((1, 28, 28), np.float32)))
+      166
     """
-    if isinstance(row, Batch):
-        leaves = jax.tree.leaves(row._replace(weight=np.zeros(1, np.float32)))
-        size = sum(leaf.dtype.itemsize * math.prod(leaf.shape[1:]) for leaf in leaves)
-    else:
-        size = 4 * row
+    leaves = jax.tree.leaves(row._replace(weight=np.zeros(1, np.float32)))
+    size = sum(leaf.dtype.itemsize * math.prod(leaf.shape[1:]) for leaf in leaves)
     return max(1, min(LONGEST_CHUNK, CHUNK_BYTES // (batch_size * size)))
 
 
+def empty_chunk(row: Batch, batch_size: int, steps: int) -> Chunk:
+    """A chunk without an example.
+
+    Args:
+      row: a batch of `read`.
+      batch_size: B, rows a step.
+      steps: S, steps a chunk.
+
+    Returns:
+      A chunk of the shapes of `chunks`, none of it used.
+
+    Example:
+      >>> empty_chunk(Batch(np.ones((3, 2), np.float32)), batch_size=2, steps=4).batches.x.shape
+      (4, 2, 2)
+    """
+    weighed = row._replace(weight=np.zeros(rows_of(row), np.float32))
+    return _stacked(_room(weighed, batch_size * steps), 0, batch_size)
+
+
 def _read(source: Any) -> Iterator[Batch]:
-    """`read_batches`, sparse parts as CSR matrices."""
+    """`read`, sparse parts as CSR matrices."""
     if hasattr(source, "__next__"):
         raise TypeError(ONCE.format(repr(source)))
     first = ""
@@ -317,39 +227,4 @@ def _room(batch: Batch, rows: int) -> Batch:
 
 def _stacked(room: Batch, filled: int, batch_size: int) -> Chunk:
     batches = jax.tree.map(lambda leaf: leaf.reshape(-1, batch_size, *leaf.shape[1:]), room)
-    return Chunk(batches, -(-filled // batch_size))
-
-
-def _parts(name: str, item: Any) -> tuple[Any, Any, Any]:
-    """x, y and weight of what a source gave."""
-    if isinstance(item, Batch):
-        if item.position is not None:
-            raise ValueError(f"{name} must not set position, which training sets")
-        return item.x, item.y, item.weight
-    if isinstance(item, Mapping):
-        if "x" not in item or not set(item) <= {"x", "y", "weight"}:
-            raise ValueError(
-                f"{name} must have the keys x and perhaps y and weight, got {sorted(item)}"
-            )
-        return item["x"], item.get("y"), item.get("weight")
-    if isinstance(item, tuple | list) and len(item) == 2:
-        return item[0], item[1], None
-    return item, None, None
-
-
-def _kept(rows: Rows) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """The rows without those of weight 0; where they have no weights, 1 each."""
-    x, y, weight = rows
-    if weight is None:
-        return x, y, np.ones(len(x), np.float32)
-    keep = weight > 0
-    return x[keep], None if y is None else y[keep], weight[keep]
-
-
-def _chunk(
-    x: np.ndarray, y: np.ndarray | None, weight: np.ndarray, filled: int, batch_size: int
-) -> Chunk:
-    shape = (len(x) // batch_size, batch_size)
-    y = None if y is None else y.reshape(shape)
-    batches = Batch(x.reshape(*shape, -1), y, weight.reshape(shape))
     return Chunk(batches, -(-filled // batch_size))

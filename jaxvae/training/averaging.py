@@ -9,7 +9,7 @@ import optax
 from jaxvae._door import door
 from jaxvae.model.networks import Params
 from jaxvae.numerics import checks
-from jaxvae.training.state import TrainState
+from jaxvae.training.state import TrainState, with_statistics
 from jaxvae.training.updates import accepts_any_args
 
 
@@ -94,8 +94,8 @@ def averaged_params(state: TrainState) -> Params:
       state: of a run.
 
     Returns:
-      The average that `average_params` keeps, wherever it lies in the optimizer's state; the
-      parameters themselves where there is none.
+      The average that `average_params` keeps, wherever it lies in the optimizer's state, beside it
+      the network's statistics as they are; the parameters themselves where there is no average.
 
     Example:
       >>> params = {"w": jnp.ones(2)}
@@ -104,4 +104,7 @@ def averaged_params(state: TrainState) -> Params:
       Array([1., 1.], dtype=float32)
     """
     nodes = jax.tree.leaves(state.opt_state, is_leaf=lambda node: isinstance(node, AveragedState))
-    return next((node.average for node in nodes if isinstance(node, AveragedState)), state.params)
+    for node in nodes:
+        if isinstance(node, AveragedState):
+            return with_statistics(node.average, state.params)
+    return state.params

@@ -3,11 +3,15 @@ of them.
 """
 
 import functools
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import keystr
 
+from jaxvae.data import sparse
+from jaxvae.data.batches import Batch, as_batch, rows_of
+from jaxvae.data.examples import dense_rows
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE
 
@@ -16,17 +20,13 @@ from jaxvae.model.vae import VAE
 LARGE, ABSURD = 10.0, 100.0
 ROWS = 1024
 TINY, HUGE = float(np.finfo(np.float32).tiny), 1e18  # what has a logarithm, and what a square
-# What the network gives, and whether it must be above zero.
-NORMAL = ("encode gives a loc", False), ("encode gives a scale", True)
-DIRICHLET = (("encode gives a concentration", True),)
-DECODED = ("decode gives a value", False)
 
 
-def too_large(x: np.ndarray, above: float = ABSURD) -> str:
+def too_large(x: Any, above: float = ABSURD) -> str:
     """Advice on data that no network is made for; empty where they are not so large.
 
     Args:
-      x: examples [N, D].
+      x: examples [N, ...], a tree of such, or a `Batch`.
       above: the largest |value| about which nothing is said.
 
     Returns:
@@ -36,19 +36,58 @@ def too_large(x: np.ndarray, above: float = ABSURD) -> str:
       >>> too_large(np.array([[0.0, -255.0]]))
       'The largest |value| of x is 255: scale the data to values of about one.'
     """
-    largest = np.abs(x).max(initial=0)  # a host whose stream has ended has no rows
+    arrays = [
+        leaf.data if sparse.is_sparse(leaf) else np.asarray(leaf)
+        for leaf in jax.tree.leaves(as_batch(x).x)
+    ]
+    # A host whose stream has ended has no rows. Bytes have no -(-128).
+    ends = [abs(float(end)) for own in arrays if own.size for end in (own.min(), own.max())]
+    largest = max(ends, default=0.0)
     if largest <= above:
         return ""
     return f"The largest |value| of x is {largest:g}: scale the data to values of about one."
 
 
-def why_not_finite(vae: VAE, params: Params, x: np.ndarray, *, step: int) -> str:
+def schedule_note(vae: VAE, steps: int | None) -> str:
+    """What to say of a KL schedule that still changes when training ends.
+
+    Args:
+      vae: the model.
+      steps: how many updates the run makes; None where it is not known.
+
+    Returns:
+      A sentence, or nothing.
+
+    Example:
+      >>> from jaxvae import dense_normal_network, normal_vae, objectives
+      >>> warm_up = objectives.elbo(optax.linear_schedule(0.0, 1.0, 1000))
+      >>> vae = normal_vae(dense_normal_network(64, 2), objective=warm_up)
+      >>> schedule_note(vae, 500)
+      'The KL weight still changes at the last step, 500: it is 0.5, and 0.501 a step later.'
+      >>> schedule_note(vae, 1000)
+      ''
+    """
+    weights = None if vae.parts is None else vae.parts.objective.kl_weight
+    if weights is None or steps is None:
+        return ""
+    now, later = (jax.device_get(weights(np.int32(step))) for step in (steps, steps + 1))
+    for part, weight in now.items():
+        if weight != later[part]:
+            of = f"KL weight of {part}" if part else "KL weight"
+            return (
+                f"The {of} still changes at the last step, {steps}: it is {float(weight):g}, and "
+                f"{float(later[part]):g} a step later."
+            )
+    return ""
+
+
+def why_not_finite(vae: VAE, params: Params, x: Any, *, step: int) -> str:
     """What is wrong with the data, or with the network's output, where a step was not finite.
 
     Args:
       vae: the model.
       params: its parameters before the step.
-      x: the examples [N, D] among which the step's were.
+      x: the examples [N, ...] among which the step's were, or a `Batch` of them.
       step: its number. Before step 0 no update was made, and no learning rate is to blame.
 
     Returns:
@@ -67,7 +106,7 @@ def why_not_finite(vae: VAE, params: Params, x: np.ndarray, *, step: int) -> str
       'network.encode gives a scale of -0.25 at index (0, 1); it must be finite and above 0.'
     """
     try:
-        output = _bad_output(vae, params, x)
+        output = _bad_output(vae, params, as_batch(x))
     except Exception:  # a model of the user's own may encode to anything
         output = ""
     found = [too_large(x, LARGE), output, "A smaller learning rate may help." if step > 0 else ""]
@@ -77,34 +116,54 @@ def why_not_finite(vae: VAE, params: Params, x: np.ndarray, *, step: int) -> str
     )
 
 
-def _bad_output(vae: VAE, params: Params, x: np.ndarray) -> str:
+def _bad_output(vae: VAE, params: Params, data: Batch) -> str:
     """The first output that is not what it must be, as a sentence; or nothing."""
     outputs = jax.jit(functools.partial(_outputs, vae))
-    for start in range(0, len(x), ROWS):
+    positive = _positive(vae)
+    data = Batch(data.x, condition=data.condition, mask=data.mask)
+    rows = rows_of(data)
+    for start in range(0, rows, ROWS):
         # The last rows once more, in place of a smaller batch and a program of its own.
-        start = max(0, min(start, len(x) - ROWS))
-        *encoded, decoded = outputs(params, x[start : start + ROWS])
-        names = NORMAL if len(encoded) == 2 else DIRICHLET
-        for (name, positive), output in zip((*names, DECODED), (*encoded, decoded), strict=True):
+        start = max(0, min(start, rows - ROWS))
+        q, decoded = outputs(params, dense_rows(data, slice(start, start + ROWS)))
+        named = [(_encoded_name(path), leaf) for path, leaf in jax.tree.leaves_with_path(q)]
+        named += [("decode gives a value", leaf) for leaf in jax.tree.leaves(decoded)]
+        for name, output in named:
             values = np.asarray(jax.device_get(output), np.float32)
             bad = ~(np.abs(values) < HUGE)
-            if positive:
+            if name in positive:
                 bad |= values < TINY
             if bad.any():
                 place = tuple(int(i) for i in np.argwhere(bad)[0])
                 value, index = values[place], (start + place[0], *place[1:])
-                allowed = f"finite{' and above 0' if positive else ''}"
+                allowed = f"finite{' and above 0' if name in positive else ''}"
                 if np.isfinite(value) and abs(value) >= HUGE:
                     allowed = f"at most {HUGE:g} in size"
                 return f"network.{name} of {value:g} at index {index}; it must be {allowed}."
     return ""
 
 
-def _outputs(vae: VAE, params: Params, x: jax.Array) -> tuple[jax.Array, ...]:
+def _encoded_name(path: Any) -> str:
+    """What an output of the encoder is called: its field, and the part of a product."""
+    *part, field = [keystr((key,), simple=True) for key in path] or ["value"]
+    return f"encode gives a {field}{' for ' + part[0] if part else ''}"
+
+
+def _positive(vae: VAE) -> set[str]:
+    """The names of the outputs that must be above zero."""
+    if vae.parts is None:
+        return set()
+    latent = vae.parts.latent
+    of = {" for " + name: part for name, part in latent.parts} if latent.parts else {"": latent}
+    return {f"encode gives a {field}{part}" for part, own in of.items() for field in own.positive}
+
+
+def _outputs(vae: VAE, params: Params, batch: Batch) -> tuple[Any, Any]:
     """What the encoder gives, and what the decoder makes of the posterior mean."""
-    posterior = vae.encode(params, x)
-    if isinstance(posterior, tuple):
-        loc, scale = posterior
-        return loc, scale, vae.decode(params, loc)
-    mean = posterior / jnp.sum(posterior, axis=-1, keepdims=True)
-    return posterior, vae.decode(params, mean)
+    alone = batch.condition is None and batch.mask is None
+    q = vae.encode(params, batch.x if alone else batch)
+    if vae.parts is None:  # nothing is known of its latent
+        return q, ()
+    q = vae.parts.latent.wrap(q)
+    seen = () if batch.condition is None else (batch,)
+    return q, vae.decode(params, vae.parts.latent.mean(q), *seen)

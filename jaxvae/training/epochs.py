@@ -1,5 +1,6 @@
 """The epoch as one `lax.scan` over the step, pure and compiled; and a chunk of one."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from jaxvae.data.batches import Batch, rows_of, take
 from jaxvae.model.vae import VAE, check_model
+from jaxvae.model.values import Same
 from jaxvae.numerics import checks, sharding
 from jaxvae.training.state import Metrics, TrainState
 from jaxvae.training.steps import step_function
@@ -60,7 +62,15 @@ def make_train_epoch(
     check_optimizer(optimizer)
     batch_size = checks.positive_int("batch_size", batch_size)
     on_non_finite = "skip" if skip_non_finite else "stop"
-    epoch = epoch_function(vae, optimizer, batch_size, on_non_finite=on_non_finite)
+    return _train_epoch(vae, Same(optimizer), batch_size, on_non_finite)
+
+
+@functools.lru_cache(maxsize=16)
+def _train_epoch(
+    vae: VAE, optimizer: Same, batch_size: int, on_non_finite: str
+) -> jax.stages.Wrapped:
+    """The same function for equal models and optimizers, so that JAX finds what it compiled."""
+    epoch = epoch_function(vae, optimizer.value, batch_size, on_non_finite=on_non_finite)
 
     def train_epoch(
         key: jax.Array, state: TrainState, x: Any, y: Any = None, weight: Any = None

@@ -1,6 +1,7 @@
 """What `fit` and `fit_many` saw: records, the error of a step that is not finite, the progress."""
 
 import sys
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -30,6 +31,8 @@ class EpochRecord(NamedTuple):
       skipped: steps whose loss or gradient was not finite and whose update was left out; the
         means leave them out too.
       validation_loss: the loss on the held-out examples after the epoch; None without them.
+      more: {name: number}: what else the objective reports, its mean as that of the loss, and the
+        user's own metrics.
 
     Example:
       >>> record = EpochRecord(0, 4.0, 3.0, 1.0, 0.5, 2874.0, np.array([5.0, 3.0], np.float32))
@@ -46,6 +49,7 @@ class EpochRecord(NamedTuple):
     batch_losses: np.ndarray
     skipped: int = 0
     validation_loss: float | None = None
+    more: Mapping[str, float] = {}
 
 
 @door("history")
@@ -108,10 +112,11 @@ def epoch_record(epoch: int, metrics: Metrics, seconds: float, examples: int) ->
       The record.
     """
     weight, made = np.asarray(metrics.weight, np.float64), np.asarray(metrics.finite)
-    loss, reconstruction, kl = (
-        float(np.average(term[made], weights=weight[made])) if made.any() else float("nan")
-        for term in (metrics.loss, metrics.reconstruction, metrics.kl)
-    )
+
+    def mean(term: np.ndarray) -> float:
+        return float(np.average(term[made], weights=weight[made])) if made.any() else float("nan")
+
+    loss, reconstruction, kl = map(mean, (metrics.loss, metrics.reconstruction, metrics.kl))
     return EpochRecord(
         epoch,
         loss,
@@ -121,7 +126,38 @@ def epoch_record(epoch: int, metrics: Metrics, seconds: float, examples: int) ->
         images_per_second=examples / seconds,
         batch_losses=np.asarray(metrics.loss),
         skipped=int((~made).sum()),
+        more={name: mean(term) for name, term in metrics.more.items()},
     )
+
+
+def users_metrics(given: Any, record: EpochRecord) -> EpochRecord:
+    """A record with the user's own metrics.
+
+    Args:
+      given: what the function returned that `fit` had as metrics.
+      record: of the epoch.
+
+    Returns:
+      The record, the numbers in its `more`.
+
+    Raises:
+      ValueError, TypeError: if it is no mapping from names to finite numbers, or a name is taken.
+    """
+    if not isinstance(given, Mapping):
+        raise TypeError(f"metrics must return {{name: number}}, got {type(given).__name__}")
+    own = {}
+    for name, value in given.items():
+        if not isinstance(name, str):
+            raise TypeError(f"metrics must return {{name: number}}, got the name {name!r}")
+        if name in EpochRecord._fields:
+            raise ValueError(f"metrics must not use the names of a record, got {name!r}")
+        if name in record.more:
+            raise ValueError(f"metrics must not use what the objective reports, got {name!r}")
+        array = np.asarray(jax.device_get(value))
+        if array.ndim or array.dtype.kind not in "biuf" or not np.isfinite(array):
+            raise ValueError(f"metrics must return finite numbers, got {value!r} for {name!r}")
+        own[name] = float(array)
+    return record._replace(more={**record.more, **own})
 
 
 def non_finite(
@@ -132,7 +168,8 @@ def non_finite(
     history: History,
     *,
     vae: VAE,
-    x: np.ndarray,
+    params: Any,
+    x: Any,
     member: int | None = None,
 ) -> NonFiniteStepError:
     """The error that an epoch calls for in which a step was not finite.
@@ -144,6 +181,7 @@ def non_finite(
       state: the state before the step that was not finite.
       history: the epochs before.
       vae: the model.
+      params: its parameters, of the member alone.
       x: the examples among which the steps' were; looked at for what is wrong.
       member: which run of several at once.
 
@@ -154,10 +192,7 @@ def non_finite(
     values = {"reconstruction": metrics.reconstruction[i], "kl": metrics.kl[i]}
     bad = [f"{name} is {value}" for name, value in values.items() if not np.isfinite(value)]
     what = " and ".join(bad) or "the gradient is not finite"
-    step, params, where = first_step + i, state.params, ""
-    if member is not None:
-        where = f"member {member}, "
-        params = jax.tree.map(lambda leaf: leaf[member], params)
+    step, where = first_step + i, "" if member is None else f"member {member}, "
     reason = why_not_finite(vae, params, x, step=step)
     return NonFiniteStepError(
         f"{where}step {step} (epoch {epoch}): {what}; the parameters are those before it. {reason}",

@@ -1,37 +1,48 @@
-"""`fit`: the loop on the host that drives the compiled epochs."""
+"""`fit`, and the loop on the host that drives the compiled epochs of one run or of many."""
 
 import contextlib
 import functools
 import os
 import time
-import zlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.experimental import multihost_utils
 
-from jaxvae.data import streaming
-from jaxvae.model import evaluation
+from jaxvae.data import examples as data_forms
+from jaxvae.data.batches import Batch
 from jaxvae.model.vae import VAE, check_model
+from jaxvae.model.values import Same
 from jaxvae.numerics import checks
-from jaxvae.training import checkpoints, parallel
-from jaxvae.training.averaging import averaged_params
-from jaxvae.training.diagnosis import too_large
+from jaxvae.training import devices as places
+from jaxvae.training.diagnosis import schedule_note, too_large
 from jaxvae.training.history import (
     EpochRecord,
     History,
     Progress,
     epoch_record,
     non_finite,
+    users_metrics,
 )
-from jaxvae.training.programs import Arrays, Stream, stopping, trusts
-from jaxvae.training.state import TrainState, init_state
+from jaxvae.training.members import One
+from jaxvae.training.programs import (
+    Program,
+    compile_ahead,
+    read_metrics,
+    stopping,
+    train_program,
+    trusts,
+)
+from jaxvae.training.saves import Checkpoints, Saves, checkpoints_of, run_print
+from jaxvae.training.saves import load_state as load_state
+from jaxvae.training.sources import source_of
+from jaxvae.training.state import TrainState
 from jaxvae.training.updates import check_optimizer
+
+# What is folded into the base key for the user's metrics; no step number reaches it.
+METRICS = 0xFFFFFFFE
 
 
 def fit(
@@ -41,17 +52,21 @@ def fit(
     y: Any = None,
     *,
     weight: Any = None,
+    condition: Any = None,
+    mask: Any = None,
     batch_size: int,
     epochs: int,
     optimizer: optax.GradientTransformation | None = None,
     state: TrainState | None = None,
-    devices: parallel.Devices = None,
-    validation: tuple[Any, ...] | None = None,
+    devices: places.Devices = None,
+    validation: tuple[Any, ...] | Batch | None = None,
     patience: int | None = None,
     on_non_finite: str = "raise",
+    checkpoints: Checkpoints | None = None,
     checkpoint_dir: str | os.PathLike | None = None,
     checkpoint_every: int | None = None,
     keep: int = 3,
+    metrics: Callable[..., Any] | None = None,
     progress: bool = False,
     on_epoch: Callable[[EpochRecord, TrainState], Any] | None = None,
 ) -> tuple[TrainState, History]:
@@ -61,16 +76,19 @@ def fit(
       key: the base key of the run, a typed one. The initial parameters, the order of the
         examples and all noise follow from it.
       vae: the model.
-      x: examples [N, D]; or, for data larger than the device's memory, an iterable of batches
-        that starts anew each epoch (tf.data, Grain, a generator function), each x [b, D], (x, y),
-        {"x": x, "y": y, "weight": weight} or a `Batch` with or without weights, of any size b. Its
-        order is kept: shuffle it yourself. Its first batch is read once more before training, for
-        the shapes.
-      y: integer labels [N], where the model's prior is made from labels.
+      x: examples [N, ...] of any rank: an array, a sparse matrix, an AnnData, a mapping or
+        NamedTuple of arrays, or a `Batch` of all that there is. Or, for data larger than the
+        device's memory, an iterable of batches that starts anew each epoch (tf.data, Grain, a
+        generator function), each x [b, ...], (x, y), a mapping of some of "x", "y", "weight",
+        "condition" and "mask", or a `Batch`, of any size b. Its order is kept: shuffle it
+        yourself. Its first batch is read once more before training, for the shapes.
+      y: integer labels [N], where the model's prior is made from labels; -1 where one is missing.
       weight: examples' weights [N], finite, at least 0 and not all 0; None weighs all alike. A
         batch's loss is the mean by its examples' weights, so that only their ratios matter: equal
         ones change nothing. In a batch, 2 counts as the same example twice; one of weight 0 is left
         out before batches are made.
+      condition: what encoder and decoder see beside x [N, ...]; or a tree of such.
+      mask: of x's shape, 1 where a value was seen.
       batch_size: examples a step, at least 1, over all devices; no more than N are used.
       epochs: how often each example is seen, at least 1.
       optimizer: any Optax transformation; `optax.adam(1e-3)` where None.
@@ -79,18 +97,21 @@ def fit(
       devices: JAX devices, or how many, to split each batch over: the same run, to rounding. Where
         None, one; under several hosts, all. Each host then calls `fit` with the same arrays, or
         with an iterable of its own share of the rows.
-      validation: held-out (x, y) or (x, y, weight), y None where there are no labels; their loss,
-        of the averaged parameters where the optimizer averages, is measured after each epoch.
+      validation: held-out (x, y) or (x, y, weight), y None where there are no labels; or a `Batch`
+        with conditions and masks. Their loss, of the averaged parameters where the optimizer
+        averages, is measured after each epoch.
       patience: end after so many epochs in a row without a lower loss on the held-out examples,
         and return the state of the lowest.
       on_non_finite: "raise", or "skip": leave a step's update out where its loss or gradient is
         not finite, count it, and go on; an epoch of nothing else raises all the same.
-      checkpoint_dir: where to save the run and, if it holds one, where to go on: the run ends as
-        if it had never stopped, bit for bit, and `epochs` counts from its beginning. Under several
-        hosts all must see it.
-      checkpoint_every: epochs between saves; where None, as often as costs at most 3% of the time.
-        The end of the run is always saved.
-      keep: how many of the last checkpoints to keep, beside the one of the lowest validation loss.
+      checkpoints: `Checkpoints(dir, every=None, keep=3)`: where to save the run and, if it holds
+        one, where to go on: the run ends as if it had never stopped, bit for bit, and `epochs`
+        counts from its beginning. Under several hosts all must see it.
+      checkpoint_dir: the first of the three alone.
+      checkpoint_every: the second.
+      keep: the third.
+      metrics: called as `metrics(key, vae, state) -> {name: number}` after each epoch, its key
+        another one each time; the numbers go into the record's `more`.
       progress: show a bar and a line an epoch.
       on_epoch: called as `on_epoch(record, state)` after each epoch; training ends early when it
         returns True. The state it sees may be donated to the next epoch: copy what stays.
@@ -101,7 +122,7 @@ def fit(
     Raises:
       ValueError, TypeError: before anything is compiled, if an argument is outside what is
         allowed, the data do not fit the model, or the checkpoints are of a run whose key,
-        batch size, data or shapes differ; the argument is named.
+        batch size, data, model or optimizer differ; the argument is named.
       OSError: if a checkpoint cannot be written, or another process writes to checkpoint_dir.
       NonFiniteStepError: if a step's loss or gradient is not finite. It holds the last good
         state; the checkpoints before it stay.
@@ -121,170 +142,263 @@ def fit(
         x=x,
         y=y,
         weight=weight,
+        condition=condition,
+        mask=mask,
         state=state,
         validation=validation,
     )
     checks.typed_key("key", key)
     check_model(vae)
-    batch_size = checks.positive_int("batch_size", batch_size)
-    epochs = checks.positive_int("epochs", epochs)
     optimizer = optax.adam(1e-3) if optimizer is None else optimizer
-    check_optimizer(optimizer)
-    checks.one_of("on_non_finite", on_non_finite, ("raise", "skip"))
-    if on_epoch is not None:
-        checks.function("on_epoch", on_epoch)
-    held_out = _held_out(validation, patience)
+    options = checked_options(
+        batch_size,
+        epochs,
+        optimizer,
+        validation=validation,
+        patience=patience,
+        on_non_finite=on_non_finite,
+        checkpoints=checkpoints_of(checkpoints, checkpoint_dir, checkpoint_every, keep),
+        metrics=metrics,
+        progress=progress,
+        on_epoch=on_epoch,
+    )
     chosen = None
     if devices is not None or jax.process_count() > 1:
-        chosen = parallel.choose_devices(devices)
-    data: Arrays | Stream
-    if streaming.is_stream(x):
-        data = Stream(x, y, batch_size, chosen, weight)
-    else:
-        data = Arrays(x, y, batch_size, chosen, weight)
-    fresh = jax.eval_shape(lambda key: init_state(key, vae, optimizer, data.example), key)
-    vae.check_data(fresh.params, data.example, data.labels)
-    if held_out is not None:
-        vae.check_data(fresh.params, *held_out[:2])
-    trust = trusts(optimizer, fresh.params)
-    if state is not None and _shapes(state) != _shapes(fresh):
-        raise ValueError("state must be of this model and optimizer, got arrays of other shapes")
+        chosen = places.choose_devices(devices)
+    data = Data(x, y, weight, condition, mask)
+    state, (history,) = run(One(key, vae, optimizer, chosen), data, options, state)
+    return state, history
 
-    records: list[EpochRecord] = []
+
+class Data(NamedTuple):
+    """What `fit` was given to train on."""
+
+    x: Any
+    y: Any
+    weight: Any
+    condition: Any
+    mask: Any
+
+
+class Options(NamedTuple):
+    """The arguments of `fit` that one run and many have in common, checked."""
+
+    batch_size: int
+    epochs: int
+    held_out: Batch | None
+    patience: int | None
+    on_non_finite: str
+    checkpoints: Checkpoints | None
+    metrics: Callable[..., Any] | None
+    progress: bool
+    on_epoch: Callable[..., Any] | None
+
+
+def checked_options(
+    batch_size: int,
+    epochs: int,
+    optimizer: optax.GradientTransformation,
+    *,
+    validation: Any,
+    patience: int | None,
+    on_non_finite: str,
+    checkpoints: Checkpoints | None,
+    metrics: Callable[..., Any] | None,
+    progress: bool,
+    on_epoch: Callable[..., Any] | None,
+) -> Options:
+    """The options of a run, each as `fit` says.
+
+    Raises:
+      ValueError, TypeError: if one is outside what is allowed; it is named.
+    """
+    batch_size = checks.positive_int("batch_size", batch_size)
+    epochs = checks.positive_int("epochs", epochs)
+    check_optimizer(optimizer)
+    checks.one_of("on_non_finite", on_non_finite, ("raise", "skip"))
+    for name, function in (("on_epoch", on_epoch), ("metrics", metrics)):
+        if function is not None:
+            checks.function(name, function)
+    return Options(
+        batch_size,
+        epochs,
+        _held_out(validation, patience),
+        patience,
+        on_non_finite,
+        checkpoints,
+        metrics,
+        progress,
+        on_epoch,
+    )
+
+
+def run(
+    who: One, data: Data, options: Options, state: TrainState | None = None
+) -> tuple[TrainState, tuple[History, ...]]:
+    """Train one run or many: the loop of `fit` and of `fit_many`.
+
+    Args:
+      who: is trained.
+      data: on what.
+      options: how.
+      state: where to start, or None.
+
+    Returns:
+      The final or best state, and a history for each member.
+    """
+    epochs, patience, skip = options.epochs, options.patience, options.on_non_finite == "skip"
+    source = source_of(
+        *data[:2],
+        weight=data.weight,
+        condition=data.condition,
+        mask=data.mask,
+        batch_size=options.batch_size,
+        split=who.split,
+        spread=who.spread,
+    )
+    params = who.one(source.first).params
+    for checked in filter(None, (source.all, options.held_out)):
+        who.models[0].check_data(params, checked)
+    trust, shapes = trusts(who.optimizer, params), who.shapes(source.first)
+    if state is not None and _shapes(state) != _shapes(shapes):
+        raise ValueError("state must be of this model and optimizer, got arrays of other shapes")
+    fingerprint = {}
+    if options.checkpoints is not None:
+        model = who.models[0] if who.make is who.models[0] else tuple(who.models)
+        swept = {"hyperparams": who.swept} if who.swept else {}
+        fingerprint = swept | run_print(
+            who.base, source.batch_size, source.prints(), model, who.optimizer
+        )
+
+    members = range(who.members or 1)
+    records: list[list[EpochRecord]] = [[] for _ in members]
+
+    def histories(seconds: float) -> tuple[History, ...]:
+        return tuple(History(tuple(own), seconds) for own in records)
+
+    def live() -> list[bool]:
+        return [not _is_over(own, epochs, patience) for own in records]
+
     with (
-        _Saves.of(checkpoint_dir, checkpoint_every, keep, key, data) as saves,
-        Progress(epochs, enabled=progress and jax.process_index() == 0) as show,
-        contextlib.nullcontext() if chosen is None else parallel.no_mesh(),
+        Saves.of(options.checkpoints, fingerprint, who.members) as saves,
+        Progress(epochs, enabled=options.progress and jax.process_index() == 0) as show,
+        contextlib.nullcontext() if not (who.split or who.spread) else places.no_mesh(),
     ):
         best = None
-        if (restored := saves.restore(fresh)) is not None:
+        if (restored := saves.restore(shapes)) is not None:
             if state is not None:
-                raise ValueError(f"state must be None where {checkpoint_dir} holds a run")
+                folder = options.checkpoints and options.checkpoints.dir
+                raise ValueError(f"state must be None where {folder} holds a run")
             state, best, records = restored
-            show.restored(records)
+            show.restored(max(records, key=len))
         elif state is None:
-            state = init_state(key, vae, optimizer, data.example)
+            state = who.begin(source.first)
         started = time.perf_counter()
-        if _is_over(records, epochs, patience):
-            return (state if best is None else best), History(tuple(records), 0.0)
-        if warning := too_large(data.example):
-            show.note(warning)
+        if not any(live()):
+            return (state if best is None else best), histories(0.0)
+        steps = source.steps(epochs)
+        for note in (too_large(source.all), schedule_note(who.models[0], steps)):
+            if note:
+                show.note(note)
         show.note("compiling ...")
-        if chosen is None:
-            run_key, carried = key, state
-        else:
-            run_key, carried = parallel.replicate((key, state), chosen)
-        compile_for = functools.partial(data.compile, run_key, vae, optimizer, carried)
-        skip = on_non_finite == "skip"
+        key, carried, values = who.place(state)
+        compile_for = functools.partial(_compile, who, source, key, carried, values)
         program = compile_for("skip") if skip else stopping(compile_for, trust=trust)
         compile_seconds = time.perf_counter() - started
         show.note(f"compiled in {compile_seconds:.1f} s")
         stop = False
-        while not (stop or _is_over(records, epochs, patience)):
+        while not stop and any(alive := live()):
             started = time.perf_counter()
-            first_step = int(jax.device_get(carried.step))
-            carried, metrics, examples = data.run_epoch(program, carried, skip=skip)
+            first_steps = np.ravel(jax.device_get(carried.step))
+            carried, metrics, examples = source.run_epoch(program, carried, skip=skip)
             seconds = time.perf_counter() - started
-            state = carried if chosen is None else parallel.local_copy(carried)
-            if not (metrics.finite.any() if skip else metrics.finite.all()):
-                history = History(tuple(records), compile_seconds)
-                raise non_finite(
-                    metrics,
-                    first_step,
-                    len(records),
-                    state,
-                    history,
-                    vae=vae,
-                    x=data.last_rows(),
-                )
-            record = epoch_record(len(records), metrics, seconds, examples)
-            if held_out is not None:
-                params, (*pair, held_out_weight) = averaged_params(state), held_out
-                loss = evaluation.evaluate(key, vae, params, *pair, weight=held_out_weight).loss
-                record = record._replace(validation_loss=loss)
-                if patience is not None and loss < _lowest(records):
-                    best = jax.tree.map(jnp.copy, state)  # the state itself is donated
-            records.append(record)
-            show.epoch(record)
-            stop = on_epoch is not None and bool(on_epoch(record, state))
-            saves.save(state, best, records, last=stop or _is_over(records, epochs, patience))
-    return (state if best is None else best), History(tuple(records), compile_seconds)
+            state = who.local(carried)
+            for i in members:
+                own = who.metrics_of(metrics, i)
+                if alive[i] and not (own.finite.any() if skip else own.finite.all()):
+                    raise non_finite(
+                        own,
+                        int(first_steps[i]),
+                        len(records[i]),
+                        state,
+                        histories(compile_seconds)[i],
+                        vae=who.models[i],
+                        params=who.state_of(state, i).params,
+                        x=source.last_rows(),
+                        member=None if who.members is None else i,
+                    )
+            losses = None
+            if options.held_out is not None:
+                losses = who.losses(state, options.held_out)
+            better = [False for _ in members]
+            for i in members:
+                if not alive[i]:
+                    continue
+                own = who.metrics_of(metrics, i)
+                record = epoch_record(len(records[i]), own, seconds, examples)
+                if losses is not None:
+                    better[i] = losses[i] < _lowest(records[i])
+                    record = record._replace(validation_loss=losses[i])
+                if options.metrics is not None:
+                    own_key = jax.random.fold_in(who.keys[i], METRICS)
+                    own_key = jax.random.fold_in(own_key, record.epoch)
+                    found = options.metrics(own_key, who.models[i], who.state_of(state, i))
+                    record = users_metrics(found, record)
+                records[i].append(record)
+            if patience is not None and any(better):
+                best = who.best_of(best, state, better)
+            latest = tuple(own[-1] for own in records)
+            show.epoch(*latest)
+            if options.on_epoch is not None:
+                seen = latest[0] if who.members is None else latest
+                stop = bool(options.on_epoch(seen, state))
+            saves.save(state, best, records, last=stop or not any(live()))
+        if steps is None and (note := schedule_note(who.models[0], int(np.max(state.step)))):
+            show.note(note)
+    return (state if best is None else best), histories(compile_seconds)
 
 
-def load_state(
-    path: str | os.PathLike,
-    vae: VAE,
-    optimizer: optax.GradientTransformation,
-    x: Any,
-    *,
-    best: bool = False,
-) -> TrainState:
-    """Read the state of a run from its checkpoints.
+def _compile(
+    who: One, source: Any, key: Any, carried: TrainState, values: Any, on_non_finite: str
+) -> Program:
+    """The program of an epoch, or of a chunk of one, ready to be called."""
+    function = train_program(
+        who.make,
+        Same(who.optimizer),
+        on_non_finite,
+        batch_size=source.program_batch,
+        split=who.split,
+        members=who.members is not None,
+        spread=who.spread,
+    )
+    devices = who.split or who.spread
+    before = () if devices is None else (places.shard(places.slots(devices), devices),)
+    compiled = compile_ahead(function, *before, key, carried, values, *source.like)
 
-    Args:
-      path: what `fit` had as checkpoint_dir, for the last checkpoint; or one of those in it.
-      vae: the model.
-      optimizer: the optimizer.
-      x: examples [N, D]; only their width matters.
-      best: the state of the lowest validation loss, of a run with patience.
+    def program(state: TrainState, *data: Any) -> Any:
+        state, metrics, made = compiled(*before, key, state, values, *data)
+        return state, read_metrics(metrics, made)
 
-    Returns:
-      The state.
-
-    Raises:
-      FileNotFoundError: if there is no checkpoint.
-      checkpoints.DamagedCheckpointError: if it, or each of them, is not what was saved.
-      ValueError: if its arrays have not the shapes of this model and optimizer.
-
-    Example:
-      >>> import tempfile
-      >>> from jaxvae import dense_normal_network, normal_vae
-      >>> vae = normal_vae(dense_normal_network(64, 2, layers=1, hidden_units=16))
-      >>> folder, x = tempfile.mkdtemp(), np.zeros((64, 64))
-      >>> key = jax.random.key(0)
-      >>> _ = fit(key, vae, x, batch_size=32, epochs=3, checkpoint_dir=folder)
-      >>> int(load_state(folder, vae, optax.adam(1e-3), x).step)
-      6
-    """
-    checks.on_host("load the state before", x=x)
-    path = Path(path)
-    fresh = jax.eval_shape(lambda key: init_state(key, vae, optimizer, x), jax.random.key(0))
-    is_one = path.name.isdecimal() and not checkpoints.checkpoints_in(path)
-    read = checkpoints.read_checkpoint if is_one else checkpoints.read_last
-    found = read(path, functools.partial(_saved_tree, fresh))
-    if found is None:
-        raise FileNotFoundError(f"path must hold a checkpoint; there is none in {path}")
-    tree = found[0]
-    return tree["best"] if best and tree["best"] is not None else tree["state"]
+    return program
 
 
-def _saved_tree(fresh: TrainState, beside: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint of `fit` holds."""
-    best = fresh if beside["has_best"] else None
-    return {"state": fresh, "best": best, "losses": checkpoints.ANY}
-
-
-def _held_out(
-    validation: tuple[Any, ...] | None, patience: int | None
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None] | None:
-    """The held-out examples, labels and weights, checked."""
+def _held_out(validation: Any, patience: int | None) -> Batch | None:
+    """The held-out examples, checked."""
     if patience is not None:
         checks.positive_int("patience", patience)
         if validation is None:
             raise ValueError("validation must be given where patience is, got None")
     if validation is None:
         return None
+    if isinstance(validation, Batch):
+        return data_forms.examples(validation, name="validation x")
     if not isinstance(validation, tuple) or len(validation) not in (2, 3):
-        allowed = "(x, y, weight) or a pair (x, y)"
+        allowed = "(x, y, weight), a pair (x, y) or a jaxvae.Batch"
         if isinstance(validation, tuple):
             raise TypeError(f"validation must be {allowed}, got {len(validation)} values")
         raise TypeError(f"validation must be {allowed}, got {type(validation).__name__}")
     x, y, weight = (*validation, None)[:3]
-    x = checks.data_array("validation x", x)
-    y = None if y is None else checks.label_array("validation y", y, len(x))
-    if weight is not None:
-        weight = checks.weight_array("validation weight", weight, len(x))
-    return x, y, weight
+    return data_forms.examples(x, y, weight=weight, name="validation x")
 
 
 def _lowest(records: list[EpochRecord]) -> float:
@@ -302,121 +416,5 @@ def _is_over(records: list[EpochRecord], epochs: int, patience: int | None) -> b
     return _lowest(records) < _lowest(records[-patience:])
 
 
-def _fingerprint(key: jax.Array, data: Arrays | Stream) -> dict[str, Any]:
-    """What has to be the same for a run to go on, by the argument that gives it."""
-    prints: dict[str, Any] = {
-        "key": [str(jax.random.key_impl(key)), jax.device_get(jax.random.key_data(key)).tolist()],
-        "batch_size": data.batch_size,
-        "x": [data.example.shape[1]],
-    }
-    if isinstance(data, Arrays):
-        # Said where there are none too: a run with weights is another. Old runs had none.
-        prints["weight"] = None if data.weight is None else zlib.crc32(data.weight.data)
-        arrays = {"x": data.example, "y": data.labels}
-        for name, array in arrays.items():
-            if array is not None:
-                prints[name] = [*array.shape, zlib.crc32(np.ascontiguousarray(array).data)]
-    return prints
-
-
-class _Saves:
-    """The checkpoints of a run; does nothing where it has none."""
-
-    def __init__(
-        self, folder: Path | None, every: int | None, keep: int, fingerprint: dict[str, Any]
-    ):
-        self._folder, self._every, self._fingerprint = folder, every, fingerprint
-        self._writer = None
-        if folder is not None and jax.process_index() == 0:
-            self._writer = checkpoints.CheckpointWriter(folder, keep=keep)
-
-    @classmethod
-    @contextlib.contextmanager
-    def of(
-        cls,
-        folder: str | os.PathLike | None,
-        every: int | None,
-        keep: int,
-        key: jax.Array,
-        data: Arrays | Stream,
-    ) -> Iterator["_Saves"]:
-        if every is not None:
-            checks.positive_int("checkpoint_every", every)
-        checks.positive_int("keep", keep)
-        if folder is None:
-            saves = cls(None, every, keep, {})
-        else:
-            saves = cls(Path(folder), every, keep, _fingerprint(key, data))
-        try:
-            yield saves
-        finally:
-            if saves._writer is not None:
-                saves._writer.close()
-
-    def restore(
-        self, fresh: TrainState
-    ) -> tuple[TrainState, TrainState | None, list[EpochRecord]] | None:
-        """The state, the best one and the records of the run that the folder holds, if any."""
-        if self._folder is None:
-            return None
-
-        def like(beside: dict[str, Any]) -> dict[str, Any]:
-            for name, own in self._fingerprint.items():
-                if (theirs := beside["fingerprint"].get(name)) != own:
-                    values = f"{theirs}, got {own}" if name == "batch_size" else "got another"
-                    raise ValueError(f"{name} must be that of the run in {self._folder}, {values}")
-            return _saved_tree(fresh, beside)
-
-        found = checkpoints.read_last(self._folder, like)
-        if jax.process_count() > 1:
-            step = np.array(-1 if found is None else int(found[0]["state"].step))
-            steps = multihost_utils.process_allgather(step).tolist()
-            if len(set(steps)) > 1:
-                raise ValueError(
-                    f"checkpoint_dir must be a folder that all hosts see, got {self._folder}, in "
-                    f"which they found the steps {steps}"
-                )
-        if found is None:
-            return None
-        tree, beside = found
-        lengths = [fields.pop("steps") for fields in beside["epochs"]]
-        losses = np.split(tree["losses"], np.cumsum(lengths)[:-1])
-        records = [
-            EpochRecord(**fields, batch_losses=own)
-            for fields, own in zip(beside["epochs"], losses, strict=True)
-        ]
-        return tree["state"], tree["best"], records
-
-    def save(
-        self,
-        state: TrainState,
-        best: TrainState | None,
-        records: list[EpochRecord],
-        *,
-        last: bool,
-    ) -> None:
-        if self._writer is None:
-            return
-        if not last:
-            if self._every is None and not self._writer.is_cheap():
-                return
-            if self._every is not None and len(records) % self._every:
-                return
-        epochs = [
-            {
-                **{k: v for k, v in record._asdict().items() if k != "batch_losses"},
-                "steps": len(record.batch_losses),
-            }
-            for record in records
-        ]
-        losses = np.concatenate([record.batch_losses for record in records])
-        self._writer.save(
-            int(jax.device_get(state.step)),
-            {"state": state, "best": best, "losses": losses},
-            {"fingerprint": self._fingerprint, "epochs": epochs, "has_best": best is not None},
-            score=records[-1].validation_loss,
-        )
-
-
 def _shapes(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree)
+    return jax.tree.map(lambda leaf: (np.shape(leaf), jax.numpy.result_type(leaf)), tree)

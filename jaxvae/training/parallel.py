@@ -5,26 +5,32 @@ Noise follows an example's place in the batch, so that any number of devices giv
 rounding.
 """
 
-import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxvae.data.batches import Batch
 from jaxvae.model.vae import VAE, check_model
+from jaxvae.model.values import Same
 from jaxvae.numerics import checks
-from jaxvae.training.epochs import chunk_function, epoch_function
+from jaxvae.training.devices import (
+    AXIS,
+    Devices,
+    choose_devices,
+    local_count,
+    no_mesh,
+    replicate,
+    slots,
+    split_rows,
+)
+from jaxvae.training.epochs import data_of
+from jaxvae.training.programs import train_program
 from jaxvae.training.state import Metrics, TrainState
 from jaxvae.training.steps import step_function
 from jaxvae.training.updates import check_optimizer
-
-AXIS = "device"
-Devices = Sequence[jax.Device] | int | None
 
 
 def pmap_train_step(
@@ -58,15 +64,7 @@ def pmap_train_step(
     check_model(vae)
     check_optimizer(optimizer)
     chosen = choose_devices(devices)
-    step = step_function(vae, optimizer, AXIS)
-    mapped = jax.pmap(
-        lambda key, state, batch: step(key, state, batch, True),
-        axis_name=AXIS,
-        in_axes=(None, None, 0),
-        out_axes=None,
-        donate_argnums=1,
-        devices=chosen,
-    )
+    mapped = _mapped_step(vae, Same(optimizer), chosen)
     local = local_count(chosen)
 
     def train_step(key: jax.Array, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -74,6 +72,19 @@ def pmap_train_step(
             return mapped(*replicate((key, state), chosen), split_rows(batch, local))
 
     return train_step
+
+
+@functools.lru_cache(maxsize=16)
+def _mapped_step(vae: VAE, optimizer: Same, devices: tuple[jax.Device, ...]) -> Any:
+    step = step_function(vae, optimizer.value, AXIS)
+    return jax.pmap(
+        lambda key, state, batch: step(key, state, batch, True),
+        axis_name=AXIS,
+        in_axes=(None, None, 0),
+        out_axes=None,
+        donate_argnums=1,
+        devices=devices,
+    )
 
 
 def pmap_train_epoch(
@@ -92,9 +103,9 @@ def pmap_train_epoch(
       devices: JAX devices, or how many of `jax.devices()`; all of them where None.
 
     Returns:
-      `train_epoch(key, state, x, y, weight=None) -> (state, metrics)`. Each device holds all of x,
-      y and weight and takes its rows of every batch. State and metrics come out replicated; the
-      state that goes in is donated if it is replicated already.
+      `train_epoch(key, state, x, y=None, weight=None) -> (state, metrics)`; x may be a `Batch` of
+      all. Each device holds all of the data and takes its rows of every batch. State and metrics
+      come out replicated; the state that goes in is donated if it is replicated already.
 
     Raises:
       ValueError, TypeError: if batch_size or devices is outside what is allowed; it is named.
@@ -112,221 +123,15 @@ def pmap_train_epoch(
     check_optimizer(optimizer)
     chosen = choose_devices(devices)
     batch_size = checks.positive_int("batch_size", batch_size)
-
-    @functools.cache
-    def mapped(weighted: bool) -> Any:
-        return map_epoch(vae, optimizer, batch_size, chosen, weighted=weighted)
+    mapped = train_program(vae, Same(optimizer), "stop", batch_size=batch_size, split=chosen)
 
     def train_epoch(
-        key: jax.Array, state: TrainState, x: Any, y: Any, weight: Any = None
+        key: jax.Array, state: TrainState, x: Any, y: Any = None, weight: Any = None
     ) -> tuple[TrainState, Metrics]:
-        data = (x, y) if weight is None else (x, y, weight)
-        epoch = mapped(weight is not None)
+        data = data_of(x, y, weight)
         with no_mesh():
-            return epoch(slots(chosen), *replicate((key, state, *data), chosen))
+            own = replicate((key, state, {}, data), chosen)
+            state, metrics, _ = mapped(slots(chosen), *own)
+        return state, metrics
 
     return train_epoch
-
-
-@functools.lru_cache(maxsize=16)
-def map_epoch(
-    vae: VAE,
-    optimizer: optax.GradientTransformation,
-    batch_size: int,
-    devices: tuple[jax.Device, ...],
-    on_non_finite: str = "stop",
-    weighted: bool = False,
-) -> Any:
-    """The mapped epoch itself: `(slots, key, state, x, y)`, all replicated but the first.
-
-    And `weight` where `weighted`. The state is donated but with "trust", after which it may be
-    needed once more.
-    """
-    epoch = epoch_function(vae, optimizer, batch_size, AXIS, on_non_finite=on_non_finite)
-    return jax.pmap(
-        lambda slot, *args: epoch(*args),  # pmap wants one argument to map over
-        axis_name=AXIS,
-        in_axes=(0, *[None] * (5 if weighted else 4)),
-        out_axes=None,
-        donate_argnums=() if on_non_finite == "trust" else 2,
-        devices=devices,
-    )
-
-
-@functools.lru_cache(maxsize=16)
-def map_chunk(
-    vae: VAE,
-    optimizer: optax.GradientTransformation,
-    devices: tuple[jax.Device, ...],
-    on_non_finite: str = "stop",
-) -> Any:
-    """The mapped `steps.chunk_function`: `(key, state, batches, count)`, the last two split.
-
-    The state is donated as by `map_epoch`.
-    """
-    return jax.pmap(
-        chunk_function(vae, optimizer, AXIS, on_non_finite=on_non_finite),
-        axis_name=AXIS,
-        in_axes=(None, None, 0, 0),
-        out_axes=None,
-        donate_argnums=() if on_non_finite == "trust" else 1,
-        devices=devices,
-    )
-
-
-def choose_devices(devices: Devices) -> tuple[jax.Device, ...]:
-    """The devices that an argument of this name means.
-
-    Args:
-      devices: JAX devices, or how many of `jax.devices()`; all of them where None.
-
-    Returns:
-      The devices.
-
-    Raises:
-      ValueError, TypeError: if it is none of these, or more than there are; under several hosts,
-        if a host would have none.
-    """
-    present = jax.devices()
-    if devices is None:
-        chosen = tuple(present)
-    elif isinstance(devices, Sequence):
-        chosen = tuple(devices)
-        if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(present):
-            raise ValueError(f"devices must be different ones of {present}, got {devices}")
-    else:
-        number = checks.positive_int("devices", devices)
-        if number > len(present):
-            raise ValueError(f"devices must be at most {len(present)} here, got {number}")
-        chosen = tuple(present[:number])
-    if len({device.process_index for device in chosen}) < jax.process_count():
-        raise ValueError(f"devices must include some of every host, got {chosen}")
-    return chosen
-
-
-def no_mesh() -> contextlib.AbstractContextManager:
-    """Leave the mesh of `jax.set_mesh`, if there is one: `pmap` brings its own, and wants no other.
-
-    Returns:
-      A context.
-    """
-    if jax.sharding.get_abstract_mesh().empty:
-        return contextlib.nullcontext()
-    return jax.set_mesh(Mesh(np.empty((), object), ()))
-
-
-def local_count(devices: Sequence[jax.Device]) -> int:
-    """How many of the devices belong to this host.
-
-    Args:
-      devices: of all hosts.
-
-    Returns:
-      Their number.
-    """
-    return sum(device.process_index == jax.process_index() for device in devices)
-
-
-def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
-    """Put the same arrays on each device; what is there already is not copied.
-
-    Args:
-      tree: arrays, the same on every host.
-      devices: of all hosts.
-
-    Returns:
-      The arrays, replicated.
-    """
-    sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec())
-    if jax.process_count() == 1:
-        return jax.device_put(tree, sharding)
-    local = [device for device in devices if device.process_index == jax.process_index()]
-
-    def place(leaf: Any) -> jax.Array:
-        if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
-            return leaf
-        copies = [jax.device_put(leaf, device) for device in local]
-        return jax.make_array_from_single_device_arrays(np.shape(leaf), sharding, copies)
-
-    return jax.tree.map(place, tree)
-
-
-def shard(tree: Any, devices: Sequence[jax.Device]) -> Any:
-    """Put each row of this host's arrays on a device of its own.
-
-    What a compiled `map_epoch` or `map_chunk` is called with. One that is not compiled ahead of
-    time does it itself.
-
-    Args:
-      tree: arrays [this host's devices, ...].
-      devices: of all hosts.
-
-    Returns:
-      Arrays [all devices, ...].
-    """
-    sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
-    if jax.process_count() == 1:
-        return jax.device_put(tree, sharding)
-    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), tree)
-
-
-def local_copy(tree: Any) -> Any:
-    """Replicated arrays as arrays of this host's first device, without a copy.
-
-    Args:
-      tree: what `replicate` or a mapped function gave.
-
-    Returns:
-      The arrays; donating those of `tree` deletes them too.
-    """
-    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
-
-
-def slots(devices: Sequence[jax.Device]) -> np.ndarray:
-    """What `map_epoch` maps over.
-
-    Args:
-      devices: of all hosts.
-
-    Returns:
-      A number for each of this host's devices.
-    """
-    return np.arange(local_count(devices))
-
-
-def split_rows(batch: Batch, parts: int, *, axis: int = 0) -> Batch:
-    """Split a batch among this host's devices: each leaf [..., B, ...] to [parts, ..., share, ...].
-
-    Where `parts` does not divide B, rows of weight 0 fill it up.
-
-    Args:
-      batch: this host's rows. A weight or position of None is filled in.
-      parts: how many.
-      axis: of the rows; what stands before it (steps) stays.
-
-    Returns:
-      The batch, its new leading axis for `pmap`.
-
-    Raises:
-      ValueError: if y, weight or position is not one value a row, or a weight is not finite and
-        at least 0.
-    """
-    rows = np.shape(batch.x)[axis]
-    shape = np.shape(batch.x)[: axis + 1]
-    checks.one_a_row(shape, y=batch.y, weight=batch.weight, position=batch.position)
-    weight = np.ones(shape, np.float32) if batch.weight is None else batch.weight
-    checks.finite_array("weight", weight, nonnegative=True)
-    position = batch.position
-    if position is None:
-        start = jax.process_index() * rows
-        position = np.broadcast_to(np.arange(start, start + rows, dtype=np.int32), shape)
-    share = -(-rows // parts)
-
-    def split(leaf: Any) -> np.ndarray:
-        leaf = np.asarray(leaf)
-        fill = [(0, 0)] * leaf.ndim
-        fill[axis] = (0, share * parts - rows)
-        shape = (*leaf.shape[:axis], parts, share, *leaf.shape[axis + 1 :])
-        return np.moveaxis(np.pad(leaf, fill).reshape(shape), axis, 0)
-
-    return jax.tree.map(split, Batch(batch.x, batch.y, weight, position))

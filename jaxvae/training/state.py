@@ -122,11 +122,23 @@ def init_state(
     checks.typed_key("key", key)
     check_model(vae)
     check_optimizer(optimizer)
-    batch = as_batch(x)
-    like = jax.tree.map(_shape_of_one, Batch(batch.x, condition=batch.condition), is_leaf=is_packed)
-    params = _fresh_params(vae, jax.tree.structure(like), tuple(jax.tree.leaves(like)))(key)
+    params = _fresh_params(vae, *shapes_of_one(x))(key)
     step, opt_state = _fresh_rest(Same(optimizer))(params)
     return TrainState(step, params, opt_state)
+
+
+def shapes_of_one(x: Any) -> tuple[Any, tuple[Any, ...]]:
+    """What parameters are made for: the shapes of one example, hashable.
+
+    Args:
+      x: examples [B, ...], or a `Batch` of them.
+
+    Returns:
+      The structure of a `Batch` of x and condition, and the shapes of its arrays.
+    """
+    batch = as_batch(x)
+    like = jax.tree.map(_shape_of_one, Batch(batch.x, condition=batch.condition), is_leaf=is_packed)
+    return jax.tree.structure(like), tuple(jax.tree.leaves(like))
 
 
 def _shape_of_one(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -136,13 +148,23 @@ def _shape_of_one(leaf: Any) -> jax.ShapeDtypeStruct:
 @functools.lru_cache(maxsize=16)
 def _fresh_params(vae: VAE, tree: Any, shapes: tuple[Any, ...]) -> jax.stages.Wrapped:
     """`params(key)`: one program for all modules, and the same one for the next optimizer."""
+    return jax.jit(lambda key: fresh_params(key, vae, tree, shapes))
 
-    def params(key: jax.Array) -> Params:
-        leaves = [jnp.zeros(leaf.shape, leaf.dtype) for leaf in shapes]
-        batch = jax.tree.unflatten(tree, leaves)
-        return vae.init(key, batch.x if batch.condition is None else batch)
 
-    return jax.jit(params)
+def fresh_params(key: jax.Array, vae: VAE, tree: Any, shapes: tuple[Any, ...]) -> Params:
+    """The first parameters.
+
+    Args:
+      key: one typed key.
+      vae: the model.
+      tree: of `shapes_of_one`.
+      shapes: of `shapes_of_one`.
+
+    Returns:
+      The parameters.
+    """
+    batch = jax.tree.unflatten(tree, [jnp.zeros(leaf.shape, leaf.dtype) for leaf in shapes])
+    return vae.init(key, batch.x if batch.condition is None else batch)
 
 
 def init_opt_state(optimizer: optax.GradientTransformation, params: Params) -> Any:

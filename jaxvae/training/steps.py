@@ -14,6 +14,7 @@ from jaxvae.data.batches import Batch, rows_of
 from jaxvae.model.loss_terms import weighted_mean
 from jaxvae.model.networks import STATISTICS, Params
 from jaxvae.model.vae import VAE, check_model
+from jaxvae.model.values import Same
 from jaxvae.training.state import Metrics, TrainState, trained, with_statistics
 from jaxvae.training.updates import check_optimizer, updater
 
@@ -49,7 +50,13 @@ def make_train_step(
     """
     check_model(vae)
     check_optimizer(optimizer)
-    step = step_function(vae, optimizer, axis_name)
+    return _train_step(vae, Same(optimizer), axis_name)
+
+
+@functools.lru_cache(maxsize=16)
+def _train_step(vae: VAE, optimizer: Same, axis_name: str | None) -> jax.stages.Wrapped:
+    """The same function for equal models and optimizers, so that JAX finds what it compiled."""
+    step = step_function(vae, optimizer.value, axis_name)
 
     def train_step(key: jax.Array, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         return step(key, state, batch, True)

@@ -106,7 +106,7 @@ def as_mapping(batch):
 @pytest.mark.parametrize("form", [lambda b: b, with_sparse_counts, as_mapping])
 def test_chunks_of_every_field(sizes, form):
     """Whatever the sizes that come in: all rows once and in order, and the end padded."""
-    chunks = list(streaming.batch_chunks(lambda: cut(WHOLE, sizes, form), 2, 4))
+    chunks = list(streaming.chunks(lambda: cut(WHOLE, sizes, form), 2, 4))
     assert [chunk.used for chunk in chunks] == [4, 4, 4, 4, 4, 1]
     for chunk in chunks:
         assert {leaf.shape[:2] for leaf in jax.tree.leaves(chunk.batches)} == {(4, 2)}
@@ -119,32 +119,32 @@ def test_chunks_of_every_field(sizes, form):
 
 def test_chunks_are_arrays_of_their_own():
     """The one before may still be on its way to the device when the next is filled."""
-    chunks = list(streaming.batch_chunks([IMAGE, IMAGE], 2, 4))
+    chunks = list(streaming.chunks([IMAGE, IMAGE], 2, 4))
     for one, other in itertools.pairwise(chunks):
         assert not np.shares_memory(one.batches.x, other.batches.x)
 
 
 @pytest.mark.parametrize("wrap", [lambda x: x, sp.csr_array, lambda x: {"x": x}, Batch])
 def test_x_alone(wrap):
-    (chunk,) = streaming.batch_chunks([wrap(COUNTS)], 41, 1)
+    (chunk,) = streaming.chunks([wrap(COUNTS)], 41, 1)
     same(chunk.batches, Batch(COUNTS[None], None, np.ones((1, 41), np.float32)))
 
 
 def test_a_pair_is_x_and_y():
-    (chunk,) = streaming.batch_chunks([(IMAGE, np.arange(ROWS) - 1)], 41, 1)
+    (chunk,) = streaming.chunks([(IMAGE, np.arange(ROWS) - 1)], 41, 1)
     same(chunk.batches.x, IMAGE[None])
     assert chunk.batches.y.tolist() == [[*range(-1, 40)]]
 
 
 def test_sparse_bytes_and_dense_floats_are_alike():
     """Both are float32 in a batch."""
-    batches = list(streaming.read_batches([sp.csr_array(np.uint8(COUNTS)), COUNTS]))
+    batches = list(streaming.read([sp.csr_array(np.uint8(COUNTS)), COUNTS]))
     same(batches[0], batches[1])
 
 
 def test_a_named_tuple_for_x():
     given = Batch(Parts(IMAGE, sp.csc_array(COUNTS)), mask=Parts(IMAGE > 0, COUNTS > 0))
-    (chunk,) = streaming.batch_chunks([given], 41, 1)
+    (chunk,) = streaming.chunks([given], 41, 1)
     same(chunk.batches.x, Parts(IMAGE[None], COUNTS[None]))
 
 
@@ -155,7 +155,7 @@ def test_rows_of_weight_0_are_left_out():
         WHOLE._replace(weight=None),
         WHOLE._replace(weight=0 * weight),
     ]
-    chunks = list(streaming.batch_chunks(parts, 4, 5))
+    chunks = list(streaming.chunks(parts, 4, 5))
     expected = np.concatenate([np.flatnonzero(weight), np.arange(ROWS)])
     rows = flat(chunks)
     count = len(expected)
@@ -168,7 +168,7 @@ def test_rows_of_weight_0_are_left_out():
 def test_what_was_not_seen_may_be_anything():
     x = np.where(COUNTS == 0, np.nan, COUNTS)
     for given in (x, sp.csr_array(x)):
-        (batch,) = streaming.read_batches([Batch(given, mask=COUNTS != 0)])
+        (batch,) = streaming.read([Batch(given, mask=COUNTS != 0)])
         same(batch.x, COUNTS)
 
 
@@ -177,8 +177,8 @@ def test_a_source_is_read_anew_each_time():
         return cut(WHOLE, (20, 21))
 
     for _ in range(2):
-        assert [len(batch.y) for batch in streaming.read_batches(source)] == [20, 21]
-    assert [len(batch.y) for batch in streaming.read_batches([*source()])] == [20, 21]
+        assert [len(batch.y) for batch in streaming.read(source)] == [20, 21]
+    assert [len(batch.y) for batch in streaming.read([*source()])] == [20, 21]
 
 
 WIDE = np.ones((4, 6), np.float32)
@@ -223,7 +223,7 @@ BAD_BATCHES = [
     ("source", "error", "message"), BAD_BATCHES, ids=[message for *_, message in BAD_BATCHES]
 )
 def test_bad_batches(source, error, message):
-    for read in (streaming.read_batches, lambda source: streaming.batch_chunks(source, 2, 2)):
+    for read in (streaming.read, lambda source: streaming.chunks(source, 2, 2)):
         with pytest.raises(error, match=message):
             list(read(source))
 
@@ -263,9 +263,12 @@ def test_a_streamed_epoch_is_the_same_steps(digits, vae, key):
 
 
 def test_chunks_stay_within_their_bytes():
-    assert streaming.chunk_steps(64, 784) == 167
-    assert streaming.chunk_steps(1, 2) == 256
-    assert streaming.chunk_steps(10_000, 10_000) == 1
+    def row(width):
+        return Batch(np.zeros((1, width), np.float32))
+
+    assert streaming.chunk_steps(64, row(783)) == 167
+    assert streaming.chunk_steps(1, row(2)) == 256
+    assert streaming.chunk_steps(10_000, row(10_000)) == 1
     of_ones = Batch(np.ones((3, 28, 28), np.float32))
     assert streaming.chunk_steps(64, of_ones) == 2**25 // (64 * (4 * 784 + 4))
     # 6 bytes, 5 floats; a label; a weight; an integer and a float; 11 booleans

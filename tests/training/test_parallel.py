@@ -13,7 +13,7 @@ import pytest
 
 import jaxvae
 from jaxvae import Batch
-from jaxvae.training import parallel
+from jaxvae.training import devices
 
 WORKER = Path(__file__).parents[1] / "device_worker.py"
 TIMEOUT = 600  # seconds; no test of this kind may hang
@@ -163,13 +163,13 @@ def test_a_hundred_runs_on_eight_devices(tmp_path):
 
 def test_split_rows():
     x, y = np.arange(14.0).reshape(7, 2), np.arange(7)
-    split = parallel.split_rows(Batch(x, y), 3)
+    split = devices.split_rows(Batch(x, y), 3)
     assert split.x.shape == (3, 3, 2)
     assert split.position.tolist() == [[0, 1, 2], [3, 4, 5], [6, 0, 0]]
     assert split.weight.tolist() == [[1, 1, 1], [1, 1, 1], [1, 0, 0]]
     assert split.y.reshape(-1)[:7].tolist() == y.tolist()
     stacked = Batch(np.stack([x, x + 14]), None, np.ones((2, 7), np.float32))
-    split = parallel.split_rows(stacked, 3, axis=1)
+    split = devices.split_rows(stacked, 3, axis=1)
     assert split.x.shape == (3, 2, 3, 2)
     np.testing.assert_array_equal(split.x[1, 1], x[3:6] + 14)
     assert split.y is None

@@ -1,0 +1,237 @@
+"""Where the steps' examples come from: arrays on the device, or a stream."""
+
+import contextlib
+import functools
+import zlib
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.tree_util import keystr
+
+from jaxvae.data import examples as data_forms
+from jaxvae.data import sparse, streaming
+from jaxvae.data.batches import Batch
+from jaxvae.training import devices as places
+from jaxvae.training.programs import Program
+from jaxvae.training.state import Metrics, TrainState
+
+Devices = tuple[jax.Device, ...] | None
+ROWS = 4096  # of which a checksum is taken at once
+
+
+class Arrays:
+    """Data that lie on the device: an epoch is one compiled call.
+
+    Attributes:
+      all: the examples, checked, on the host.
+      first: one of them, for its shapes.
+      batch_size: as many as there are examples at most.
+      program_batch: of `train_program`.
+    """
+
+    def __init__(self, data: Batch, batch_size: int, *, split: Devices, spread: Devices):
+        self.all, self.first = data, data_forms.first(data)
+        self.batch_size = self.program_batch = min(batch_size, data_forms.count(data))
+        self._devices = split or spread
+
+    @functools.cached_property
+    def like(self) -> tuple[Any, ...]:
+        """What the program is given, on the devices."""
+        form = data_forms.on_device_form(self.all, self.batch_size)
+        if self._devices is None:
+            return (jax.device_put(form),)
+        return (places.replicate(form, self._devices),)
+
+    def steps(self, epochs: int) -> int | None:
+        """How many steps so many epochs have, where it is known."""
+        return epochs * -(-data_forms.count(self.all) // self.batch_size)
+
+    def run_epoch(
+        self, program: Program, state: TrainState, *, skip: bool
+    ) -> tuple[TrainState, Metrics, int]:
+        """The state after an epoch, the metrics of its steps, and how many examples it had."""
+        return *program(state, *self.like), data_forms.count(self.all)
+
+    def last_rows(self) -> Batch:
+        """The examples among which the last steps' were."""
+        return self.all
+
+    def prints(self) -> dict[str, Any]:
+        """What has to be the same for a run to go on."""
+        data = self.all
+        # Said where there are none too: a run with weights is another. Old runs had none.
+        prints: dict[str, Any] = {
+            "weight": None if data.weight is None else zlib.crc32(data.weight.data)
+        }
+        for name in ("x", "y", "condition", "mask"):
+            if (tree := getattr(data, name)) is not None:
+                prints[name] = _checksums(tree)
+            elif name != "y":
+                prints[name] = None
+        return prints
+
+
+class Stream:
+    """Data that are read as they are needed: an epoch is a compiled call for each chunk.
+
+    Attributes:
+      all: its first batch, on the host.
+      first: the same.
+      batch_size: examples a step, over all hosts.
+      program_batch: None.
+    """
+
+    program_batch = None
+
+    def __init__(self, source: Any, batch_size: int, *, split: Devices, spread: Devices):
+        rows = batch_size
+        if split is not None:
+            local = places.local_count(split)
+            rows, rest = divmod(batch_size * local, len(split))
+            if rest and jax.process_count() > 1:
+                raise ValueError(
+                    f"batch_size must give each host whole rows, got {batch_size} "
+                    f"for {local} of {len(split)} devices"
+                )
+        self._source, self._rows, self._split, self._spread = source, rows, split, spread
+        self.batch_size = batch_size
+        for batch in streaming.read(source):
+            self.all = self.first = batch._replace(weight=None)
+            break
+        else:
+            raise ValueError("x must give at least one batch, got none")
+        self._steps = streaming.chunk_steps(rows, self.first)
+
+    @functools.cached_property
+    def like(self) -> tuple[Any, ...]:
+        """A chunk without a step, on the devices."""
+        return self._to_device(streaming.empty_chunk(self.first, self._rows, self._steps))
+
+    def steps(self, epochs: int) -> int | None:
+        """How many steps so many epochs have: it is not known."""
+        return None
+
+    def run_epoch(
+        self, program: Program, state: TrainState, *, skip: bool
+    ) -> tuple[TrainState, Metrics, int]:
+        """The state after an epoch, the metrics of its steps, and how many examples it had."""
+        several, all_metrics, examples = jax.process_count() > 1, [], 0
+        chunks = streaming.chunks(self._source, self._rows, self._steps)
+        with contextlib.closing(streaming.prefetch(chunks, self._counted)) as ready:
+            while True:
+                count, chunk = next(ready, (0, None))
+                examples += count
+                # A host whose data have ended takes part until every host's have.
+                if chunk is None and not several:
+                    break
+                self._last = chunk = chunk or self.like
+                state, metrics = program(state, *chunk)
+                all_metrics.append(metrics)
+                made = metrics.loss.shape[-1]
+                if made < self._steps or not (skip or metrics.finite.all()):
+                    break
+        if not sum(metrics.loss.shape[-1] for metrics in all_metrics):
+            raise ValueError(
+                "x must give its batches again in each epoch, got none of a weight above 0"
+            )
+        if several:
+            examples = int(np.sum(multihost_utils.process_allgather(np.int32(examples))))
+        metrics = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1), *all_metrics)
+        return state, metrics, examples
+
+    def last_rows(self) -> Batch:
+        """The examples of the last chunk, this host's: its batches are not donated."""
+
+        def own(leaf: jax.Array) -> np.ndarray:
+            parts = leaf.addressable_shards if self._split else leaf.addressable_shards[:1]
+            return np.concatenate([np.asarray(part.data) for part in parts])
+
+        batch = jax.tree.map(own, self._last[0])
+        keep = batch.weight > 0
+        return jax.tree.map(lambda leaf: leaf[keep], batch._replace(weight=None, position=None))
+
+    def prints(self) -> dict[str, Any]:
+        """What has to be the same for a run to go on: the shapes of an example."""
+        shapes = {keystr(path): list(leaf.shape[1:]) for path, leaf in _leaves(self.first.x)}
+        return {"x": shapes[""] if list(shapes) == [""] else shapes}
+
+    def _counted(self, chunk: streaming.Chunk) -> tuple[int, Any]:
+        """How many examples a chunk holds, and the chunk on the device."""
+        return int(np.count_nonzero(np.asarray(chunk.batches.weight))), self._to_device(chunk)
+
+    def _to_device(self, chunk: streaming.Chunk) -> tuple[Any, Any]:
+        whole = (chunk.batches, np.int32(chunk.used))
+        if self._spread is not None:
+            return places.replicate(whole, self._spread)
+        if self._split is None:
+            return jax.device_put(whole)
+        local = places.local_count(self._split)
+        batches = places.split_rows(chunk.batches, local, axis=1)
+        return places.shard((batches, np.full(local, chunk.used, np.int32)), self._split)
+
+
+def source_of(
+    x: Any,
+    y: Any,
+    *,
+    weight: Any,
+    condition: Any,
+    mask: Any,
+    batch_size: int,
+    split: Devices = None,
+    spread: Devices = None,
+) -> Arrays | Stream:
+    """What `fit` was given, checked.
+
+    Args:
+      x: examples, or a stream of batches.
+      y: labels, or None.
+      weight: weights, or None.
+      condition: conditions, or None.
+      mask: what of x was seen, or None.
+      batch_size: examples a step.
+      split: devices over which each batch is split.
+      spread: devices on each of which all batches are needed.
+
+    Returns:
+      The source.
+
+    Raises:
+      ValueError, TypeError: if one cannot be used; it is named.
+    """
+    if not data_forms.is_stream(x):
+        data = data_forms.examples(x, y, weight=weight, condition=condition, mask=mask)
+        return Arrays(data, batch_size, split=split, spread=spread)
+    held = {"y": "labels", "weight": "weights", "condition": "conditions", "mask": "masks"}
+    for name, value in (("y", y), ("weight", weight), ("condition", condition), ("mask", mask)):
+        if value is not None:
+            raise ValueError(
+                f"{name} must be None where x gives batches: they hold the {held[name]}"
+            )
+    return Stream(x, batch_size, split=split, spread=spread)
+
+
+def _leaves(tree: Any) -> list[tuple[Any, Any]]:
+    return jax.tree.leaves_with_path(tree)
+
+
+def _checksums(tree: Any) -> Any:
+    """Shape and checksum of each array; of one alone as the first version wrote it."""
+    sums = {keystr(path): [*leaf.shape, _checksum(leaf)] for path, leaf in _leaves(tree)}
+    return sums[""] if list(sums) == [""] else sums
+
+
+def _checksum(array: Any) -> int:
+    """Of the numbers, whatever narrow dtype they came in: bytes as float32, labels as int32."""
+    if sparse.is_sparse(array):
+        parts = (array.data.astype(np.float32), array.indices, array.indptr)
+        return functools.reduce(lambda total, part: zlib.crc32(np.ascontiguousarray(part), total),
+                                parts, 0)  # fmt: skip
+    wide = np.int32 if array.dtype == np.int32 else np.float32
+    total = 0
+    for start in range(0, len(array), ROWS):
+        rows = np.ascontiguousarray(array[start : start + ROWS], wide)
+        total = zlib.crc32(rows.reshape(-1).view(np.uint8).data, total)
+    return total
