@@ -231,7 +231,7 @@ def _frozen(module: nn.BatchNorm, args: Any, kwargs: Any) -> bool:
 def _still(module: nn.Dropout, args: Any, kwargs: Any) -> bool:
     """Whether a dropout is told, by its own module, to have no effect."""
     given = args[1] if len(args) > 1 else kwargs.get("deterministic")
-    return bool(given or module.deterministic) or module.rate == 0
+    return bool(given or module.deterministic)
 
 
 def _batch_norm(
@@ -278,6 +278,8 @@ def _batch_norm(
 def _dropout(module: nn.Dropout, x: jax.Array, training: Training, name: str) -> jax.Array:
     """Dropout whose noise follows from each example's key, on whatever device it lies."""
     keep = 1 - module.rate
+    if keep == 1:
+        return x
     if keep == 0:
         return jnp.zeros_like(x)
     shape = [1 if axis in module.broadcast_dims else size for axis, size in enumerate(x.shape)]
