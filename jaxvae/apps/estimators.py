@@ -180,9 +180,9 @@ class DirichletVAEClassifier(ClassifierMixin, Transformer):
 
     Each example's prior is made from its label (`jaxvae.label_prior`). The posterior mean is then
     both the probability of each class and what `transform` gives. It is drawn towards the prior,
-    which never gives a class the whole mass: probabilities stay well below 1. A learned scale, which
-    "normal" stands for, soon weighs x above the labels: where the classes are what matters, a
-    `kl_weight` above 1 or `likelihoods.normal(1.0)` predicts them better.
+    which never gives a class the whole mass: probabilities stay well below 1. A learned scale,
+    which "normal" stands for, soon weighs x above the labels: where the classes are what matters,
+    a `kl_weight` above 1 or `likelihoods.normal(1.0)` predicts them better.
 
     Args:
       smoothness: what each class gets in the prior beside the label's 1.

@@ -31,10 +31,11 @@ def draw(run: Run) -> None:
     data, shape, support = run.data, run.data.image_shape, _support(run.vae)
     z = evaluation.encode_mean(run.vae, run.params, data.x_test)
     latent_dim = z.shape[1]
-    x = data.x_test[:12].reshape(len(z[:12]), -1)
+    some = data.x_test[:12]
+    x, again = some.reshape(len(some), -1), run.decode(z[:12], some)
     pages: dict[str, Any] = {
         "latent.png": latents.latent_scatter(z, data.y_test),
-        "reconstructions.png": images.reconstructions(x, run.decode(z[:12]), shape),
+        "reconstructions.png": images.reconstructions(x, again, shape),
     }
     if support == "real" and latent_dim == 2:
         points, extent = latents.lattice(z)

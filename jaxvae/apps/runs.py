@@ -13,6 +13,7 @@ import optax
 from jaxvae.apps import description, first_version, options
 from jaxvae.apps.description import Description
 from jaxvae.apps.options import EPOCHS, DataOptions, TrainingOptions
+from jaxvae.data.batches import Batch
 from jaxvae.data.datasets import Dataset
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE
@@ -49,10 +50,11 @@ class Run(NamedTuple):
     vae: VAE
     params: Params
 
-    def decode(self, z: Any) -> np.ndarray:
-        """The mean of x given each z [N, K], in data space [N, D]."""
-        x = on_host(jax.jit(self.vae.decode)(self.params, jnp.asarray(z, jnp.float32)))
-        return x.reshape(len(x), -1)
+    def decode(self, z: Any, x: Any = None) -> np.ndarray:
+        """The mean of x given each z [N, K], in data space [N, D]; of counts as many as in x."""
+        z, batch = jnp.asarray(z, jnp.float32), None if x is None else Batch(jnp.asarray(x))
+        made = on_host(jax.jit(self.vae.decode)(self.params, z, batch))
+        return made.reshape(len(made), -1)
 
 
 def on_host(array: jax.Array) -> np.ndarray:

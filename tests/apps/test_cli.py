@@ -1,5 +1,6 @@
 """The command line, run as a user runs it."""
 
+import dataclasses
 import gzip
 import json
 import os
@@ -20,7 +21,17 @@ from PIL import Image
 
 import jaxvae
 from jaxvae import _failures
-from jaxvae.apps import cli, commands, experiments, options, outputs, results, runs
+from jaxvae.apps import (
+    cli,
+    commands,
+    description,
+    experiments,
+    model_parts,
+    options,
+    outputs,
+    results,
+    runs,
+)
 from jaxvae.training import run_folder
 
 FIRST_RUNS = Path(__file__).parents[1] / "data" / "runs_0.1"
@@ -71,11 +82,46 @@ def test_train_writes_its_files(run):
     assert all(not isinstance(value, dict | list) for value in summary.values())
 
 
+def test_the_scale_of_a_normal_is_learned(run):
+    """By name; the file of a run says so."""
+    model = json.loads((run / "config.json").read_text())["model"]
+    assert model["likelihood"]["learned"]
+    start = np.log(np.exp(-1) - 1e-3)
+    with np.load(run / "params.npz") as params:
+        assert params["likelihood/log_scale"] != pytest.approx(start, abs=1e-3)
+        assert params["likelihood/log_scale"] == pytest.approx(start, abs=0.1)
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_the_errors_of_a_summary(run, digits, factor):
+    """Of a decoder that gives zeros, in the model's units, whatever the user's are."""
+    opened = runs.open_run(run)
+    transform = model_parts.DividedBy(number=factor)
+    model = dataclasses.replace(opened.config.model, transform=transform)
+    zeros = jax.tree.map(np.zeros_like, opened.params)
+    zero = opened._replace(vae=description.build(model), params=zeros)
+    found = results.test_metrics(zero)
+    x, mean = digits.x_test / factor, digits.x_train.mean(axis=0) / factor
+    assert found["test_rmse"] == pytest.approx(np.sqrt(np.mean(x**2)), rel=1e-5)
+    assert found["baseline_rmse"] == pytest.approx(np.sqrt(np.mean((x - mean) ** 2)), rel=1e-5)
+    terms = found["test_reconstruction"] + found["test_kl"]
+    assert found["test_nelbo"] == pytest.approx(terms, rel=1e-6)
+
+
+def test_a_line_holds_what_a_record_has_more():
+    record = jaxvae.EpochRecord(0, 4.0, 3.0, 1.0, 0.5, 9.0, np.zeros(2), more={"kl_style": 0.25})
+    line = results.line(record)
+    assert line.endswith("}\n")
+    fields = json.loads(line)
+    assert (fields["kl_style"], fields["loss"]) == (0.25, 4.0)
+    assert not {"more", "batch_losses"} & set(fields)
+
+
 def test_evaluate_repeats_the_summary(run, capsys):
     assert cli.main(["evaluate", str(run)]) == 0
     shown = dict(line.split() for line in capsys.readouterr().out.splitlines())
     summary = json.loads((run / "summary.json").read_text())
-    for name in ("test_loss", "test_kl", "test_accuracy"):
+    for name in ("test_loss", "test_kl", "test_accuracy", "test_rmse", "baseline_rmse"):
         assert float(shown[name]) == pytest.approx(summary[name], abs=1e-4)
 
 
@@ -280,6 +326,86 @@ def test_each_kind_of_model(tmp_path, options):
     assert np.isfinite(summary["test_loss"])
     labelled = "normal" not in options[:2] and "symmetric" not in options
     assert (summary["test_accuracy"] is not None) == labelled
+
+
+@pytest.fixture(scope="module")
+def images_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "images"
+    options = ["--network", "convolutional", "--channels", "2", "4", "--hidden-units", "8"]
+    command = ["train", "--out", str(folder), "--epochs", "1", "--batch-size", "512", *options]
+    assert cli.main([*command, "--likelihood", "bernoulli"]) == 0
+    return folder
+
+
+def test_a_convolutional_network(images_run, tmp_path, digits, capsys):
+    """It sees images; files hold examples as those of a dense one."""
+    opened = runs.open_run(images_run)
+    assert opened.config.model.data_shape == (8, 8)
+    assert opened.data.x_train.shape == (1437, 8, 8)
+    assert opened.params["encoder"]["trunk"]["conv_0"]["kernel"].shape == (3, 3, 1, 2)
+    assert cli.main(["evaluate", str(images_run)]) == 0
+    shown = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    summary = json.loads((images_run / "summary.json").read_text())
+    assert float(shown["test_loss"]) == pytest.approx(summary["test_loss"], abs=1e-4)
+    assert (summary["network"], summary["likelihood"]) == ("convolutional", "bernoulli")
+    np.save(tmp_path / "x.npy", digits.x_test[:5])
+    out = str(tmp_path / "z.npz")
+    assert cli.main(["encode", str(images_run), str(tmp_path / "x.npy"), "--out", out]) == 0
+    posterior = opened.vae.encode(opened.params, digits.x_test[:5].reshape(5, 8, 8))
+    with np.load(out) as arrays:
+        np.testing.assert_allclose(
+            arrays["concentration"], posterior.concentration, rtol=1e-4, atol=1e-6
+        )
+    out = str(tmp_path / "x.npz")
+    command = ["generate", str(images_run), "--count", "3", "--category", "2", "--out", out]
+    assert cli.main(command) == 0
+    with np.load(out) as arrays:
+        assert arrays["x"].shape == (3, 8, 8)
+
+
+def test_a_convolutional_network_needs_images(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((20, 5)))
+    command = ["train", "--data", str(tmp_path / "x.npy"), "--network", "convolutional"]
+    assert cli.main([*command, "--out", str(tmp_path / "run")]) == 1
+    assert "network must be dense for examples that are no images" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_logistic_normal(tmp_path):
+    """A latent of another family on the simplex: its corners, its pictures, its fields."""
+    folder = tmp_path / "run"
+    assert train(folder, "--model", "logistic_normal", "--prior-variance", "2") == 0
+    assert (folder / "figures" / "corners.png").exists()
+    assert json.loads((folder / "summary.json").read_text())["test_accuracy"] is None
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((3, 64)))
+    for command, rest in (
+        ("encode", [str(tmp_path / "x.npy")]),
+        ("interpolate", ["--categories", "0", "9", "--steps", "3"]),
+    ):
+        out = ["--out", str(tmp_path / f"{command}.npz")]
+        assert cli.main([command, str(folder), *rest, *out]) == 0
+    with np.load(tmp_path / "encode.npz") as arrays:
+        assert list(arrays) == ["mean", "loc", "scale"]
+        np.testing.assert_allclose(arrays["mean"], jax.nn.softmax(arrays["loc"]), rtol=1e-5)
+    with np.load(tmp_path / "interpolate.npz") as arrays:
+        np.testing.assert_allclose(arrays["z"][1, [0, 9]], 0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial", "multinomial"])
+def test_counts(tmp_path, likelihood):
+    counts = np.random.default_rng(0).poisson(3.0, (200, 12))
+    np.save(tmp_path / "counts.npy", counts)
+    options = ["--data", str(tmp_path / "counts.npy"), "--likelihood", likelihood]
+    assert train(tmp_path / "run", "--model", "normal", *options) == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["likelihood"] == likelihood
+    assert np.isfinite(summary["test_nelbo"])
+    assert 1 < summary["baseline_rmse"] < 2.5  # sqrt(3)
+    # Of a model that is hardly trained; a multinomial's mean has the example's total.
+    assert summary["test_rmse"] < 4
+    assert train(tmp_path / "not", "--likelihood", likelihood) == 1  # the digits are no counts
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """scikit-learn's own checks of the estimators, and what they promise beyond those."""
 
+import json
 import pickle
+import re
 
 import jax
 import jax.numpy as jnp
@@ -118,6 +120,40 @@ def test_pickle_and_clone(data, classifier):
     assert fresh.get_params() == classifier.get_params()
     with pytest.raises(NotFittedError):
         fresh.predict(x)
+
+
+def test_a_pickle_holds_plain_values(data):
+    """No class of the package but the estimator's own, by the name of its door."""
+    x, _ = data
+    fitted = NormalVAE(**SMALL).fit(x)
+    state = fitted.__getstate__()
+    assert isinstance(fitted._model, description.Description)  # the estimator itself keeps it
+    assert description.from_json(json.loads(json.dumps(state["_model"]))) == fitted._model
+    names = re.findall(rb"jaxvae[.\w]*", pickle.dumps(fitted))
+    assert set(names) <= {b"jaxvae.estimators", b"jaxvae"}  # the latter names a version
+    again = pickle.loads(pickle.dumps(fitted))
+    assert again._model == fitted._model
+    np.testing.assert_array_equal(again.transform(x), fitted.transform(x))
+
+
+def test_a_likelihood_by_name_or_as_a_value(data):
+    x, _ = data
+    by_name = NormalVAE(**SMALL, likelihood="bernoulli").fit(x)
+    own = NormalVAE(**SMALL, likelihood=likelihoods.bernoulli())
+    by_value = clone(own).fit(x)
+    np.testing.assert_array_equal(by_name.transform(x), by_value.transform(x))
+    again = pickle.loads(pickle.dumps(by_value))
+    assert again._model == by_value._model
+    again.set_params(likelihood="bernoulli").partial_fit(x)  # the same likelihood, so it goes on
+    with pytest.raises(ValueError, match="likelihood must stay what it was where training goes on"):
+        again.set_params(likelihood=likelihoods.normal(1.0)).partial_fit(x)
+    assert set(NormalVAE(**SMALL).fit(x).params_["likelihood"]) == {"log_scale"}
+    counts = np.round(16 * x)
+    fitted = DirichletVAE(3, **SMALL, likelihood="negative_binomial").fit(counts)
+    assert fitted.params_["likelihood"]["log_dispersion"].shape == (64,)
+    assert np.isfinite(fitted.score(counts))
+    with pytest.raises(ValueError, match="x must hold counts"):
+        DirichletVAE(3, **SMALL, likelihood="poisson").fit(x)
 
 
 def test_parameters_set_after_fit_wait_for_the_next(data, classifier):
