@@ -15,7 +15,7 @@ from jaxvae.data.examples import count, examples, host_batches
 from jaxvae.model import bind_checks, latents, priors
 from jaxvae.model.networks import Params
 from jaxvae.model.objectives import log_weight
-from jaxvae.model.vae import VAE, Parts, check_model
+from jaxvae.model.vae import VAE, Parts, check_model, for_labels
 from jaxvae.numerics import checks
 
 DRAWS_PER_CALL = 64  # of z an example, in one compiled call of `marginal_nll`
@@ -96,6 +96,7 @@ def evaluate(
     checks.positive_int("batch_size", batch_size)
     data = examples(x, y, weight=weight, condition=condition, mask=mask)
     vae.check_data(params, data)
+    vae = for_labels(vae, data.y)
     density = vae.parts is None or bind_checks.are_densities(vae.parts)
     if checks.boolean("per_example", per_example):
         parts_of_vae("per_example", vae)
@@ -267,6 +268,7 @@ def marginal_nll(
     bind_checks.check_densities("marginal_nll", parts_of_vae("marginal_nll", vae))
     data = examples(x, y, condition=condition, mask=mask)
     vae.check_data(params, data)
+    vae = for_labels(vae, data.y)
     found = []
     for batch in host_batches(data, batch_size):
         batch = jax.device_put(batch)

@@ -16,7 +16,11 @@ from jaxvae.numerics import checks
 
 @made_by
 def from_labels(
-    *, smoothness: Any = 0.5, total_concentration: Any = 8.0, frequencies: Any = None
+    *,
+    smoothness: Any = 0.5,
+    total_concentration: Any = 8.0,
+    frequencies: Any = None,
+    missing: bool | None = True,
 ) -> Prior:
     """The original's prior over the simplex: most of the mass on the example's own label.
 
@@ -32,6 +36,8 @@ def from_labels(
         `label_smoothing`).
       frequencies: of the labels [K], where one is missing or drawn: each as likely where None;
         positive numbers, of which only the ratios matter; or "learned".
+      missing: whether labels may be missing. None: where they are seen to be, as by `fit` and
+        `evaluate`; a compiled step of your own is then faster, and gives NaN for a missing label.
 
     Returns:
       The prior, for `latents.dirichlet`. To sample from it without labels, a label is drawn first.
@@ -52,6 +58,8 @@ def from_labels(
     """
     smoothness = checks.number("smoothness", smoothness)
     total = checks.number("total_concentration", total_concentration)
+    if missing is not None:
+        checks.boolean("missing", missing)
     learned = isinstance(frequencies, str)
     if learned:
         checks.one_of("frequencies", frequencies, ("learned",))
@@ -126,15 +134,31 @@ def from_labels(
             y = jnp.where(given < 0, y, given)
         return dirichlet.sample(draw_key, Dirichlet(concentration(y, shape[-1])))
 
-    def closed(context: Context) -> jax.Array:
-        return labels(context) >= 0
+    def kl(own: Own, q: Any, context: Context) -> jax.Array:
+        assert simple.kl is not None
+        found = simple.kl(own, q, context)
+        return found if missing else jnp.where(labels(context) < 0, jnp.nan, found)
+
+    def closed(context: Context) -> jax.Array | None:
+        known = labels(context) >= 0
+        if missing or not (checks.is_traced(known) or bool(known.all())):
+            return known
+        return None
+
+    def with_missing() -> Prior:
+        return from_labels(
+            smoothness=smoothness,
+            total_concentration=total_concentration,
+            frequencies=frequencies,
+        )
 
     return Prior(
         init,
         log_prob,
         sample,
-        simple.kl,
-        closed,
+        kl,
+        None if missing is False else closed,
         uses_labels=True,
         concentration=concentration,
+        with_missing=with_missing if missing is None else None,
     )

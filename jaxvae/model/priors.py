@@ -56,12 +56,14 @@ class Prior(NamedTuple):
       sample: `sample(own, key, context) -> u`, of the shapes that context.q has.
       kl: `kl(own, q, context) -> [B]`, in nats; None where there is no closed form.
       closed: `closed(context) -> [B]`, for which examples `kl` is the divergence; the others' is
-        taken by the draws. None: for all.
+        taken by the draws. None, or what returns None: for all.
       uses_labels: whether y must be given.
       family: `(latent, parameters)` of a prior in the latent's own family, else None.
       parts: of a product, its priors by name; else empty.
       normalized: whether log_prob is that of a density.
       concentration: of a Dirichlet prior, `concentration(y [B] or None, K)`; else None.
+      with_missing: `with_missing()`, the same prior for data in which labels are missing, where
+        this one is faster without; else None.
 
     Example:
       >>> from jaxvae import Batch, latents
@@ -75,12 +77,13 @@ class Prior(NamedTuple):
     log_prob: Callable[[Own, Any, Context], Any]
     sample: Callable[[Own, jax.Array, Context], Any]
     kl: Callable[[Own, Any, Context], Any] | None = None
-    closed: Callable[[Context], jax.Array] | None = None
+    closed: Callable[[Context], jax.Array | None] | None = None
     uses_labels: bool = False
     family: Any = None
     parts: Any = ()
     normalized: bool = True
     concentration: Callable[[Any, int], jax.Array] | None = None
+    with_missing: Callable[[], Any] | None = None
 
 
 @made_by
@@ -244,6 +247,10 @@ def product(**priors: Prior) -> Prior:
         own = None if encode is None else lambda x: encode(x)[name]
         return Context(context.batch, context.q[name], own)
 
+    def allowing_missing() -> Prior:
+        each = {name: prior.with_missing for name, prior in priors.items()}
+        return product(**{name: f() if f else priors[name] for name, f in each.items()})
+
     def init(key: jax.Array, context: Context) -> Own:
         made = {
             name: prior.init(jax.random.fold_in(key, i), of_part(context, name))
@@ -272,6 +279,7 @@ def product(**priors: Prior) -> Prior:
         uses_labels=any(prior.uses_labels for prior in priors.values()),
         parts=tuple(priors.items()),
         normalized=all(prior.normalized for prior in priors.values()),
+        with_missing=allowing_missing,
     )
 
 

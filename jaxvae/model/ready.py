@@ -99,7 +99,7 @@ def dirichlet_vae(
 
     Args:
       network: its `encode` gives the concentration.
-      prior: `priors.from_labels()` where None, as the original has it; or `priors.symmetric(...)`,
+      prior: `label_prior()` where None, as the original has it; or `priors.symmetric(...)`,
         which needs no labels, or another from `jaxvae.priors`.
       likelihood: "normal" (its scale learned, one for all values), "bernoulli" (x in [0, 1]), or a
         value from `jaxvae.likelihoods`.
@@ -129,7 +129,7 @@ def dirichlet_vae(
     Figurnov, Mohamed and Mnih, 2018, Implicit reparameterization gradients.
     """
     _check_network(network)
-    prior = from_labels() if prior is None else prior
+    prior = label_prior() if prior is None else prior
     if not isinstance(prior, Prior):
         raise TypeError(f"prior must be a jaxvae.priors.Prior, got {prior!r}")
     own = originals.mean_square() if _is_original(objective) else None
@@ -144,7 +144,7 @@ def dirichlet_vae(
 
 @made_by
 def label_prior(*, smoothness: Any = 0.5, total_concentration: Any = 8.0) -> Prior:
-    """`priors.from_labels` by the name that it had first.
+    """`priors.from_labels` by the name that it had first, with `missing=None`.
 
     Args:
       smoothness: what each category gets beside the label's 1, above zero.
@@ -162,7 +162,7 @@ def label_prior(*, smoothness: Any = 0.5, total_concentration: Any = 8.0) -> Pri
 
     Source: the 2020 TensorFlow script.
     """
-    return from_labels(smoothness=smoothness, total_concentration=total_concentration)
+    return from_labels(smoothness=smoothness, total_concentration=total_concentration, missing=None)
 
 
 @made_by

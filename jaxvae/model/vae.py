@@ -245,9 +245,9 @@ def bind(
         if latent.parts:
             own, q, seen = own.get(part, {}), q[part], seen._replace(q=q[part])
         kl = prior.kl(own, q, seen)
-        if prior.closed is None:
+        known = None if prior.closed is None else prior.closed(seen)
+        if known is None:
             return kl
-        known = prior.closed(seen)
 
         def by_draws() -> jax.Array:
             log_pz, log_qz = jax.vmap(densities)(u)
@@ -327,6 +327,25 @@ def bind(
         bind_checks.check_data(parts, params, data, encoded, modelled)
 
     return VAE(init, encode, decode, terms, loss, sample_prior, check_data, parts)
+
+
+def for_labels(vae: VAE, y: Any) -> VAE:
+    """The same model, for data in which labels are missing where some are.
+
+    Args:
+      vae: the model.
+      y: all labels [N], on the host, or None.
+
+    Returns:
+      The model itself, unless a label is missing (-1) and its prior has another form for that.
+    """
+    parts = vae.parts
+    if parts is None or parts.prior.with_missing is None or y is None or not (y < 0).any():
+        return vae
+    if vae != bind(*parts[:5], transform=parts.transform):  # a function of it was replaced
+        return vae
+    prior = parts.prior.with_missing()
+    return bind(*parts._replace(prior=prior)[:5], transform=parts.transform)
 
 
 def example_keys(key: jax.Array, batch: Batch) -> jax.Array:

@@ -98,7 +98,8 @@ def test_reconstructions_are_means_over_draws():
     params = vae.init(jax.random.key(0), X[:1])
     several = jaxvae.reconstruct(KEY, vae, params, X, draws=400)
     q = vae.encode(params, X)
-    z = q.loc + q.scale * jax.random.normal(jax.random.key(5), (400, 23, 2))
+    noise = jax.random.normal(jax.random.key(5), (400, 23, 2))
+    z = q.loc[None] + q.scale[None] * noise
     direct = jnp.mean(vae.decode(params, z), axis=0)
     # Two independent means of 400: 6 standard errors of their difference at the most.
     spread = jnp.std(vae.decode(params, z), axis=0) * (2 / 400) ** 0.5

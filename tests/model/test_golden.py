@@ -11,8 +11,7 @@ import pytest
 from golden import assert_close, give_noise, load
 
 import jaxvae
-from jaxvae import Batch
-from jaxvae import objectives
+from jaxvae import Batch, objectives
 
 LAYERS = [f"hidden_{i}" for i in range(4)]
 HEADS = {
