@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxvae.data.batches import Batch
 from jaxvae.model.networks import Function, Half, Network, Params, Training, of_halves
 from jaxvae.model.values import made_by
+from jaxvae.numerics import sharding
 
 STATISTICS = "batch_stats"  # Flax's name of them
 FLAGS = {"training": True, "train": True, "deterministic": False, "use_running_average": False}
@@ -170,12 +171,17 @@ def half(
                 *args,
                 **told(True),
                 mutable=[STATISTICS] if statistics else False,
-                rngs={"dropout": training.keys[0]},  # for modules with noise of their own
+                rngs={"dropout": _first(training.keys)},  # for modules with noise of their own
             )
         value, kept = out if statistics else (out, {})
         return after(value), kept.get(STATISTICS, {})
 
     return Half(init, apply)
+
+
+def _first(keys: jax.Array) -> jax.Array:
+    """The first key, also of keys that are split over Explicit mesh axes, which refuse a slice."""
+    return sharding.rows(keys, jnp.zeros(1, jnp.int32))[0]
 
 
 def _check_module(name: str, module: Any) -> None:
@@ -285,7 +291,7 @@ def _dropout(module: nn.Dropout, x: jax.Array, training: Training, name: str) ->
     shape = [1 if axis in module.broadcast_dims else size for axis, size in enumerate(x.shape)]
     keys = training.keys
     if x.shape[0] != len(keys):  # the module has merged the examples' axis with another
-        keys = jax.random.split(keys[0], x.shape[0])
+        keys = jax.random.split(_first(keys), x.shape[0])
     own = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(zlib.crc32(name.encode())))
     seen = jax.vmap(lambda key: jax.random.bernoulli(key, keep, tuple(shape[1:])))(own)
     return jnp.where(jnp.broadcast_to(seen, x.shape), x / keep, 0)

@@ -1,6 +1,7 @@
 """`Network`: an encoder and a decoder as pure functions of parameters."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -275,7 +276,8 @@ def concatenated(tree: Any, rows: int) -> jax.Array:
         if isinstance(tree, dict)
         else jax.tree.leaves(tree)
     )
-    flat = [_floating(leaf).reshape(rows, -1) for leaf in leaves]
+    # The width is said: of no rows, JAX could not tell it.
+    flat = [_floating(leaf).reshape(rows, math.prod(leaf.shape[1:])) for leaf in leaves]
     return flat[0] if len(flat) == 1 else jnp.concatenate(flat, axis=1)
 
 
