@@ -164,7 +164,8 @@ def frozen(value: Any, seen: frozenset[int] = frozenset()) -> Hashable:
         return Identity(value)
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
-            value = jax.random.key_data(value)  # type: ignore[arg-type]
+            with jax.ensure_compile_time_eval():  # it may be looked at while something is traced
+                value = jax.random.key_data(value)  # type: ignore[arg-type]
         array = np.asarray(value)
         return type(value).__name__, array.shape, array.dtype.str, array.tobytes()
     if id(value) in seen:

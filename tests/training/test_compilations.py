@@ -52,7 +52,7 @@ def test_five_fits_of_an_estimator_compile_once():
 def test_evaluation_of_equal_models_compiles_once():
     """And holds no more programs than after the first."""
     network = jaxvae.dense_normal_network(8, 2, layers=1, hidden_units=4)
-    params = network.init(jax.random.key(0), X[:1])
+    params = jaxvae.normal_vae(network).init(jax.random.key(0), X[:1])
 
     def evaluate():
         jaxvae.evaluate(jax.random.key(0), jaxvae.normal_vae(network), params, X)
