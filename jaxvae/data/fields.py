@@ -232,8 +232,7 @@ def _x_array(name: str, value: Any) -> Any:
     if array.ndim < 2:
         hint = "; reshape(-1, 1) makes each of its numbers an example" if array.ndim else ""
         raise ValueError(
-            f"{name} must have the shape [N, D] or [N, ...] (rank 2 or more), "
-            f"got {array.shape}{hint}"
+            f"{name} must have the shape [N, D] (rank 2), got {array.shape}, or more axes{hint}"
         )
     if array.size == 0:
         raise ValueError(f"{name} must not be empty, got the shape {array.shape}")

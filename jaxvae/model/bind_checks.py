@@ -124,15 +124,15 @@ def check_posterior(latent: Latent, q: Any, outputs: Any, rows: int) -> None:
         fits = isinstance(q, Mapping) and all(
             name in q and right(part, q[name]) for name, part in latent.parts
         )
-        of = "shapes"
+        of = "shapes,"
     else:
         fits = right(latent, q)
         several = latent.shapes is not None and len(jax.tree.leaves(latent.shapes((1, 2)))) > 1
-        of = "one shape" if several else "a shape"
+        of = "one shape," if several else "a shape"
     if not fits:
         raise ValueError(
             f"network.encode must return {latent.form}, got {shapes(outputs)}; "
-            f"of {of}, with B = {rows}"
+            f"of {of} with B = {rows}"
         )
 
 
@@ -142,17 +142,16 @@ def _alike(a: Any, b: Any) -> bool:
     return structures[0] == structures[1]
 
 
-def check_one_array(likelihood: Likelihood, decoded: Any) -> None:
-    """Refuse what a decoder returned for a likelihood of x's shape if it is not one array.
+def check_one_array(decoded: Any) -> None:
+    """Refuse what a decoder returned for one array x if it is not one array.
 
     Args:
-      likelihood: of the model.
       decoded: what came.
 
     Raises:
       TypeError: what it must be, and what came.
     """
-    if likelihood.same_shape and not isinstance(decoded, jax.Array | np.ndarray | Mapping):
+    if not isinstance(decoded, jax.Array | np.ndarray):
         raise TypeError(f"network.decode must return one array [B, D], got {shapes(decoded)}")
 
 
@@ -170,11 +169,8 @@ def check_decoded(likelihood: Likelihood, decoded: Any, x: Any) -> None:
     if not likelihood.same_shape:
         return
     if isinstance(x, jax.Array | np.ndarray):
-        check_one_array(likelihood, decoded)
-    if shapes(decoded) != shapes(x):
-        raise ValueError(
-            f"network.decode must return the shape of x, {shapes(x)}, got {shapes(decoded)}"
-        )
+        check_one_array(decoded)
+    _check_shape_of_x(decoded, x)
 
 
 def shapes_of(latent: Latent, own: Any, of: Any) -> Any:
@@ -247,7 +243,7 @@ def check_data(
       params: its parameters, or their shapes.
       data: all examples, on the host.
       encoded: `encoded(params, batch)`, what the encoder returns.
-      modelled: `modelled(params, batch)` -> the posterior, what is decoded, and x in model units.
+      modelled: `modelled(params, batch)` -> the posterior; what is decoded of it is checked.
 
     Raises:
       ValueError, TypeError: the argument is named.
@@ -262,8 +258,7 @@ def check_data(
             f"params must be of this model, and x as wide as what it was made for, "
             f"got x {shapes(shape.x)}: {error}"
         ) from error
-    q, decoded, x = jax.eval_shape(modelled, params, shape)
-    check_decoded_shapes(parts.likelihood, decoded, x)
+    q = jax.eval_shape(modelled, params, shape)
     for name, prior in priors.parts_of(parts.prior).items():
         if prior.uses_labels:
             if data.y is None:
@@ -273,12 +268,14 @@ def check_data(
             checks.label_array("y", data.y, rows, width, missing=missing)
 
 
-def check_decoded_shapes(likelihood: Likelihood, decoded: Any, x: Any) -> None:
-    """As `check_decoded`, of abstract shapes."""
-    if likelihood.same_shape and shapes(decoded) != shapes(x):
-        raise ValueError(
-            f"network.decode must return the shape of x, {shapes(x)}, got {shapes(decoded)}"
-        )
+def _check_shape_of_x(decoded: Any, x: Any) -> None:
+    if shapes(decoded) == shapes(x):
+        return
+    flat = isinstance(x, jax.Array | np.ndarray) and x.ndim > 2 and jnp.ndim(decoded) == 2
+    hint = "; give the network the shape of an example, or flatten x" if flat else ""
+    raise ValueError(
+        f"network.decode must return the shape of x, {shapes(x)}, got {shapes(decoded)}{hint}"
+    )
 
 
 def _check_values(parts: Any, data: Batch) -> None:

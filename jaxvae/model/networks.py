@@ -261,7 +261,7 @@ def _z_like(q: Any) -> Any:
 
 
 def concatenated(tree: Any, rows: int) -> jax.Array:
-    """The arrays of a tree as one [B, ...], in the order of its names, each example flattened.
+    """The arrays of a tree as one [B, ...], in JAX's order, each example flattened.
 
     Args:
       tree: of arrays [B, ...].
@@ -270,12 +270,7 @@ def concatenated(tree: Any, rows: int) -> jax.Array:
     Returns:
       float32 [B, D].
     """
-    # A dict in its own order, which for the parts of a latent is the declared one; JAX's is sorted.
-    leaves = (
-        [leaf for part in tree.values() for leaf in jax.tree.leaves(part)]
-        if isinstance(tree, dict)
-        else jax.tree.leaves(tree)
-    )
+    leaves = jax.tree.leaves(tree)  # a dict by its sorted names: `jit` gives it no other order
     # The width is said: of no rows, JAX could not tell it.
     flat = [_floating(leaf).reshape(rows, math.prod(leaf.shape[1:])) for leaf in leaves]
     return flat[0] if len(flat) == 1 else jnp.concatenate(flat, axis=1)

@@ -158,7 +158,8 @@ def dense_network(
       ['category', 'style']
     """
     trunk = _trunk(layers, hidden_units, activation, dtype)
-    return _dense(Encoder(_heads(head), trunk()), data_dim, trunk(), None)
+    encoder = Encoder(_heads(head), trunk())
+    return _dense(encoder, data_dim, trunk(), None, _parts(head))
 
 
 @made_by
@@ -281,10 +282,17 @@ def convolutional_network(
       (5, 3)
     """
     trunk, decoder = _convolutions(image_shape, channels, hidden_units, activation, dtype)
-    return _convolutional(Encoder(_heads(head), trunk), decoder, image_shape, None)
+    encoder = Encoder(_heads(head), trunk)
+    return _convolutional(encoder, decoder, image_shape, None, _parts(head))
 
 
-def _dense(encoder: nn.Module, data_dim: Any, trunk: MLP, latent_dim: int | None) -> Network:
+def _dense(
+    encoder: nn.Module,
+    data_dim: Any,
+    trunk: MLP,
+    latent_dim: int | None,
+    parts: tuple[str, ...] = (),
+) -> Network:
     shape = _shape_of("data_dim", data_dim)
 
     def restored(decoded: jax.Array) -> jax.Array:
@@ -292,13 +300,17 @@ def _dense(encoder: nn.Module, data_dim: Any, trunk: MLP, latent_dim: int | None
 
     return of_halves(
         half("encoder", encoder, _beside),
-        half("decoder", Decoder(math.prod(shape), trunk), _beside, restored),
+        half("decoder", Decoder(math.prod(shape), trunk), _beside_parts(parts), restored),
         None if latent_dim is None else (latent_dim,),
     )
 
 
 def _convolutional(
-    encoder: nn.Module, decoder: nn.Module, image_shape: Sequence[int], latent_dim: int | None
+    encoder: nn.Module,
+    decoder: nn.Module,
+    image_shape: Sequence[int],
+    latent_dim: int | None,
+    parts: tuple[str, ...] = (),
 ) -> Network:
     grey = len(image_shape) == 2
 
@@ -316,7 +328,7 @@ def _convolutional(
 
     return of_halves(
         half("encoder", encoder, image),
-        half("decoder", decoder, _beside, restored),
+        half("decoder", decoder, _beside_parts(parts), restored),
         None if latent_dim is None else (latent_dim,),
     )
 
@@ -328,6 +340,15 @@ def _beside(value: Any, batch: Batch) -> jax.Array:
     if batch.condition is None:
         return flat
     return jnp.concatenate([flat, concatenated(batch.condition, rows)], axis=1)
+
+
+def _beside_parts(parts: tuple[str, ...]) -> Callable[[Any, Batch], jax.Array]:
+    """`_beside`, the parts of z in the order in which they were declared; JAX sorts a dict."""
+    return lambda z, batch: _beside([z[name] for name in parts] if parts else z, batch)
+
+
+def _parts(head: Any) -> tuple[str, ...]:
+    return tuple(head) if isinstance(head, Mapping) else ()
 
 
 def _dirichlet_encoder(

@@ -1,6 +1,6 @@
 """`VAE`, a tuple of pure functions, and `bind`, which makes one of its parts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -292,22 +292,23 @@ def bind(
         flat = jax.tree.map(lambda leaf: jnp.reshape(leaf, (-1, leaf.shape[-1])), z)
         given = None if batch is None else in_units(as_batch(batch))
         decoded, _ = net.decode(params, flat, Batch() if given is None else given, None)
+        if likelihood.same_shape and not isinstance(decoded, Mapping):
+            bind_checks.check_one_array(decoded)
         own = params.get("likelihood", {})
         example = None if given is None else given._replace(weight=None, position=None)
         mean = jax.vmap(likelihood.mean, (None, 0, None if example is None else 0))(
             own, decoded, example
         )
-        bind_checks.check_one_array(likelihood, decoded)
         x = transform.inverse(mean)
         return jax.tree.map(lambda leaf: leaf.reshape(*leading, *leaf.shape[1:]), x)
 
-    def sample_prior(params: Params, key: jax.Array, of: Any) -> Any:
+    def sample_prior(params: Params, key: jax.Array, shape: Any) -> Any:
         checks.typed_key("key", key)
-        batch = in_units(of) if isinstance(of, Batch) else Batch()
+        batch = in_units(shape) if isinstance(shape, Batch) else Batch()
         if batch.x is not None:
             q = jax.eval_shape(lambda: posterior(params, batch, None)[0])
         else:
-            q = bind_checks.shapes_of(latent, network.latent_shape, of)
+            q = bind_checks.shapes_of(latent, network.latent_shape, shape)
         return latent.value(prior.sample(params.get("prior", {}), key, context(params, batch, q)))
 
     def check_data(params: Params, x: Any, y: Any = None) -> None:
@@ -318,11 +319,11 @@ def bind(
 
         def modelled(params: Params, batch: Batch) -> Any:
             q = encode(params, batch)
-            decoded, _ = net.decode(params, latent.value(draw_shape(q)), in_units(batch), None)
-            return q, decoded, in_units(batch).x
-
-        def draw_shape(q: Any) -> Any:
-            return draw(latent, example_keys(jax.random.key(0), Batch(jax.tree.leaves(q)[0])), q)
+            keys = example_keys(jax.random.key(0), batch)
+            batch = in_units(batch)
+            decoded, _ = net.decode(params, latent.value(draw(latent, keys, q)), batch, None)
+            bind_checks.check_decoded(likelihood, decoded, batch.x)
+            return q
 
         bind_checks.check_data(parts, params, data, encoded, modelled)
 

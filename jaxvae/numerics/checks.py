@@ -294,8 +294,8 @@ def label_array(
     if bad.any():
         place = int(np.argmax(bad))
         allowed = "at least 0" if categories is None else f"from 0 to {top}"
-        allowed += ", or -1 where one is missing" if missing else ""
-        raise ValueError(f"{name} must be {allowed}, got {array[place]} at index {place}")
+        hint = "; -1 stands for a missing label" if missing else ""
+        raise ValueError(f"{name} must be {allowed}, got {array[place]} at index {place}{hint}")
     return array.astype(np.int32)
 
 

@@ -646,9 +646,27 @@ def test_heads_of_a_product_share_a_trunk_and_keep_their_order():
     hidden = params["decoder"]["trunk"]["hidden_0"]
     expected = nn.relu(hidden["kernel"][:2].sum(axis=0) + hidden["bias"])
     last = params["decoder"]["decoded"]
-    np.testing.assert_allclose(
-        network.decode(params, z)[0], expected @ last["kernel"] + last["bias"], rtol=1e-5, atol=1e-6
-    )
+    expected = expected @ last["kernel"] + last["bias"]
+    latent = latents.product(style=latents.normal, category=latents.dirichlet)
+    prior = priors.product(style=priors.standard_normal(), category=priors.symmetric())
+    vae = bind(network, latent, prior, likelihoods.normal())
+    turned = dict(sorted(z.items()))
+    for decode in (network.decode, jax.jit(network.decode), vae.decode, jax.jit(vae.decode)):
+        for order in (z, turned):
+            found = decode(params, order)[0]
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_trees_are_laid_side_by_side_in_one_order():
+    """A dict has the same values in any order, and `jit` sorts it: x and the condition alike."""
+    network = dense_network(WIDTH, NormalHead(2), layers=1, hidden_units=8)
+    batch = Batch({"b": X[:, :2], "a": X[:, 2:]}, condition={"d": X[:, :1], "c": CONDITION})
+    x, condition = (dict(sorted(tree.items())) for tree in (batch.x, batch.condition))
+    turned = Batch(x, condition=condition)
+    params = network.init(KEY, batch)
+    expected = network.encode(params, batch)
+    for found in (network.encode(params, turned), jax.jit(network.encode)(params, batch)):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, expected)
 
 
 @pytest.mark.parametrize("make", [
