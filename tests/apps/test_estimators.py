@@ -255,11 +255,11 @@ def test_the_answer_does_not_depend_on_what_was_fitted_before(data, value):
 def test_numbers_of_numpy_are_the_same_model(data):
     x, _ = data
     z = NormalVAE(2, **SMALL).fit_transform(x)
-    misses = programs._train_epoch.cache_info().misses
+    misses = programs.train_program.cache_info().misses
     options = SMALL | {"layers": np.int64(1), "hidden_units": np.uint8(8), "epochs": np.array(2)}
     same = NormalVAE(np.int32(2), **options, kl_weight=np.float64(1), prior_variance=1)
     np.testing.assert_array_equal(same.fit_transform(x), z)
-    assert programs._train_epoch.cache_info().misses == misses
+    assert programs.train_program.cache_info().misses == misses
 
 
 def test_weights_in_fit_and_score(data):
@@ -315,9 +315,9 @@ def test_partial_fit_goes_on_as_fit_does(data):
     x, _ = data
     whole = NormalVAE(**SMALL | {"epochs": 3}).fit(x)
     parts = NormalVAE(**SMALL).partial_fit(x)
-    misses = programs._train_epoch.cache_info().misses
+    misses = programs.train_program.cache_info().misses
     parts = pickle.loads(pickle.dumps(parts)).partial_fit(x).partial_fit(x)
-    assert programs._train_epoch.cache_info().misses == misses  # nothing new to compile
+    assert programs.train_program.cache_info().misses == misses  # nothing new to compile
     jax.tree.map(np.testing.assert_array_equal, parts.params_, whole.params_)
     assert parts.loss_curve_ == whole.loss_curve_
     after_fit = NormalVAE(**SMALL).fit(x).partial_fit(x)
