@@ -92,8 +92,9 @@ def negative_binomial(
         return {"log_dispersion": each if per_dimension else start}
 
     def log_dispersions(own: Own, like: Any) -> Any:
-        raw = own["log_dispersion"] if learned else jnp.log(jnp.asarray(dispersion, jnp.float32))
-        whole = raw if learned and per_dimension else jax.tree.map(lambda leaf: raw, like)
+        start = jnp.log(jnp.asarray(dispersion, jnp.float32))
+        raw = own.get("log_dispersion", start)  # not learned; or parameters of the network alone
+        whole = raw if raw is not start and per_dimension else jax.tree.map(lambda leaf: raw, like)
         return jax.tree.map(lambda r, leaf: jnp.broadcast_to(r, leaf.shape), whole, like)
 
     def log_prob(own: Own, decoded: Any, x: Any, example: Batch) -> jax.Array:

@@ -178,7 +178,7 @@ def normal(
 
     def scales(own: Own, like: Any) -> Any:
         """A scale for each leaf, an array or one number."""
-        if not learned:
+        if "log_scale" not in own:  # not learned; or parameters of the network alone
             return jax.tree.map(lambda leaf: scale, like)
         if per_dimension:
             return jax.tree.map(lambda raw: minimum + jnp.exp(raw), own["log_scale"])
