@@ -62,8 +62,13 @@ def with_unit_scale(model: Description) -> Description:
 
 
 class PickledModel:
-    """`jaxvae.estimators._Model` of the first version: the values that its pickles hold become a
-    description.
+    """`jaxvae.estimators._Model` of the first version: what its pickles hold of a model, as values.
+
+    Called with them, as unpickling does, it gives the description that they become.
+
+    Example:
+      >>> PickledModel(64, 2, "normal", (3.0,), 1, 16, "relu", "bernoulli", 1.0).prior
+      StandardNormal(variance=3.0)
     """
 
     def __new__(  # type: ignore[misc]
