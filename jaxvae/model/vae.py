@@ -343,7 +343,8 @@ def for_labels(vae: VAE, y: Any) -> VAE:
     parts = vae.parts
     if parts is None or parts.prior.with_missing is None or y is None or not (y < 0).any():
         return vae
-    if vae != bind(*parts[:5], transform=parts.transform):  # a function of it was replaced
+    recipe = getattr(vae.init, "recipe", None)  # of `bind`, or of what called it
+    if recipe is None or vae != recipe.value:  # a function of it was replaced
         return vae
     prior = parts.prior.with_missing()
     return bind(*parts._replace(prior=prior)[:5], transform=parts.transform)

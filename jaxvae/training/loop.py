@@ -256,6 +256,7 @@ def run(
         split=who.split,
         spread=who.spread,
     )
+    who.see(source.labels)
     params = who.one(source.first).params
     for checked in filter(None, (source.all, options.held_out)):
         who.models[0].check_data(params, checked)
@@ -264,7 +265,7 @@ def run(
         raise ValueError("state must be of this model and optimizer, got arrays of other shapes")
     fingerprint = {}
     if options.checkpoints is not None:
-        model = who.models[0] if who.make is who.models[0] else tuple(who.models)
+        model = who.models[0] if isinstance(who.make, VAE) else tuple(who.models)
         swept = {"hyperparams": who.swept} if who.swept else {}
         fingerprint = swept | run_print(
             who.base, source.batch_size, source.prints(), model, who.optimizer

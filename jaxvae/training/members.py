@@ -13,7 +13,7 @@ import optax
 from jaxvae.data.batches import Batch
 from jaxvae.data.examples import host_batches
 from jaxvae.model import evaluation
-from jaxvae.model.vae import VAE
+from jaxvae.model.vae import VAE, for_labels
 from jaxvae.model.values import Same
 from jaxvae.training import devices as places
 from jaxvae.training.averaging import averaged_params
@@ -28,6 +28,7 @@ from jaxvae.training.state import (
 )
 
 HELD_OUT_BATCH = 1024  # as `evaluate` has it
+MISSING = np.array([-1])  # labels of which some are missing
 
 
 class One:
@@ -49,9 +50,21 @@ class One:
         optimizer: optax.GradientTransformation,
         split: tuple[jax.Device, ...] | None,
     ):
-        self.models, self.keys, self.make = [vae], [key], vae
+        self.models, self.keys = [vae], [key]
+        self.make: VAE | Same = vae
         self.optimizer, self.split, self.spread = optimizer, split, None
         self.base, self.swept = key, {}
+
+    def see(self, y: Any) -> None:
+        """Train the form of the model that these labels need, of which some may be missing."""
+        self.make = self._form(y)
+
+    def _form(self, y: Any) -> VAE | Same:
+        if isinstance(self.make, VAE):
+            return for_labels(self.make, y)
+        if y is None or not (y < 0).any():
+            return self.make
+        return Same(functools.partial(_for_missing, self.make.value))
 
     def one(self, first: Batch) -> TrainState:
         """A member's state before the first step, its shapes."""
@@ -112,7 +125,7 @@ class Many(One):
     ):
         self.members, self.models = len(models), models
         self.base, self.keys = keys, list(keys)
-        self.make = make if isinstance(make, VAE) else Same(make)
+        self.make: VAE | Same = make if isinstance(make, VAE) else Same(make)
         self.optimizer, self.split = optimizer, None
         self.spread = None if spread is None else spread[: min(len(spread), self.members)]
         self._values = {name: jnp.asarray(value, jnp.float32) for name, value in values.items()}
@@ -163,7 +176,7 @@ class Many(One):
 
     def losses(self, state: TrainState, held_out: Batch) -> list[float]:
         params, totals = averaged_params(state), np.zeros((2, len(self.models)))
-        program = _held_out_totals(self.make)
+        program = _held_out_totals(self._form(held_out.y))
         for batch in host_batches(held_out, HELD_OUT_BATCH):
             found = program(self.base, self._values, params, jax.device_put(batch))
             totals += np.asarray(jax.device_get(found))
@@ -173,6 +186,10 @@ class Many(One):
         if best is None:
             return jax.tree.map(jnp.copy, state)
         return _chosen(jnp.asarray(better), state, best)
+
+
+def _for_missing(make: Callable[..., VAE], **values: Any) -> VAE:
+    return for_labels(make(**values), MISSING)
 
 
 @functools.lru_cache(maxsize=16)

@@ -146,9 +146,7 @@ def check_print(folder: Any, theirs: Mapping[str, Any], own: Mapping[str, Any]) 
             continue
         if found := differences(theirs[name], own[name], strict=strict):
             what = "; ".join(found[:2]) + (f" and {len(found) - 2} more" if found[2:] else "")
-            raise ValueError(
-                f"{name} must be that of the run in {folder}, which has {what}"
-            )
+            raise ValueError(f"{name} must be that of the run in {folder}, which has {what}")
 
 
 def saved_tree(fresh: TrainState, beside: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,11 @@ class Arrays:
             return (jax.device_put(form),)
         return (places.replicate(form, self._devices),)
 
+    @property
+    def labels(self) -> Any:
+        """All labels, or None."""
+        return self.all.y
+
     def steps(self, epochs: int) -> int | None:
         """How many steps so many epochs have, where it is known."""
         return epochs * -(-data_forms.count(self.all) // self.batch_size)
@@ -108,6 +113,11 @@ class Stream:
     def like(self) -> tuple[Any, ...]:
         """A chunk without a step, on the devices."""
         return self._to_device(streaming.empty_chunk(self.first, self._rows, self._steps))
+
+    @property
+    def labels(self) -> Any:
+        """Labels of which some are missing, as it may be in a batch to come; or None."""
+        return None if self.first.y is None else np.array([-1])
 
     def steps(self, epochs: int) -> int | None:
         """How many steps so many epochs have: it is not known."""

@@ -382,13 +382,25 @@ def test_the_lines_before_a_checkpoint_are_on_the_disk_before_it(tmp_path, monke
         ({"key": 6}, ValueError, "key must be that of the run in"),
         ({"batch_size": 128}, ValueError, "batch_size must be that of the run in .* 256, got 128"),
         ({"x": "other"}, ValueError, "x must be that of the run in"),
-        ({"optimizer": optax.sgd(0.1)}, ValueError, "optimizer must be that of the run in .*scale_by_adam"),
-        ({"model": "dirichlet"}, ValueError, "vae must be that of the run in .*normal_vae, got .*dirichlet_vae"),
+        (
+            {"optimizer": optax.sgd(0.1)},
+            ValueError,
+            "optimizer must be that of the run in .*scale_by_adam",
+        ),
+        (
+            {"model": "dirichlet"},
+            ValueError,
+            "vae must be that of the run in .*normal_vae, got .*dirichlet_vae",
+        ),
         ({"checkpoint_every": 0}, ValueError, "checkpoint_every must be at least 1, got 0"),
         ({"keep": 0}, ValueError, "keep must be at least 1, got 0"),
         ({"on_non_finite": "stop"}, ValueError, "on_non_finite must be one of .* got 'stop'"),
         ({"patience": 3}, ValueError, "validation must be given where patience is, got None"),
-        ({"validation": 3}, TypeError, r"validation must be .* a pair \(x, y\) or a jaxvae.Batch, got int"),
+        (
+            {"validation": 3},
+            TypeError,
+            r"validation must be .* a pair \(x, y\) or a jaxvae.Batch, got int",
+        ),
     ],
 )
 def test_another_run_is_refused(two_checkpoints, digits, change, error, message):

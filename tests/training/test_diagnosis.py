@@ -33,7 +33,8 @@ def dirichlet(change=lambda concentration: concentration):
         encode=lambda params, x: change(jax.nn.softplus(x @ params["w"])),
         decode=lambda params, z: z @ params["w"].T,
     )
-    return jaxvae.dirichlet_vae(network, prior=jaxvae.symmetric_prior())
+    unit = jaxvae.likelihoods.normal()
+    return jaxvae.dirichlet_vae(network, prior=jaxvae.symmetric_prior(), likelihood=unit)
 
 
 def negative_above_five(params, x):
