@@ -156,7 +156,7 @@ def _content(cell: Any) -> Any:
 
 def _name(value: Any) -> str:
     module = getattr(value, "__module__", None)
-    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", "")
+    name = str(getattr(value, "__qualname__", None) or getattr(value, "__name__", ""))
     # A script's own functions are those of a module where it is imported.
     return f"{module}.{name}" if module not in (None, "builtins", "__main__") else name
 

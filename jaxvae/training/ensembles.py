@@ -14,8 +14,9 @@ from jaxvae.model.vae import VAE, check_model
 from jaxvae.numerics import checks
 from jaxvae.training import devices as places
 from jaxvae.training.history import EpochRecord, History
-from jaxvae.training.loop import Data, checked_options, run
+from jaxvae.training.loop import run
 from jaxvae.training.members import Many
+from jaxvae.training.options import Data, checked_options
 from jaxvae.training.saves import Checkpoints, checkpoints_of
 from jaxvae.training.state import TrainState
 

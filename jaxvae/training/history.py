@@ -113,7 +113,7 @@ def epoch_record(epoch: int, metrics: Metrics, seconds: float, examples: int) ->
     """
     weight, made = np.asarray(metrics.weight, np.float64), np.asarray(metrics.finite)
 
-    def mean(term: np.ndarray) -> float:
+    def mean(term: Any) -> float:
         return float(np.average(term[made], weights=weight[made])) if made.any() else float("nan")
 
     loss, reconstruction, kl = map(mean, (metrics.loss, metrics.reconstruction, metrics.kl))

@@ -5,13 +5,12 @@ import functools
 import os
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 import optax
 
-from jaxvae.data import examples as data_forms
 from jaxvae.data.batches import Batch
 from jaxvae.model.vae import VAE, check_model
 from jaxvae.model.values import Same
@@ -27,6 +26,7 @@ from jaxvae.training.history import (
     users_metrics,
 )
 from jaxvae.training.members import One
+from jaxvae.training.options import Data, Options, checked_options
 from jaxvae.training.programs import (
     Program,
     compile_ahead,
@@ -39,7 +39,6 @@ from jaxvae.training.saves import Checkpoints, Saves, checkpoints_of, run_print
 from jaxvae.training.saves import load_state as load_state
 from jaxvae.training.sources import source_of
 from jaxvae.training.state import TrainState
-from jaxvae.training.updates import check_optimizer
 
 # What is folded into the base key for the user's metrics; no step number reaches it.
 METRICS = 0xFFFFFFFE
@@ -168,68 +167,6 @@ def fit(
     data = Data(x, y, weight, condition, mask)
     state, (history,) = run(One(key, vae, optimizer, chosen), data, options, state)
     return state, history
-
-
-class Data(NamedTuple):
-    """What `fit` was given to train on."""
-
-    x: Any
-    y: Any
-    weight: Any
-    condition: Any
-    mask: Any
-
-
-class Options(NamedTuple):
-    """The arguments of `fit` that one run and many have in common, checked."""
-
-    batch_size: int
-    epochs: int
-    held_out: Batch | None
-    patience: int | None
-    on_non_finite: str
-    checkpoints: Checkpoints | None
-    metrics: Callable[..., Any] | None
-    progress: bool
-    on_epoch: Callable[..., Any] | None
-
-
-def checked_options(
-    batch_size: int,
-    epochs: int,
-    optimizer: optax.GradientTransformation,
-    *,
-    validation: Any,
-    patience: int | None,
-    on_non_finite: str,
-    checkpoints: Checkpoints | None,
-    metrics: Callable[..., Any] | None,
-    progress: bool,
-    on_epoch: Callable[..., Any] | None,
-) -> Options:
-    """The options of a run, each as `fit` says.
-
-    Raises:
-      ValueError, TypeError: if one is outside what is allowed; it is named.
-    """
-    batch_size = checks.positive_int("batch_size", batch_size)
-    epochs = checks.positive_int("epochs", epochs)
-    check_optimizer(optimizer)
-    checks.one_of("on_non_finite", on_non_finite, ("raise", "skip"))
-    for name, function in (("on_epoch", on_epoch), ("metrics", metrics)):
-        if function is not None:
-            checks.function(name, function)
-    return Options(
-        batch_size,
-        epochs,
-        _held_out(validation, patience),
-        patience,
-        on_non_finite,
-        checkpoints,
-        metrics,
-        progress,
-        on_epoch,
-    )
 
 
 def run(
@@ -381,25 +318,6 @@ def _compile(
         return state, read_metrics(metrics, made)
 
     return program
-
-
-def _held_out(validation: Any, patience: int | None) -> Batch | None:
-    """The held-out examples, checked."""
-    if patience is not None:
-        checks.positive_int("patience", patience)
-        if validation is None:
-            raise ValueError("validation must be given where patience is, got None")
-    if validation is None:
-        return None
-    if isinstance(validation, Batch):
-        return data_forms.examples(validation, name="validation x")
-    if not isinstance(validation, tuple) or len(validation) not in (2, 3):
-        allowed = "(x, y, weight), a pair (x, y) or a jaxvae.Batch"
-        if isinstance(validation, tuple):
-            raise TypeError(f"validation must be {allowed}, got {len(validation)} values")
-        raise TypeError(f"validation must be {allowed}, got {type(validation).__name__}")
-    x, y, weight = (*validation, None)[:3]
-    return data_forms.examples(x, y, weight=weight, name="validation x")
 
 
 def _lowest(records: list[EpochRecord]) -> float:

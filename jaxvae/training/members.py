@@ -52,8 +52,10 @@ class One:
     ):
         self.models, self.keys = [vae], [key]
         self.make: VAE | Same = vae
-        self.optimizer, self.split, self.spread = optimizer, split, None
-        self.base, self.swept = key, {}
+        self.optimizer, self.split = optimizer, split
+        self.spread: tuple[jax.Device, ...] | None = None
+        self.base: jax.Array = key
+        self.swept: dict[str, list[float]] = {}
 
     def see(self, y: Any) -> None:
         """Train the form of the model that these labels need, of which some may be missing."""

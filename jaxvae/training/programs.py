@@ -70,7 +70,7 @@ def train_program(
 
     def train(key: Any, state: TrainState, values: Any, *data: Any) -> Any:
         vae = model_of(make, values)
-        options = {"axis_name": axis_name, "on_non_finite": on_non_finite}
+        options: dict[str, Any] = {"axis_name": axis_name, "on_non_finite": on_non_finite}
         if batch_size is None:
             return chunk_function(vae, optimizer.value, **options)(key, state, *data)
         epoch = epoch_function(vae, optimizer.value, batch_size, **options)

@@ -236,9 +236,9 @@ def _checksums(tree: Any) -> Any:
 def _checksum(array: Any) -> int:
     """Of the numbers, whatever narrow dtype they came in: bytes as float32, labels as int32."""
     if sparse.is_sparse(array):
-        parts = (array.data.astype(np.float32), array.indices, array.indptr)
-        return functools.reduce(lambda total, part: zlib.crc32(np.ascontiguousarray(part), total),
-                                parts, 0)  # fmt: skip
+        # SciPy chooses the width of its indices by itself.
+        parts = array.data.astype(np.float32), *map(np.int64, (array.indices, array.indptr))
+        return zlib.crc32(b"".join(part.tobytes() for part in parts))
     wide = np.int32 if array.dtype == np.int32 else np.float32
     total = 0
     for start in range(0, len(array), ROWS):

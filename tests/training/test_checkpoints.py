@@ -1,5 +1,6 @@
 """Nothing lost: what is restored is what was saved, whatever happened in between."""
 
+import functools
 import json
 import logging
 import os
@@ -20,7 +21,7 @@ import pytest
 import jaxvae
 from conftest import small_vae
 from jaxvae.apps import cli, experiments, runs
-from jaxvae.training import checkpoints, loop, manifest, run_folder, whole_files
+from jaxvae.training import checkpoints, loop, manifest, run_folder, saves, whole_files
 from jaxvae.training.averaging import AveragedState, average_params, averaged_params
 
 SMALL = {"batch_size": 256}
@@ -769,3 +770,30 @@ def test_a_whole_checkpoint_gives_no_warning(two_checkpoints, digits):
         warnings.simplefilter("error")
         state = loop.load_state(folder, vae, optax.adam(1e-3), digits.x_train)
     assert int(state.step) == 12
+
+
+@pytest.mark.parametrize("name", ["normal", "dirichlet"])
+def test_checkpoints_of_the_first_version_are_read(name, digits):
+    """They name no model, no optimizer and no further metrics: shapes are all that is compared."""
+    folder = Path(__file__).parents[1] / "data" / "runs_0.1" / name / run_folder.CHECKPOINTS
+    config = json.loads((folder.parent / "config.json").read_text())
+    rate, unit = config["learning_rate"], {"likelihood": jaxvae.likelihoods.normal()}
+    adam = optax.adam(rate)
+    optimizer = adam if config["average"] is None else average_params(adam, config["average"])
+    shape = {"layers": config["layers"], "hidden_units": config["hidden_units"]}
+    if name == "normal":
+        vae = jaxvae.normal_vae(jaxvae.dense_normal_network(64, 2, **shape), **unit)
+    else:
+        vae = jaxvae.dirichlet_vae(jaxvae.dense_dirichlet_network(64, 10, **shape), **unit)
+    last = checkpoints.checkpoints_in(folder)[-1]
+    state = loop.load_state(last, vae, optimizer, digits.x_train)
+    assert int(state.step) == int(last.name)
+    tree = functools.partial(saves.saved_tree, state)
+    found, beside = checkpoints.read_checkpoint(last, tree)
+    (records,) = saves._records(beside, found["losses"])
+    assert [record.more for record in records] == [{}] * config["epochs"]
+    own = saves.run_print(jax.random.key(0), 1, {}, vae, optimizer)
+    theirs = beside["fingerprint"]
+    assert not set(theirs) & {"vae", "optimizer"}
+    same = {entry: theirs.get(entry) for entry in own if entry not in saves.DESCRIBED}
+    saves.check_print("run", theirs, own | same)

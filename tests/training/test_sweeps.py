@@ -147,9 +147,9 @@ def test_wrong_sweeps(change, error, message):
 
 
 def test_make_must_return_a_model():
-    with pytest.raises(TypeError, match="make must return a jaxvae.VAE, got int"):
+    with pytest.raises(TypeError, match=r"make must return a jaxvae\.VAE, got int"):
         jaxvae.fit_many(KEYS, lambda: 3, X, **OPTIONS)
-    with pytest.raises(TypeError, match="make must be a jaxvae.VAE or a function"):
+    with pytest.raises(TypeError, match=r"make must be a jaxvae\.VAE or a function"):
         jaxvae.fit_many(KEYS, 3, X, **OPTIONS)
 
 
@@ -227,7 +227,7 @@ def test_checkpoints_and_the_three_old_arguments(tmp_path):
         alone(0, checkpoints=Checkpoints(tmp_path), checkpoint_dir=tmp_path)
     with pytest.raises(ValueError, match=r"checkpoints\.every must be at least 1, got 0"):
         alone(0, checkpoints=Checkpoints(tmp_path, every=0))
-    with pytest.raises(TypeError, match="checkpoints must be a jaxvae.Checkpoints"):
+    with pytest.raises(TypeError, match=r"checkpoints must be a jaxvae\.Checkpoints"):
         alone(0, checkpoints=str(tmp_path))
     one, _ = alone(0, checkpoints=Checkpoints(tmp_path / "a", every=1, keep=1))
     other, _ = alone(0, checkpoint_dir=tmp_path / "b", checkpoint_every=1, keep=1)

@@ -1,0 +1,93 @@
+"""What `fit` and `fit_many` were given, checked."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import optax
+
+from jaxvae.data import examples as data_forms
+from jaxvae.data.batches import Batch
+from jaxvae.numerics import checks
+from jaxvae.training.saves import Checkpoints
+from jaxvae.training.updates import check_optimizer
+
+
+class Data(NamedTuple):
+    """What `fit` was given to train on."""
+
+    x: Any
+    y: Any
+    weight: Any
+    condition: Any
+    mask: Any
+
+
+class Options(NamedTuple):
+    """The arguments of `fit` that one run and many have in common, checked."""
+
+    batch_size: int
+    epochs: int
+    held_out: Batch | None
+    patience: int | None
+    on_non_finite: str
+    checkpoints: Checkpoints | None
+    metrics: Callable[..., Any] | None
+    progress: bool
+    on_epoch: Callable[..., Any] | None
+
+
+def checked_options(
+    batch_size: int,
+    epochs: int,
+    optimizer: optax.GradientTransformation,
+    *,
+    validation: Any,
+    patience: int | None,
+    on_non_finite: str,
+    checkpoints: Checkpoints | None,
+    metrics: Callable[..., Any] | None,
+    progress: bool,
+    on_epoch: Callable[..., Any] | None,
+) -> Options:
+    """The options of a run, each as `fit` says.
+
+    Raises:
+      ValueError, TypeError: if one is outside what is allowed; it is named.
+    """
+    batch_size = checks.positive_int("batch_size", batch_size)
+    epochs = checks.positive_int("epochs", epochs)
+    check_optimizer(optimizer)
+    checks.one_of("on_non_finite", on_non_finite, ("raise", "skip"))
+    for name, function in (("on_epoch", on_epoch), ("metrics", metrics)):
+        if function is not None:
+            checks.function(name, function)
+    return Options(
+        batch_size,
+        epochs,
+        _held_out(validation, patience),
+        patience,
+        on_non_finite,
+        checkpoints,
+        metrics,
+        progress,
+        on_epoch,
+    )
+
+
+def _held_out(validation: Any, patience: int | None) -> Batch | None:
+    """The held-out examples, checked."""
+    if patience is not None:
+        checks.positive_int("patience", patience)
+        if validation is None:
+            raise ValueError("validation must be given where patience is, got None")
+    if validation is None:
+        return None
+    if isinstance(validation, Batch):
+        return data_forms.examples(validation, name="validation x")
+    if not isinstance(validation, tuple) or len(validation) not in (2, 3):
+        allowed = "(x, y, weight), a pair (x, y) or a jaxvae.Batch"
+        if isinstance(validation, tuple):
+            raise TypeError(f"validation must be {allowed}, got {len(validation)} values")
+        raise TypeError(f"validation must be {allowed}, got {type(validation).__name__}")
+    x, y, weight = (*validation, None)[:3]
+    return data_forms.examples(x, y, weight=weight, name="validation x")
