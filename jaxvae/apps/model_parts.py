@@ -123,11 +123,14 @@ class StandardNormal:
 
 @dataclass(frozen=True, kw_only=True)
 class FromLabels:
-    """`priors.from_labels`; frequencies None, "learned", or a number for each label."""
+    """`priors.from_labels`; frequencies None, "learned", or a number a label. By itself it is
+    `jaxvae.label_prior`, which finds out whether labels are missing.
+    """
 
     smoothness: float = 0.5
     total_concentration: float = 8.0
     frequencies: str | tuple[float, ...] | None = None
+    missing: bool | None = None
 
     def value(self, latent: Latent) -> Prior:
         return label_priors.from_labels(**vars(self))

@@ -24,7 +24,7 @@ LATENTS = [
 ]
 PRIORS = {
     parts.StandardNormal(variance=2.0): parts.NormalLatent(),
-    parts.FromLabels(smoothness=0.3, frequencies="learned"): parts.DirichletLatent(),
+    parts.FromLabels(smoothness=0.3, frequencies="learned", missing=True): parts.DirichletLatent(),
     parts.FromLabels(total_concentration=5.0, frequencies=(1.0, 2.0, 1.0)): parts.DirichletLatent(),
     parts.Symmetric(concentration=0.5): parts.DirichletLatent(),
     parts.Mixture(components=3, of="members"): parts.LogisticNormalLatent(),
@@ -131,7 +131,7 @@ def test_to_json_and_back_and_built(each):
                     (4, 4), 3, layers=1, hidden_units=8, head="relu", concentration_floor=0.2
                 ),
                 build(of(LATENTS[2], parts.Symmetric())).parts.latent,
-                priors.from_labels(smoothness=0.3),
+                priors.from_labels(smoothness=0.3, missing=None),
                 likelihoods.normal(np.exp(-1).item(), learned=True),
                 objectives.iwae(3, "dreg"),
             ),
@@ -153,7 +153,7 @@ def test_by_name_it_is_the_ready_made_model(model):
     else:
         each = of(parts.DirichletLatent(), parts.FromLabels(), data_shape=(64,))
         network = jaxvae.dense_dirichlet_network(64, 3, layers=1, hidden_units=8)
-        vae = jaxvae.dirichlet_vae(network)
+        vae = jaxvae.dirichlet_vae(network, prior=priors.from_labels(missing=None))
     assert build(each).parts == vae.parts
 
 
