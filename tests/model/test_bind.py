@@ -161,7 +161,7 @@ def test_parameters_of_the_parts_are_beside_the_networks_where_there_are_any():
     assert set(params) == {"encoder", "decoder", "prior", "likelihood"}
     assert params["prior"]["log_concentration"].shape == (3,)
     assert params["likelihood"]["log_scale"].shape == (WIDTH,)
-    slopes = jax.grad(lambda p: vae.loss(p, KEY, Batch(X))[0])(params)
+    slopes = jax.jit(jax.grad(lambda p: vae.loss(p, KEY, Batch(X))[0]))(params)
     for path, leaf in jax.tree.leaves_with_path(slopes):
         assert (leaf != 0).any(), path
 

@@ -387,7 +387,8 @@ def test_each_dropout_of_a_module_has_noise_of_its_own():
     assert 0 < (y != 0).mean() < 1
 
 
-def test_noise_of_encoder_decoder_and_draws_differs():
+@pytest.mark.parametrize("draws", [1, 3])
+def test_noise_of_encoder_decoder_and_draws_differs(draws):
     """Each example's: the encoder's is seen in the divergence, the decoder's in log p(x | z)."""
 
     def uniform(keys):
@@ -411,13 +412,13 @@ def test_noise_of_encoder_decoder_and_draws_differs():
         return vae.loss({}, KEY, batch, step)[1]
 
     keep = objectives.Objective(
-        lambda terms, step: (-terms.log_px[0], {"draws": terms.log_px.T}), draws=3
+        lambda terms, step: (-terms.log_px[0], {"draws": terms.log_px.T}), draws=draws
     )
     batch = Batch(jnp.zeros((ROWS, 1)))
     trained = loss(batch, keep, 0)
     encoder, decoder = np.sqrt(2 * np.asarray(trained.kl)), np.asarray(trained.more["draws"])
     every = np.concatenate([encoder, decoder.ravel()])
-    assert len(np.unique(every.round(5))) == ROWS * 4
+    assert len(np.unique(every.round(5))) == ROWS * (1 + draws)
     backwards = loss(batch._replace(position=jnp.arange(ROWS)[::-1]), keep, 0)
     np.testing.assert_allclose(backwards.kl, trained.kl[::-1], rtol=1e-5)
     np.testing.assert_allclose(backwards.more["draws"], decoder[::-1], rtol=1e-5)
@@ -625,13 +626,6 @@ def test_heads_give_the_latents_parameters_in_float32(name, dtype):
     decoded = network.decode(params, latent.mean(q))
     assert (decoded.shape, decoded.dtype) == (X.shape, jnp.float32)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.float32)}
-    if dtype is None:
-        return
-    prior = priors.mixture(latent, 3, of="members")
-    vae = bind(network, latent, prior, likelihoods.normal())
-    params = vae.init(KEY, X)
-    slopes = jax.jit(jax.grad(lambda p: vae.loss(p, KEY, Batch(X), 0)[0]))(params)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
 
 
 def test_heads_of_a_product_share_a_trunk_and_keep_their_order():

@@ -268,11 +268,10 @@ def test_dreg_has_the_mean_of_the_plain_gradient_at_a_lower_variance(name):
     assert dreg.var(axis=0).sum() < 0.7 * plain.var(axis=0).sum()
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(
-    "broken", [lambda u, path: u, lambda u, path: scaled_path(u, path**2)], ids=["once", "thrice"]
-)
-def test_a_broken_dreg_is_seen(monkeypatch, name, broken):
+@pytest.mark.parametrize(("name", "power"), [("normal", 0), ("normal", 2), ("dirichlet", 0)])
+def test_a_broken_dreg_is_seen(monkeypatch, name, power):
+    """The path weighed by w^0 or w^2 in place of w: by 8 standard errors and more."""
+    broken = lambda u, path: scaled_path(u, path**power)  # noqa: E731
     monkeypatch.setattr(vae_module, "_scaled_path", broken)
     assert disagreement(plain_gradients(name), gradients(name, iwae(4, "dreg"))) > 8
 

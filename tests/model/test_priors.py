@@ -382,7 +382,6 @@ def test_learned_refuses():
 FAMILIES = {
     "normal": (normal, NORMAL_Q),
     "dirichlet": (dirichlet, DIRICHLET_Q),
-    "logistic_normal": (logistic_normal, NORMAL_Q),
     "concrete": (concrete(0.5), Logits(NORMAL_Q.loc)),
     "stick_breaking": (stick_breaking, Kumaraswamy(DIRICHLET_Q[:, 1:], DIRICHLET_Q[:, :2])),
 }
