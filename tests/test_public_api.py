@@ -31,8 +31,14 @@ PROMISED = {
     "pmap_train_step": "(vae, optimizer, *, devices)",
     "pmap_train_epoch": "(vae, optimizer, *, batch_size, devices)",
     "fit": (
-        "(key, vae, x, y, *, weight, batch_size, epochs, optimizer, state, devices, validation, "
-        "patience, on_non_finite, checkpoint_dir, checkpoint_every, keep, progress, on_epoch)"
+        "(key, vae, x, y, *, weight, condition, mask, batch_size, epochs, optimizer, state, "
+        "devices, validation, patience, on_non_finite, checkpoints, checkpoint_dir, "
+        "checkpoint_every, keep, metrics, progress, on_epoch)"
+    ),
+    "fit_many": (
+        "(keys, make, x, y, *, weight, condition, mask, batch_size, epochs, optimizer, "
+        "hyperparams, devices, validation, patience, on_non_finite, checkpoints, checkpoint_dir, "
+        "checkpoint_every, keep, metrics, progress, on_epoch)"
     ),
 }
 COMPAT = {
@@ -221,7 +227,7 @@ def section(text, title):
 
 def entry(text, name):
     """What a section says of one of its names."""
-    found = re.search(rf"^(?:\w+, )*{name}(?:, \w+)*: (.*\n(?:[ ]+.*\n)*)", text, re.MULTILINE)
+    found = re.search(rf"^(?:\w+, )*\**{name}(?:, \w+)*: (.*\n(?:[ ]+.*\n)*)", text, re.MULTILINE)
     return found and found[1]
 
 

@@ -85,6 +85,9 @@ def chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
       Chunks of S x B rows in the order of the source, without those of weight 0. Only the end of
       the last one is padded: by zeros, as if they were seen.
 
+    Raises:
+      ValueError, TypeError: as `read`.
+
     Example:
       >>> source = lambda: iter([np.zeros((2, 8, 8)), np.zeros((5, 8, 8))])
       >>> [chunk.batches.x.shape for chunk in chunks(source, batch_size=2, steps=2)]

@@ -44,7 +44,18 @@ def describe(value: Any) -> str:
 
 
 def described(value: Any) -> dict[str, str]:
-    """`describe` as a dict from paths to texts."""
+    """`describe` as a dict.
+
+    Args:
+      value: anything.
+
+    Returns:
+      Texts by path, in order.
+
+    Example:
+      >>> described((1, "a"))
+      {'': 'tuple of 2', '0': '1', '1': "'a'"}
+    """
     lines: dict[str, str] = {}
     for path, text in _lines(value, "", frozenset()):
         lines.setdefault(path, text)

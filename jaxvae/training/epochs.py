@@ -50,7 +50,7 @@ def make_train_epoch(
         Optax transformation.
 
     Example:
-      >>> from jaxvae import dense_normal_network, normal_vae
+      >>> from jaxvae import dense_normal_network, init_state, normal_vae
       >>> vae = normal_vae(dense_normal_network(64, 2, layers=1, hidden_units=16))
       >>> key, x, optimizer = jax.random.key(0), jnp.zeros((100, 64)), optax.adam(1e-3)
       >>> train_epoch = make_train_epoch(vae, optimizer, batch_size=32)

@@ -51,6 +51,21 @@ def checked_options(
 ) -> Options:
     """The options of a run, each as `fit` says.
 
+    Args:
+      batch_size: examples a step.
+      epochs: how many.
+      optimizer: looked at, no more.
+      validation: held-out examples.
+      patience: epochs without a lower loss on them.
+      on_non_finite: "raise" or "skip".
+      checkpoints: where to save.
+      metrics: the user's own.
+      progress: whether it is shown.
+      on_epoch: called after each epoch.
+
+    Returns:
+      The options.
+
     Raises:
       ValueError, TypeError: if one is outside what is allowed; it is named.
     """

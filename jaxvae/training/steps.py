@@ -40,7 +40,7 @@ def make_train_step(
       TypeError: if vae is no VAE, or optimizer no Optax transformation.
 
     Example:
-      >>> from jaxvae import dense_normal_network, normal_vae
+      >>> from jaxvae import dense_normal_network, init_state, normal_vae
       >>> vae, optimizer = normal_vae(dense_normal_network(64, 2)), optax.adam(1e-3)
       >>> key, x = jax.random.key(0), jnp.zeros((8, 64))
       >>> train_step = make_train_step(vae, optimizer)
