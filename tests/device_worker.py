@@ -33,11 +33,13 @@ key = jax.random.key(0)
 
 
 def make(model, objective):
+    """Of unit variance: the slope of a learned scale is a small difference of large sums."""
+    likelihood = "normal" if objective == "original" else jaxvae.likelihoods.normal()
     if model == "normal":
         network = jaxvae.dense_normal_network(64, 2, layers=2, hidden_units=16)
-        return jaxvae.normal_vae(network, objective=objective)
+        return jaxvae.normal_vae(network, objective=objective, likelihood=likelihood)
     network = jaxvae.dense_dirichlet_network(64, 10, layers=2, hidden_units=16)
-    return jaxvae.dirichlet_vae(network, objective=objective)
+    return jaxvae.dirichlet_vae(network, objective=objective, likelihood=likelihood)
 
 
 # An optimizer whose state is the last gradient, and which changes nothing.

@@ -119,7 +119,8 @@ def test_two_hosts(tmp_path, digits):
     for name, value in found[0].items():
         np.testing.assert_array_equal(found[1][name], value)
     network = jaxvae.dense_dirichlet_network(64, 10, layers=2, hidden_units=16)
-    vae, key = jaxvae.dirichlet_vae(network), jax.random.key(0)
+    unit = jaxvae.likelihoods.normal()
+    vae, key = jaxvae.dirichlet_vae(network, likelihood=unit), jax.random.key(0)
 
     def stream():
         yield digits.x_train, digits.y_train
