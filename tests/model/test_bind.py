@@ -399,7 +399,7 @@ def test_check_data():
     vae.check_data(params, x, np.array([-1, 0, 1, 2, -1, 0]))
     for bad_x, bad_y, message in (
         (x, None, "y must hold the labels"),
-        (x, y + 1, "y must be from 0 to 2, or -1 where one is missing, got 3 at index 2"),
+        (x, y + 1, "y must be from 0 to 2, got 3 at index 2; -1 stands for a missing label"),
         (x, y - 2, "y must be from 0 to 2"),
         (x + 1, y, r"x must lie in \[0, 1\] for a Bernoulli likelihood"),
         (x[:, :3], y, "params must be of this model, and x as wide as what it was made for"),

@@ -310,6 +310,19 @@ def test_draws_from_labels(frequencies):
         assert distance(draw(y), marginal(np.eye(WIDTH)[y])) < BAND
 
 
+def test_missing_labels_that_were_not_expected_are_nan_in_a_compiled_divergence():
+    """Never a number of another prior; `with_missing` is the prior that takes them."""
+    context = Context(Batch(y=Y), DIRICHLET_Q)
+    for missing in (None, False):
+        prior = from_labels(missing=missing)
+        kl = jax.jit(lambda p=prior: p.kl({}, DIRICHLET_Q, context))()
+        np.testing.assert_array_equal(np.isnan(kl), np.asarray(Y) < 0)
+        known = from_labels().kl({}, DIRICHLET_Q, context)
+        np.testing.assert_allclose(kl[Y >= 0], known[Y >= 0], rtol=1e-6)
+    assert from_labels(missing=None).with_missing() == from_labels()
+    assert from_labels().with_missing is None
+
+
 def test_from_labels_refuses():
     context = Context(Batch(), DIRICHLET_Q)
     for function in (
