@@ -1,5 +1,10 @@
 """Networks: ready-made ones, and what makes them of Flax modules or of functions."""
 
+from jaxvae.model.convolutional_networks import (
+    convolutional_dirichlet_network,
+    convolutional_network,
+    convolutional_normal_network,
+)
 from jaxvae.model.flax_network import flax_function, flax_network
 from jaxvae.model.modules import (
     ACTIVATIONS,
@@ -18,9 +23,6 @@ from jaxvae.model.modules import (
 )
 from jaxvae.model.networks import Function, Network, Training, join
 from jaxvae.model.ready_networks import (
-    convolutional_dirichlet_network,
-    convolutional_network,
-    convolutional_normal_network,
     dense_dirichlet_network,
     dense_network,
     dense_normal_network,

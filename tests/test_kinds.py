@@ -28,7 +28,6 @@ FILES = {
 }
 # Which file asks all the same, and what is to be done about it.
 STILL = {
-    "model/networks.py": "`_z_like` should ask the latent for the shape of z",
 }
 # What kinds are called, as strings and as classes. A support is a string too, but may be asked for.
 NAMES = {

@@ -166,7 +166,7 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             checks.hashable("activation", activation, "a name or a hashable function")
         likelihood = self.likelihood
         if not isinstance(likelihood, Likelihood):
-            likelihood = KINDS["likelihood"][checks.one_of("likelihood", likelihood, BY_NAME)]()
+            likelihood = self._named(checks.one_of("likelihood", likelihood, BY_NAME))
         return Description(
             latent=latent,
             prior=prior,
@@ -180,6 +180,11 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             data_shape=(data_dim,),
             latent_dim=latent_dim,
         )
+
+    @staticmethod
+    def _named(likelihood: str) -> Any:
+        """The likelihood that a name stands for."""
+        return KINDS["likelihood"][likelihood]()
 
     def __getstate__(self) -> dict[str, Any]:
         """A pickle holds the description as plain values, and arrays: no classes but its own."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from jaxvae.model import (
+    convolutional_networks,
     counts,
     label_priors,
     latents,
@@ -53,7 +54,7 @@ class NormalLatent:
         return ready_networks.dense_normal_network(shape, latent_dim, **options)
 
     def convolutional(self, shape: Any, latent_dim: int, **options: Any) -> Network:
-        return ready_networks.convolutional_normal_network(shape, latent_dim, **options)
+        return convolutional_networks.convolutional_normal_network(shape, latent_dim, **options)
 
     def original(self, network: Network, prior: Any, kl_weight: Any) -> VAE:
         """The model that minimises what the 2020 original minimised."""
@@ -95,7 +96,7 @@ class DirichletLatent:
 
     def convolutional(self, shape: Any, latent_dim: int, **options: Any) -> Network:
         options |= self._head()
-        return ready_networks.convolutional_dirichlet_network(shape, latent_dim, **options)
+        return convolutional_networks.convolutional_dirichlet_network(shape, latent_dim, **options)
 
     def original(self, network: Network, prior: Any, kl_weight: Any) -> VAE:
         """The model that minimises what the 2020 original minimised."""

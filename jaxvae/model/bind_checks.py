@@ -38,6 +38,18 @@ def check_parts(parts: Any) -> None:
         (latents, parts.latent), (priors, parts.prior)))  # fmt: skip
     if set(names) != set(of_prior):
         raise ValueError(f"prior must have the latent's parts, {names}, got {of_prior}")
+    for name, prior in priors.parts_of(parts.prior).items():
+        own = latents.parts_of(parts.latent)[name]
+        other = None if prior.family is None else prior.family[0]
+        if other is None or own.shapes is None or other.shapes is None:
+            continue
+        wanted, got = (family.shapes((1, 2)) for family in (own, other))
+        if not _alike(wanted, got):
+            of = f" of {name}" if parts.latent.parts else ""
+            raise ValueError(
+                f"prior{of} must have the latent's parameters, {own.form}, got a prior of "
+                f"{other.form}"
+            )
     if unknown := [name for name in parts.objective.parts if name not in names]:
         raise ValueError(f"kl_weight must be of the latent's parts, {names}, got {unknown}")
     if parts.objective.needs_densities:
@@ -288,5 +300,12 @@ def _check_values(parts: Any, data: Batch) -> None:
 
 
 def shapes(tree: Any) -> Any:
-    """The shapes of a tree's arrays, for an error; what is no array stays as it is."""
+    """The shapes of a tree's arrays, for an error; what is no array stays as it is.
+
+    Args:
+      tree: of anything.
+
+    Returns:
+      The tree.
+    """
     return jax.tree.map(lambda leaf: getattr(leaf, "shape", leaf), tree)

@@ -49,7 +49,7 @@ def poisson() -> Likelihood:
 
     def sample(own: Own, key: jax.Array, decoded: Any, example: Batch | None = None) -> Any:
         draw = lambda key, d: jax.random.poisson(key, jnp.exp(d)).astype(d.dtype)  # noqa: E731
-        return noisy(draw, key, decoded)
+        return noisy(key, draw, decoded)
 
     return Likelihood(nothing, log_prob, mean, sample, _counts("Poisson"))
 
@@ -115,7 +115,7 @@ def negative_binomial(
             gamma = jax.random.gamma(rate_key, jnp.exp(log_r))
             return jax.random.poisson(count_key, gamma * jnp.exp(d - log_r)).astype(d.dtype)
 
-        return noisy(draw, key, decoded, log_dispersions(own, decoded))
+        return noisy(key, draw, decoded, log_dispersions(own, decoded))
 
     return Likelihood(init, log_prob, mean, sample, _counts("negative binomial"))
 
@@ -197,6 +197,9 @@ def categorical() -> Likelihood:
     Returns:
       The likelihood. Its mean is the probabilities [..., C].
 
+    Raises:
+      ValueError: from `log_prob`, if the decoder's output is not of x's shape and one axis more.
+
     Example:
       >>> x = jnp.array([0, 1])
       >>> round(float(categorical().log_prob({}, jnp.zeros((2, 4)), x, Batch(x))), 4)
@@ -223,6 +226,6 @@ def categorical() -> Likelihood:
         return jax.tree.map(lambda d: jax.nn.softmax(d, axis=-1), decoded)
 
     def sample(own: Own, key: jax.Array, decoded: Any, example: Batch | None = None) -> Any:
-        return noisy(lambda key, d: jax.random.categorical(key, d), key, decoded)
+        return noisy(key, lambda key, d: jax.random.categorical(key, d), decoded)
 
     return Likelihood(nothing, log_prob, mean, sample, _counts("categorical"), same_shape=False)

@@ -10,9 +10,10 @@ import numpy as np
 from jaxvae.data.batches import Batch
 from jaxvae.data.examples import count as count_of
 from jaxvae.data.examples import examples, host_batches
+from jaxvae.model.draws import draw, draw_keys, example_keys
 from jaxvae.model.evaluation import parts_of_vae
 from jaxvae.model.networks import Params, whole
-from jaxvae.model.vae import VAE, check_model, draw, draw_keys, example_keys
+from jaxvae.model.vae import VAE, check_model
 from jaxvae.numerics import checks
 
 

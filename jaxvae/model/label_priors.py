@@ -159,6 +159,7 @@ def from_labels(
         kl,
         None if missing is False else closed,
         uses_labels=True,
+        family=simple.family,
         concentration=concentration,
         with_missing=with_missing if missing is None else None,
     )

@@ -29,12 +29,26 @@ Landmarks = dict[str, np.ndarray]
 
 
 def no_landmarks(width: int) -> Landmarks:
-    """The landmarks of a family that has none, of any width."""
+    """The landmarks of a family that has none.
+
+    Args:
+      width: K.
+
+    Returns:
+      Nothing.
+    """
     return {}
 
 
 def itself(u: Any) -> Any:
-    """What is given: a function of this module, so that a pickle finds it."""
+    """What is given: a function of this module, so that a pickle finds it.
+
+    Args:
+      u: anything.
+
+    Returns:
+      The same.
+    """
     return u
 
 
@@ -179,7 +193,14 @@ def _loc(q: Normal) -> jax.Array:
 
 
 def softmax(u: jax.Array) -> jax.Array:
-    """As JAX's, over the last axis: a function of this module, so that a pickle finds it."""
+    """JAX's, over the last axis: a function of this module, so that a pickle finds it.
+
+    Args:
+      u: real numbers [..., K].
+
+    Returns:
+      Shares [..., K].
+    """
     return jax.nn.softmax(u, axis=-1)
 
 
@@ -188,7 +209,14 @@ def _softmax_loc(q: Normal) -> jax.Array:
 
 
 def exp(u: jax.Array) -> jax.Array:
-    """As JAX's: a function of this module, so that a pickle finds it."""
+    """JAX's: a function of this module, so that a pickle finds it.
+
+    Args:
+      u: any array.
+
+    Returns:
+      An array of its shape.
+    """
     return jnp.exp(u)
 
 

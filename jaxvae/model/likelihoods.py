@@ -24,12 +24,20 @@ Own = dict[str, jax.Array]
 
 
 def nothing(key: jax.Array, x: Any) -> Own:
-    """The parameters of a likelihood that has none of its own: an empty dict for any key and x."""
+    """The parameters of a likelihood that has none of its own.
+
+    Args:
+      key: unused.
+      x: unused.
+
+    Returns:
+      An empty dict.
+    """
     return {}
 
 
 def accept(x: Any) -> None:
-    """The check of a likelihood for data of any values."""
+    """The check of a likelihood for data x of any values."""
 
 
 @door("likelihoods")
@@ -88,19 +96,27 @@ def _true(seen: Any) -> jax.Array:
 
 
 def count_seen(x: Any, example: Batch) -> Any:
-    """How many values of one example are seen."""
+    """How many values of one example are seen.
+
+    Args:
+      x: its values.
+      example: its row.
+
+    Returns:
+      Their number.
+    """
     if example.mask is None:
         return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(x))
     counts = [jnp.sum(_true(seen)) for seen in jax.tree.leaves(example.mask)]
     return functools.reduce(operator.add, counts).astype(jnp.float32)
 
 
-def noisy(draw: Callable[..., jax.Array], key: jax.Array, *trees: Any) -> Any:
+def noisy(key: jax.Array, draw: Callable[..., jax.Array], *trees: Any) -> Any:
     """A draw for each leaf: `draw(key, *leaves)`.
 
     Args:
-      draw: for one array.
       key: one typed key.
+      draw: for one array.
       *trees: of arrays.
 
     Returns:
@@ -196,7 +212,7 @@ def normal(
 
     def sample(own: Own, key: jax.Array, decoded: Any, example: Batch | None = None) -> Any:
         draw = lambda key, d, s: d + s * jax.random.normal(key, d.shape, d.dtype)  # noqa: E731
-        return noisy(draw, key, decoded, scales(own, decoded))
+        return noisy(key, draw, decoded, scales(own, decoded))
 
     return Likelihood(init, log_prob, mean, sample)
 
@@ -230,7 +246,7 @@ def bernoulli() -> Likelihood:
         draw = lambda key, d: (  # noqa: E731
             jax.random.bernoulli(key, jax.nn.sigmoid(d)).astype(d.dtype)
         )
-        return noisy(draw, key, decoded)
+        return noisy(key, draw, decoded)
 
     def check(x: Any) -> None:
         check_values(x, lambda v: (v < 0) | (v > 1), "lie in [0, 1] for a Bernoulli likelihood")

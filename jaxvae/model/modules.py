@@ -11,6 +11,7 @@ from jaxvae._door import door
 from jaxvae.model.parameters import Dirichlet, Kumaraswamy, Logits, Normal
 
 Activation = Callable[[jax.Array], jax.Array]
+Module = nn.Module
 
 ACTIVATIONS: dict[str, Activation] = {
     "elu": nn.elu,
@@ -44,7 +45,14 @@ def dense(features: int, name: str, dtype: Any = None) -> nn.Dense:
 
 
 def wide(h: jax.Array) -> jax.Array:
-    """Half precision ends before the heads: densities and divergences take float32 or wider."""
+    """Half precision ends before the heads: densities and divergences take float32 or wider.
+
+    Args:
+      h: of any floating type.
+
+    Returns:
+      The same in float32 or wider.
+    """
     return h.astype(jnp.float32) if h.dtype.itemsize < 4 else h
 
 

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 
 from jaxvae._door import door
 from jaxvae.data.batches import Batch, as_batch
-from jaxvae.model.parameters import Kumaraswamy
 from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
 
@@ -44,7 +43,8 @@ class Network(NamedTuple):
     `decode(params, z)` are a network too. One that takes `batch` sees the whole `Batch`.
 
     Attributes:
-      init: `init(key, batch) -> params`, a plain dict of arrays.
+      init: `init(key, batch) -> params`, a plain dict of arrays. One that takes `z_of` is told
+        which shapes of z belong to the shapes of what `encode` returns.
       encode: `encode(params, batch, *, training=None)` -> the posterior's parameters, named or
         bare: `(loc, scale)`, each [B, K], for a Normal latent; `concentration` [B, K] for a
         Dirichlet one; a dict of the parts' for a product.
@@ -83,8 +83,9 @@ def whole(network: Network) -> Network:
       network: of functions that may leave out what they have no use for.
 
     Returns:
-      `init(key, batch)`, `encode(params, batch, training)`, `decode(params, z, batch, training)`;
-      the last two return `(value, statistics)`, the statistics {} where nothing is kept.
+      `init(key, batch, z_of)`, `encode(params, batch, training)`,
+      `decode(params, z, batch, training)`; the last two return `(value, statistics)`, the
+      statistics {} where nothing is kept.
 
     Raises:
       TypeError: if it is no `Network` of functions.
@@ -99,8 +100,9 @@ def whole(network: Network) -> Network:
     has_batch = "batch" in init_names, "batch" in encode_names or "training" in encode_names
     decodes_batch = "batch" in decode_names or len(_positional(network.decode)) > 2
 
-    def init(key: jax.Array, batch: Batch) -> Params:
-        return network.init(key, batch if has_batch[0] else batch.x)
+    def init(key: jax.Array, batch: Batch, z_of: Callable[[Any], Any]) -> Params:
+        extra = {"z_of": z_of} if "z_of" in init_names else {}
+        return network.init(key, batch if has_batch[0] else batch.x, **extra)
 
     def told(names: list[str], params: Params, training: Training | None) -> dict[str, Any]:
         return {"training": training} if training is not None and "training" in names else {}
@@ -204,6 +206,13 @@ class Half(NamedTuple):
     apply: Callable[..., tuple[Any, Params]]
 
 
+def _z_like(q: Any) -> Any:
+    """Shapes of z by those of q, where the latent is not known: of its first array, by part."""
+    if isinstance(q, Mapping):
+        return {name: _z_like(part) for name, part in q.items()}
+    return jax.tree.leaves(q)[0]
+
+
 def of_halves(encoder: Half, decoder: Half, latent_shape: Any = None) -> Network:
     """Make a `Network` of two halves, its parameters under "encoder" and "decoder".
 
@@ -216,19 +225,31 @@ def of_halves(encoder: Half, decoder: Half, latent_shape: Any = None) -> Network
       The network.
     """
 
-    def init(key: jax.Array, batch: Any) -> Params:
+    def init(key: jax.Array, batch: Any, *, z_of: Callable[[Any], Any] | None = None) -> Params:
         batch = as_batch(batch)
         encoder_key, decoder_key = jax.random.split(key)
         encoder_params, encoder_statistics = encoder.init(encoder_key, batch, batch.x)
         q, _ = jax.eval_shape(
             lambda: encoder.apply(encoder_params, encoder_statistics, batch, None, batch.x)
         )
-        z = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), _z_like(q))
+        z = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (z_of or own)(q))
         decoder_params, decoder_statistics = decoder.init(decoder_key, batch, z)
         statistics = {"encoder": encoder_statistics, "decoder": decoder_statistics}
         kept = {side: tree for side, tree in statistics.items() if tree}
         params = {"encoder": encoder_params, "decoder": decoder_params}
         return {**params, STATISTICS: kept} if kept else params
+
+    def own(q: Any) -> Any:
+        """z of the width that is known, else of the first array of q, by part."""
+        if latent_shape is None:
+            return _z_like(q)
+        first = jax.tree.leaves(q)[0]
+        if isinstance(latent_shape[0], tuple):
+            return {
+                name: jax.ShapeDtypeStruct((first.shape[0], *shape), first.dtype)
+                for name, shape in latent_shape
+            }
+        return jax.ShapeDtypeStruct((first.shape[0], *latent_shape), first.dtype)
 
     def side(
         name: str, half: Half, params: Params, batch: Batch, training: Any, *inputs: Any
@@ -248,16 +269,6 @@ def of_halves(encoder: Half, decoder: Half, latent_shape: Any = None) -> Network
         return side("decoder", decoder, params, as_batch(batch), training, z)
 
     return Network(init, encode, decode, latent_shape)
-
-
-def _z_like(q: Any) -> Any:
-    """Shapes of z by those of q: of its first array, but that the sticks leave a rest."""
-    if isinstance(q, Mapping):
-        return {name: _z_like(part) for name, part in q.items()}
-    first = jax.tree.leaves(q)[0]
-    if isinstance(q, Kumaraswamy):
-        return jax.ShapeDtypeStruct((*first.shape[:-1], first.shape[-1] + 1), first.dtype)
-    return first
 
 
 def concatenated(tree: Any, rows: int) -> jax.Array:

@@ -66,7 +66,14 @@ class Objective(NamedTuple):
 
 
 def mean_of_draws(values: jax.Array) -> jax.Array:
-    """The mean over the k draws of [k, B]."""
+    """The mean over the draws.
+
+    Args:
+      values: [k, B].
+
+    Returns:
+      [B].
+    """
     return values[0] if values.shape[0] == 1 else jnp.mean(values, axis=0)
 
 

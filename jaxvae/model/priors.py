@@ -42,7 +42,15 @@ class Context(NamedTuple):
 
 
 def no_parameters(key: jax.Array, context: Context) -> Own:
-    """The parameters of a prior that has none of its own: an empty dict for any key and context."""
+    """The parameters of a prior that has none of its own.
+
+    Args:
+      key: unused.
+      context: unused.
+
+    Returns:
+      An empty dict.
+    """
     return {}
 
 
@@ -284,5 +292,12 @@ def product(**priors: Prior) -> Prior:
 
 
 def parts_of(prior: Prior) -> dict[str, Prior]:
-    """The priors of a model by the names of the latent's parts; one alone under the name "z"."""
+    """The priors of a model by the names of the latent's parts.
+
+    Args:
+      prior: one, or a product.
+
+    Returns:
+      Those of a product; else the one under the name "z".
+    """
     return dict(prior.parts) or {"z": prior}

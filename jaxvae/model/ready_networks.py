@@ -1,4 +1,4 @@
-"""Ready-made networks: dense ones, and convolutional ones for images.
+"""Ready-made dense networks.
 
 A condition of the batch is laid beside x for the encoder and beside z for the decoder.
 """
@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -18,11 +17,10 @@ from jaxvae.model.modules import (
     CONCENTRATION_HEADS,
     MLP,
     Activation,
-    ConvolutionalDecoder,
-    ConvolutionalTrunk,
     Decoder,
     DirichletEncoder,
     Encoder,
+    Module,
     NormalEncoder,
 )
 from jaxvae.model.networks import Network, concatenated, of_halves
@@ -72,7 +70,7 @@ def dense_normal_network(
     """
     trunk = _trunk(layers, hidden_units, activation, dtype)
     latent_dim = checks.axis_length("latent_dim", latent_dim)
-    return _dense(NormalEncoder(latent_dim, trunk()), data_dim, trunk(), latent_dim)
+    return _dense(NormalEncoder(latent_dim, trunk()), data_dim, trunk(), (latent_dim,))
 
 
 @made_by
@@ -117,8 +115,8 @@ def dense_dirichlet_network(
     Source: the 2020 TensorFlow script, but for the head: `docs/dead_categories.md`.
     """
     trunk = _trunk(layers, hidden_units, activation, dtype)
-    encoder = _dirichlet_encoder(latent_dim, trunk(), head, concentration_floor)
-    return _dense(encoder, data_dim, trunk(), encoder.latent_dim)
+    encoder = dirichlet_encoder(latent_dim, trunk(), head, concentration_floor)
+    return _dense(encoder, data_dim, trunk(), (encoder.latent_dim,))
 
 
 @made_by
@@ -158,183 +156,39 @@ def dense_network(
       ['category', 'style']
     """
     trunk = _trunk(layers, hidden_units, activation, dtype)
-    encoder = Encoder(_heads(head), trunk())
-    return _dense(encoder, data_dim, trunk(), None, _parts(head))
-
-
-@made_by
-def convolutional_normal_network(
-    image_shape: Sequence[int],
-    latent_dim: int,
-    *,
-    channels: Sequence[int] = (32, 64),
-    hidden_units: int = 128,
-    activation: str | Activation = "relu",
-    dtype: Any = None,
-) -> Network:
-    """A convolutional network of a VAE with a Normal latent, for images of any size.
-
-    Convolutions of 3 x 3 halve the image, a dense layer and the heads follow; the decoder goes the
-    same way back.
-
-    Args:
-      image_shape: (H, W) or (H, W, C).
-      latent_dim: K, at least 1.
-      channels: of each convolution, from the image on.
-      hidden_units: width of the dense layer, at least 1.
-      activation: a name from `ACTIVATIONS`, or a function of an array.
-      dtype: of the products, as for `dense_normal_network`.
-
-    Returns:
-      A network for x [B, H, W] or [B, H, W, C].
-
-    Raises:
-      ValueError, TypeError: if an argument is outside what is allowed; it is named.
-
-    Example:
-      >>> network = convolutional_normal_network((28, 28, 1), 2, channels=(4, 8), hidden_units=16)
-      >>> params = network.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
-      >>> network.decode(params, jnp.zeros((5, 2))).shape
-      (5, 28, 28, 1)
-
-    Source: Radford, Metz and Chintala, 2016, Unsupervised representation learning with deep
-    convolutional generative adversarial networks, for the convolutions of stride 2.
-    """
-    latent_dim = checks.axis_length("latent_dim", latent_dim)
-    trunk, decoder = _convolutions(image_shape, channels, hidden_units, activation, dtype)
-    return _convolutional(NormalEncoder(latent_dim, trunk), decoder, image_shape, latent_dim)
-
-
-@made_by
-def convolutional_dirichlet_network(
-    image_shape: Sequence[int],
-    latent_dim: int,
-    *,
-    channels: Sequence[int] = (32, 64),
-    hidden_units: int = 128,
-    activation: str | Activation = "relu",
-    head: str = "softplus",
-    concentration_floor: float = 0.1,
-    dtype: Any = None,
-) -> Network:
-    """A convolutional network of a VAE with a Dirichlet latent, for images of any size.
-
-    Args:
-      image_shape: (H, W) or (H, W, C).
-      latent_dim: K, the number of categories, at least 2.
-      channels: of each convolution, from the image on.
-      hidden_units: width of the dense layer, at least 1.
-      activation: a name from `ACTIVATIONS`, or a function of an array.
-      head: as for `dense_dirichlet_network`.
-      concentration_floor: what is added to the head, above zero.
-      dtype: of the products, as for `dense_normal_network`.
-
-    Returns:
-      A network for x [B, H, W] or [B, H, W, C].
-
-    Raises:
-      ValueError, TypeError: if an argument is outside what is allowed; it is named.
-
-    Example:
-      >>> network = convolutional_dirichlet_network((8, 8), 10, channels=(4,), hidden_units=16)
-      >>> params = network.init(jax.random.key(0), jnp.zeros((1, 8, 8)))
-      >>> network.encode(params, jnp.zeros((5, 8, 8))).shape
-      (5, 10)
-
-    Source: as `convolutional_normal_network`.
-    """
-    trunk, decoder = _convolutions(image_shape, channels, hidden_units, activation, dtype)
-    encoder = _dirichlet_encoder(latent_dim, trunk, head, concentration_floor)
-    return _convolutional(encoder, decoder, image_shape, encoder.latent_dim)
-
-
-@made_by
-def convolutional_network(
-    image_shape: Sequence[int],
-    head: Any,
-    *,
-    channels: Sequence[int] = (32, 64),
-    hidden_units: int = 128,
-    activation: str | Activation = "relu",
-    dtype: Any = None,
-) -> Network:
-    """A convolutional network for any latent, by a head of your choice.
-
-    Args:
-      image_shape: (H, W) or (H, W, C).
-      head: as for `dense_network`.
-      channels: of each convolution, from the image on.
-      hidden_units: width of the dense layer, at least 1.
-      activation: a name from `ACTIVATIONS`, or a function of an array.
-      dtype: of the products, as for `dense_normal_network`.
-
-    Returns:
-      A network for x [B, H, W] or [B, H, W, C].
-
-    Raises:
-      ValueError, TypeError: if an argument is outside what is allowed; it is named.
-
-    Example:
-      >>> from jaxvae.networks import LogitsHead
-      >>> network = convolutional_network((8, 8), LogitsHead(3), channels=(4,), hidden_units=16)
-      >>> params = network.init(jax.random.key(0), jnp.zeros((1, 8, 8)))
-      >>> network.encode(params, jnp.zeros((5, 8, 8))).logits.shape
-      (5, 3)
-    """
-    trunk, decoder = _convolutions(image_shape, channels, hidden_units, activation, dtype)
-    encoder = Encoder(_heads(head), trunk)
-    return _convolutional(encoder, decoder, image_shape, None, _parts(head))
+    encoder = Encoder(heads_of(head), trunk())
+    return _dense(encoder, data_dim, trunk(), latent_shape_of(head), parts_of(head))
 
 
 def _dense(
-    encoder: nn.Module,
+    encoder: Module,
     data_dim: Any,
     trunk: MLP,
-    latent_dim: int | None,
+    latent_shape: Any,
     parts: tuple[str, ...] = (),
 ) -> Network:
-    shape = _shape_of("data_dim", data_dim)
+    shape = shape_of("data_dim", data_dim)
 
     def restored(decoded: jax.Array) -> jax.Array:
         return decoded.reshape(-1, *shape) if len(shape) > 1 else decoded
 
     return of_halves(
-        half("encoder", encoder, _beside),
-        half("decoder", Decoder(math.prod(shape), trunk), _beside_parts(parts), restored),
-        None if latent_dim is None else (latent_dim,),
+        half("encoder", encoder, beside),
+        half("decoder", Decoder(math.prod(shape), trunk), beside_parts(parts), restored),
+        latent_shape,
     )
 
 
-def _convolutional(
-    encoder: nn.Module,
-    decoder: nn.Module,
-    image_shape: Sequence[int],
-    latent_dim: int | None,
-    parts: tuple[str, ...] = (),
-) -> Network:
-    grey = len(image_shape) == 2
+def beside(value: Any, batch: Batch) -> jax.Array:
+    """x or z, and beside it the condition if there is one, as one array.
 
-    def restored(decoded: jax.Array) -> jax.Array:
-        return decoded[..., 0] if grey else decoded
+    Args:
+      value: x or z, arrays [B, ...].
+      batch: with the condition.
 
-    def image(x: Any, batch: Batch) -> jax.Array:
-        """The image, the condition's values as channels of one value each."""
-        x = concatenated(x, x.shape[0]).reshape(x.shape)
-        x = x[..., None] if grey else x
-        if batch.condition is None:
-            return x
-        values = concatenated(batch.condition, x.shape[0])[:, None, None]
-        return jnp.concatenate([x, jnp.broadcast_to(values, (*x.shape[:3], values.shape[-1]))], -1)
-
-    return of_halves(
-        half("encoder", encoder, image),
-        half("decoder", decoder, _beside_parts(parts), restored),
-        None if latent_dim is None else (latent_dim,),
-    )
-
-
-def _beside(value: Any, batch: Batch) -> jax.Array:
-    """x or z, and beside it the condition if there is one, as one array [B, ...]."""
+    Returns:
+      [B, D].
+    """
     rows = jax.tree.leaves(value)[0].shape[0]
     flat = concatenated(value, rows)
     if batch.condition is None:
@@ -342,18 +196,53 @@ def _beside(value: Any, batch: Batch) -> jax.Array:
     return jnp.concatenate([flat, concatenated(batch.condition, rows)], axis=1)
 
 
-def _beside_parts(parts: tuple[str, ...]) -> Callable[[Any, Batch], jax.Array]:
+def beside_parts(parts: tuple[str, ...]) -> Callable[[Any, Batch], jax.Array]:
     """`_beside`, the parts of z in the order in which they were declared; JAX sorts a dict."""
-    return lambda z, batch: _beside([z[name] for name in parts] if parts else z, batch)
+    return lambda z, batch: beside([z[name] for name in parts] if parts else z, batch)
 
 
-def _parts(head: Any) -> tuple[str, ...]:
+def latent_shape_of(head: Any) -> Any:
+    """The shape of z, of a product by part, where the heads say how wide they make it.
+
+    Args:
+      head: a Flax module or a mapping of such.
+
+    Returns:
+      As `Network.latent_shape` has it.
+    """
+    if isinstance(head, Mapping):
+        each = tuple((name, latent_shape_of(one)) for name, one in head.items())
+        return None if any(shape is None for _, shape in each) else each
+    width = getattr(head, "latent_dim", None)
+    return None if width is None else (width,)
+
+
+def parts_of(head: Any) -> tuple[str, ...]:
+    """The names of a product's parts, in their order.
+
+    Args:
+      head: a Flax module or a mapping of such.
+
+    Returns:
+      The names; none for a single latent.
+    """
     return tuple(head) if isinstance(head, Mapping) else ()
 
 
-def _dirichlet_encoder(
-    latent_dim: int, trunk: nn.Module, head: str, concentration_floor: float
+def dirichlet_encoder(
+    latent_dim: int, trunk: Module, head: str, concentration_floor: float
 ) -> DirichletEncoder:
+    """The encoder of a Dirichlet latent, its options checked.
+
+    Args:
+      latent_dim: K, the number of categories.
+      trunk: the module below the head.
+      head: of `CONCENTRATION_HEADS`.
+      concentration_floor: what is added to it.
+
+    Returns:
+      The module.
+    """
     return DirichletEncoder(
         checks.axis_length("latent_dim", latent_dim, minimum=2),
         trunk,
@@ -362,14 +251,31 @@ def _dirichlet_encoder(
     )
 
 
-def _heads(head: Any) -> Any:
+def heads_of(head: Any) -> Any:
+    """A head, or a head for each part, checked.
+
+    Args:
+      head: a Flax module or a mapping of such.
+
+    Returns:
+      The same.
+    """
     named = dict(head) if isinstance(head, Mapping) else {"head": head}
     for name, module in named.items():
-        checks.instance(name, module, nn.Module, "a Flax module")
+        checks.instance(name, module, Module, "a Flax module")
     return head
 
 
-def _shape_of(name: str, value: Any) -> tuple[int, ...]:
+def shape_of(name: str, value: Any) -> tuple[int, ...]:
+    """The shape that a size or a shape means.
+
+    Args:
+      name: of the argument.
+      value: an integer or a shape.
+
+    Returns:
+      The shape.
+    """
     if isinstance(value, tuple | list):
         if not value:
             raise ValueError(f"{name} must be an integer or a shape, got {value!r}")
@@ -377,7 +283,15 @@ def _shape_of(name: str, value: Any) -> tuple[int, ...]:
     return (checks.axis_length(name, value),)
 
 
-def _activation(activation: str | Activation) -> Activation:
+def activation_of(activation: str | Activation) -> Activation:
+    """The function that an activation is or names.
+
+    Args:
+      activation: a function, or a name of `ACTIVATIONS`.
+
+    Returns:
+      The function.
+    """
     if isinstance(activation, str):
         return ACTIVATIONS[checks.one_of("activation", activation, ACTIVATIONS)]
     return checks.function("activation", activation)
@@ -388,26 +302,5 @@ def _trunk(
 ) -> Callable[[], MLP]:
     layers = checks.axis_length("layers", layers)
     hidden_units = checks.axis_length("hidden_units", hidden_units)
-    function = _activation(activation)
+    function = activation_of(activation)
     return lambda: MLP(layers, hidden_units, function, dtype)
-
-
-def _convolutions(
-    image_shape: Sequence[int],
-    channels: Sequence[int],
-    hidden_units: int,
-    activation: str | Activation,
-    dtype: Any,
-) -> tuple[ConvolutionalTrunk, ConvolutionalDecoder]:
-    shape = _shape_of("image_shape", image_shape)
-    if len(shape) not in (2, 3):
-        raise ValueError(f"image_shape must be (H, W) or (H, W, C), got {image_shape}")
-    widths = _shape_of("channels", channels)
-    hidden_units = checks.axis_length("hidden_units", hidden_units)
-    function = _activation(activation)
-    height, width = shape[:2]
-    last = shape[2] if len(shape) == 3 else 1
-    return (
-        ConvolutionalTrunk(widths, hidden_units, function, dtype),
-        ConvolutionalDecoder((height, width, last), widths, hidden_units, function, dtype),
-    )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxvae._door import door
 from jaxvae.data.batches import Batch, as_batch, rows_of
 from jaxvae.model import bind_checks, latents, priors
+from jaxvae.model.draws import draw, draw_keys, example_keys, noise_of, scaled_path
 from jaxvae.model.latents import Latent
 from jaxvae.model.likelihoods import Likelihood
 from jaxvae.model.loss_terms import LossTerms, weighted_mean
@@ -17,7 +18,7 @@ from jaxvae.model.objectives import Objective, Terms, elbo, kl_by_part, mean_of_
 from jaxvae.model.priors import Context, Prior
 from jaxvae.model.transforms import Transform, identity
 from jaxvae.model.values import made_by
-from jaxvae.numerics import checks, sharding
+from jaxvae.numerics import checks
 
 OWN = ("prior", "likelihood")  # what they add to the network's parameters
 # Folded into an example's key, for the noise of the network itself; no draw has such a number.
@@ -163,9 +164,18 @@ def bind(
     def context(params: Params, batch: Batch, q: Any) -> Context:
         return Context(batch, q, lambda x: posterior(params, Batch(x), None)[0])
 
+    def z_for(batch: Batch, q: Any) -> Any:
+        """Some z for each example, where its shapes alone are wanted."""
+        return latent.value(draw(latent, example_keys(jax.random.key(0), batch), q))
+
     def init(key: jax.Array, x: Any) -> Params:
         batch = in_units(as_batch(x))
-        params = net.init(key, batch)
+
+        def z_of(outputs: Any) -> Any:
+            """The shapes of z that belong to those of what the encoder returns."""
+            return jax.eval_shape(lambda out: z_for(batch, latent.wrap(out)), outputs)
+
+        params = net.init(key, batch, z_of)
         if taken := [name for name in OWN if name in params]:
             raise ValueError(f"network.init must not use the names {OWN}, got {taken}")
         q = jax.eval_shape(lambda: posterior(params, batch, None)[0])
@@ -191,7 +201,7 @@ def bind(
         bind_checks.check_batch(batch)
         batch = in_units(batch)
         keys = example_keys(key, batch)
-        q, statistics = posterior(params, batch, _noise(training, keys, ENCODER))
+        q, statistics = posterior(params, batch, noise_of(training, keys, ENCODER))
         frozen_q = jax.lax.stop_gradient(q) if stops_q and training is not None else q
         seen = context(params, batch, q)
         example = batch._replace(weight=None, position=None)
@@ -204,8 +214,8 @@ def bind(
         def one_draw(keys: jax.Array, path: jax.Array | None) -> Any:
             u = draw(latent, keys, q)
             if path is not None:
-                u = jax.tree.map(lambda leaf: _scaled_path(leaf, path), u)
-            noise = _noise(training, keys, DECODER)
+                u = jax.tree.map(lambda leaf: scaled_path(leaf, path), u)
+            noise = noise_of(training, keys, DECODER)
             decoded, statistics = net.decode(params, latent.value(u), batch, noise)
             bind_checks.check_decoded(likelihood, decoded, batch.x)
             log_px = jax.vmap(likelihood.log_prob, (None, 0, 0, 0))(
@@ -277,7 +287,7 @@ def bind(
     ) -> tuple[jax.Array, LossTerms]:
         training = None
         if step is not None:
-            training = Training(None, batch.weight, axis_name)  # the keys: `_noise`
+            training = Training(None, batch.weight, axis_name)  # the keys: `noise_of`
         terms, statistics = all_terms(params, key, batch, training, objective.draws, None)
         each, more = objective.loss(terms, step)
         kls = kl_by_part(terms)
@@ -318,10 +328,9 @@ def bind(
             return net.encode(params, in_units(batch), None)[0]
 
         def modelled(params: Params, batch: Batch) -> Any:
-            q = encode(params, batch)
-            keys = example_keys(jax.random.key(0), batch)
+            q, z = encode(params, batch), z_for(batch, encode(params, batch))
             batch = in_units(batch)
-            decoded, _ = net.decode(params, latent.value(draw(latent, keys, q)), batch, None)
+            decoded, _ = net.decode(params, z, batch, None)
             bind_checks.check_decoded(likelihood, decoded, batch.x)
             return q
 
@@ -350,56 +359,6 @@ def for_labels(vae: VAE, y: Any) -> VAE:
     return bind(*parts._replace(prior=prior)[:5], transform=parts.transform)
 
 
-def example_keys(key: jax.Array, batch: Batch) -> jax.Array:
-    """A key for each example, by its place in the global batch."""
-    rows = rows_of(batch)
-    position = jnp.arange(rows) if batch.position is None else batch.position
-    position, _ = sharding.aligned(position, jax.tree.leaves(batch.x)[0])
-    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, position)
-
-
-def draw_keys(keys: jax.Array, draws: int, first: Any) -> jax.Array:
-    """Keys [draws, B]: the example's own for the only draw, else one by the draw's number."""
-    if draws == 1 and first is None:
-        return keys[None]
-    start = jnp.uint32(0) if first is None else jnp.asarray(first, jnp.uint32)
-    number = jnp.arange(draws, dtype=jnp.uint32) + start
-    by_example = jax.vmap(jax.random.fold_in, (0, None))
-    return jax.vmap(by_example, (None, 0))(keys, number)
-
-
-def draw(latent: Latent, keys: jax.Array, q: Any) -> Any:
-    """u for each example, by its key."""
-    return jax.vmap(latent.sample)(keys, q)
-
-
-def _noise(training: Training | None, keys: jax.Array, side: int) -> Training | None:
-    """What one half of the network is told: the examples' keys for noise of its own."""
-    if training is None:
-        return None
-    own = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(side))
-    return training._replace(keys=own)
-
-
 def _floating(leaf: Any) -> jax.Array:
     array = jnp.asarray(leaf)
     return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.float32)
-
-
-@jax.custom_vjp
-def _scaled_path(u: jax.Array, share: jax.Array) -> jax.Array:
-    """u [B, ...] itself; what flows back through it is multiplied by share [B]."""
-    return u
-
-
-def _scaled_path_forward(u: jax.Array, share: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return u, share
-
-
-def _scaled_path_backward(share: jax.Array, cotangent: jax.Array) -> tuple[jax.Array, jax.Array]:
-    shape = share.shape + (1,) * (cotangent.ndim - share.ndim)
-    wide = jnp.broadcast_to(share.reshape(shape), cotangent.shape)
-    return wide * cotangent, jnp.zeros_like(share)
-
-
-_scaled_path.defvjp(_scaled_path_forward, _scaled_path_backward)

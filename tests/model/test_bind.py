@@ -536,3 +536,17 @@ def test_each_family_traces_under_an_explicit_mesh(name):
             if spec == P("x") or latent != latents.stick_breaking:
                 jax.eval_shape(latent.value, split_u)
                 jax.eval_shape(latent.mean, q)
+
+
+@pytest.mark.parametrize(
+    ("latent", "prior", "message"),
+    [
+        (latents.dirichlet, priors.standard_normal(), "a concentration .* of a pair"),
+        (latents.normal, priors.symmetric(), "a pair .* of a concentration"),
+        (latents.stick_breaking, priors.from_labels(), r"\(a, b\) .* of a concentration"),
+    ],
+)
+def test_a_prior_of_another_family_is_refused(latent, prior, message):
+    network = jaxvae.dense_normal_network(4, 2, layers=1, hidden_units=4)
+    with pytest.raises(ValueError, match=f"prior must have the latent's parameters, {message}"):
+        bind(network, latent, prior, likelihoods.normal())
