@@ -43,8 +43,7 @@ def check_parts(parts: Any) -> None:
         other = None if prior.family is None else prior.family[0]
         if other is None or own.shapes is None or other.shapes is None:
             continue
-        wanted, got = (family.shapes((1, 2)) for family in (own, other))
-        if not _alike(wanted, got):
+        if not _alike(own.shapes((1, 2)), other.shapes((1, 2))):
             of = f" of {name}" if parts.latent.parts else ""
             raise ValueError(
                 f"prior{of} must have the latent's parameters, {own.form}, got a prior of "

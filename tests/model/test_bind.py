@@ -9,6 +9,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+import jaxvae
 from jaxvae import Batch, bind, latents, likelihoods, objectives, priors, transforms
 from jaxvae.latents import Dirichlet, Normal
 from jaxvae.networks import (
