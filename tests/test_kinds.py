@@ -27,8 +27,7 @@ FILES = {
     if (name := path.relative_to(PACKAGE).as_posix()) not in EXEMPT
 }
 # Which file asks all the same, and what is to be done about it.
-STILL = {
-}
+STILL = {}
 # What kinds are called, as strings and as classes. A support is a string too, but may be asked for.
 NAMES = {
     "normal", "dirichlet", "logistic_normal", "concrete", "stick_breaking", "gauss", "gaussian",

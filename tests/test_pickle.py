@@ -14,9 +14,9 @@ import optax
 import pytest
 
 import jaxvae
-from jaxvae import compat
+from jaxvae import compat, objectives
 from jaxvae.data import datasets, streaming
-from jaxvae.model import evaluation, objectives
+from jaxvae.model import evaluation
 from jaxvae.training import checkpoints, history
 
 X = np.random.default_rng(0).random((8, 6), np.float32)
@@ -54,7 +54,7 @@ ERRORS = {
     "non finite": non_finite_error(),
     "damaged": checkpoints.DamagedCheckpointError("00000003 is damaged"),
 }
-LATER = {
+MODELS = {
     "network": lambda: jaxvae.dense_normal_network(6, 2, layers=1, hidden_units=8),
     "normal": lambda: jaxvae.normal_vae(
         jaxvae.dense_normal_network(6, 2, layers=1, hidden_units=8)
@@ -168,14 +168,9 @@ def test_spawned_workers_and_their_parent():
         assert_same_error(error, expected)
 
 
-@pytest.mark.parametrize("name", LATER)
-@pytest.mark.xfail(
-    strict=True,
-    raises=(AttributeError, pickle.PicklingError),
-    reason="models and optimizers are made of closures as yet",
-)
+@pytest.mark.parametrize("name", MODELS)
 def test_a_model_survives(name):
-    made = LATER[name]()
+    made = MODELS[name]()
     copied = pickle.loads(pickle.dumps(made))
     assert type(copied) is type(made)
     if isinstance(made, tuple):

@@ -11,30 +11,56 @@ from jaxvae.model.flax_network import flax_function
 from jaxvae.model.networks import Function, Params
 from jaxvae.model.ready import dirichlet_vae, label_prior, normal_vae
 from jaxvae.model.vae import VAE
+from jaxvae.model.values import made_by
 from jaxvae.training import steps
 from jaxvae.training.revival import revive_dead_categories
+
+
+@made_by
+def _normal_encoder(latent_dim: int, layers: int, hidden_units: int, activation: Any) -> Function:
+    """From x to `(mu, sigma)`."""
+    trunk = modules.MLP(layers, hidden_units, activation)
+    return flax_function("encoder", modules.NormalEncoder(latent_dim, trunk))
+
+
+@made_by
+def _dirichlet_encoder(
+    latent_dim: int, layers: int, hidden_units: int, activation: Any
+) -> Function:
+    """From x to the ReLU's output."""
+    trunk, head = modules.MLP(layers, hidden_units, activation), modules.CONCENTRATION_HEADS["relu"]
+    encoder = modules.DirichletEncoder(latent_dim, trunk, head, floor=0.0)
+    return flax_function("encoder", encoder)
+
+
+@made_by
+def _mean_decoder(data_dim: int, layers: int, hidden_units: int, activation: Any) -> Function:
+    """From z to mu."""
+    decoder = modules.Decoder(data_dim, modules.MLP(layers, hidden_units, activation))
+    return flax_function("decoder", decoder)
+
+
+@made_by
+def _pair_decoder(data_dim: int, layers: int, hidden_units: int, activation: Any) -> Function:
+    """From z to `(mu, 1.0)`."""
+    mean = _mean_decoder(data_dim, layers, hidden_units, activation)
+    return Function(mean.init, lambda params, z: (mean.apply(params, z), 1.0))
 
 
 @functools.lru_cache(maxsize=64)
 def normal_functions(
     data_dim: int, latent_dim: int, layers: int, hidden_units: int, activation: Any
 ) -> tuple[Function, Function]:
-    encoder = modules.NormalEncoder(latent_dim, modules.MLP(layers, hidden_units, activation))
-    decoder = modules.Decoder(data_dim, modules.MLP(layers, hidden_units, activation))
-    mean = flax_function("decoder", decoder)
-    pair = Function(mean.init, lambda params, z: (mean.apply(params, z), 1.0))
-    return flax_function("encoder", encoder), pair
+    trunk = layers, hidden_units, activation
+    return _normal_encoder(latent_dim, *trunk), _pair_decoder(data_dim, *trunk)
 
 
 @functools.lru_cache(maxsize=64)
 def dirichlet_functions(
     data_dim: int, latent_dim: int, layers: int, hidden_units: int, activation: Any
 ) -> tuple[Function, Function]:
-    trunk = modules.MLP(layers, hidden_units, activation)
-    head = modules.CONCENTRATION_HEADS["relu"]
-    encoder = modules.DirichletEncoder(latent_dim, trunk, head, floor=0.0)
-    decoder = modules.Decoder(data_dim, modules.MLP(layers, hidden_units, activation))
-    return flax_function("encoder", encoder), flax_function("decoder", decoder)
+    trunk = layers, hidden_units, activation
+    return _dirichlet_encoder(latent_dim, *trunk), _mean_decoder(data_dim, *trunk)
 
 
 train_step = functools.lru_cache(maxsize=64)(steps.make_train_step)

@@ -188,7 +188,7 @@ def symmetric_prior(concentration: Any = 1.0) -> Prior:
 
 
 @door("models")
-class DirichletPrior(Prior):
+class DirichletPrior:
     """A prior over the simplex by its concentrations, the first version's way to make one.
 
     `DirichletPrior(concentration, uses_labels)` is a `priors.Prior`: `concentration(y [B] or None,

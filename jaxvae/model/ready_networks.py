@@ -197,7 +197,14 @@ def beside(value: Any, batch: Batch) -> jax.Array:
 
 
 def beside_parts(parts: tuple[str, ...]) -> Callable[[Any, Batch], jax.Array]:
-    """`_beside`, the parts of z in the order in which they were declared; JAX sorts a dict."""
+    """`beside`, the parts of z in the order in which they were declared; JAX sorts a dict.
+
+    Args:
+      parts: their names, or none.
+
+    Returns:
+      `join(z, batch)`.
+    """
     return lambda z, batch: beside([z[name] for name in parts] if parts else z, batch)
 
 

@@ -6,11 +6,12 @@ so that what was compiled for one serves the other, and a pickle holds no code.
 """
 
 import functools
+import importlib
 import inspect
 import pickle
 import types
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import jax
 import numpy as np
@@ -50,7 +51,32 @@ class Recipe:
                     f"{name} of {self.constructor.__name__} must be made of functions that a "
                     f"module defines to be pickled or saved, got {local!r}"
                 )
-        return Recipe, (self.constructor, self.arguments)
+        stored = {name: _by_name(value) for name, value in self.arguments.items()}
+        return _recipe, (self.constructor, stored)
+
+
+class _Named(NamedTuple):
+    """A function of JAX's that a pickle cannot find by itself, as it is compiled."""
+
+    module: str
+    name: str
+
+
+def _by_name(value: Any) -> Any:
+    for module in (jax.nn, jax.numpy):
+        name = getattr(value, "__name__", "")
+        if callable(value) and name and getattr(module, name, None) is value:
+            return _Named(module.__name__, name)
+    return value
+
+
+def _recipe(constructor: Callable[..., Any], stored: dict[str, Any]) -> Recipe:
+    def found(value: Any) -> Any:
+        if isinstance(value, _Named):
+            return getattr(importlib.import_module(value.module), value.name)
+        return value
+
+    return Recipe(constructor, {name: found(value) for name, value in stored.items()})
 
 
 class Part:

@@ -8,6 +8,7 @@ import optax
 
 from jaxvae._door import door
 from jaxvae.model.networks import Params
+from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
 from jaxvae.training.state import TrainState, with_statistics
 from jaxvae.training.updates import accepts_any_args
@@ -28,6 +29,7 @@ class AveragedState(NamedTuple):
     inner: Any
 
 
+@made_by
 def average_params(
     optimizer: optax.GradientTransformation, decay: float = 0.999
 ) -> optax.GradientTransformationExtraArgs:

@@ -8,6 +8,7 @@ import optax
 
 from jaxvae._door import door
 from jaxvae.model.networks import Params
+from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
 from jaxvae.training.updates import accepts_any_args
 
@@ -35,6 +36,7 @@ class RevivalState(NamedTuple):
     revived: jax.Array
 
 
+@made_by
 def revive_dead_categories(
     optimizer: optax.GradientTransformation, *, patience: int = PATIENCE, nudge: float = NUDGE
 ) -> optax.GradientTransformationExtraArgs:

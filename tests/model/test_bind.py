@@ -544,7 +544,7 @@ def test_each_family_traces_under_an_explicit_mesh(name):
     [
         (latents.dirichlet, priors.standard_normal(), "a concentration .* of a pair"),
         (latents.normal, priors.symmetric(), "a pair .* of a concentration"),
-        (latents.stick_breaking, priors.from_labels(), r"\(a, b\) .* of a concentration"),
+        (latents.stick_breaking, priors.from_labels(), r"a pair \(a, b\) .* of a concentration"),
     ],
 )
 def test_a_prior_of_another_family_is_refused(latent, prior, message):
