@@ -23,10 +23,13 @@ CASES = {
 
 
 def build(model, objective):
+    # The original's objective brings a likelihood of its own.
+    unit = {} if objective == "original" else {"likelihood": jaxvae.likelihoods.normal(1.0)}
     if model == "normal":
         network = jaxvae.dense_normal_network(784, 2)
-        return jaxvae.normal_vae(network, prior_variance=3.0, objective=objective)
-    return jaxvae.dirichlet_vae(jaxvae.dense_dirichlet_network(784, 10), objective=objective)
+        return jaxvae.normal_vae(network, prior_variance=3.0, objective=objective, **unit)
+    network = jaxvae.dense_dirichlet_network(784, 10)
+    return jaxvae.dirichlet_vae(network, objective=objective, **unit)
 
 
 def run(model, objective, seed, epochs, data):

@@ -8,7 +8,6 @@ rounds.
 """
 
 import argparse
-import functools
 import tempfile
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from scaling import alternate
 
 import jaxvae
 from jaxvae import datasets, steps
-from jaxvae.training import programs
+from jaxvae.model.values import Same
+from jaxvae.training import epochs, programs
 
 OPTIMIZER = optax.adam(1e-3)
 
@@ -41,13 +41,14 @@ def without_guard(vae, optimizer):
         )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
+        terms = terms.reconstruction, terms.kl
         means = [jaxvae.objectives.weighted_mean(term, batch.weight) for term in terms]
         metrics = steps.Metrics(loss, *means, jnp.sum(batch.weight), True)
         return steps.TrainState(state.step + 1, params, opt_state), metrics
 
     def train_epoch(key, state, x, y):
-        number = steps.steps_per_epoch(len(x), 64)
-        order = steps.epoch_order(key, state.step // number, len(x), 64)
+        number = epochs.steps_per_epoch(len(x), 64)
+        order = epochs.epoch_order(key, state.step // number, len(x), 64)
 
         def body(state, batch):
             index, weight = batch
@@ -61,7 +62,6 @@ def without_guard(vae, optimizer):
 def guard(model, data, rows, rounds):
     vae, key = build(model), jax.random.key(0)
     x, y = data.x_train[:rows], data.y_train[:rows]
-    arrays = programs.Arrays(x, y, 64, None)
 
     def call(program):
         state = jaxvae.init_state(key, vae, OPTIMIZER, x)
@@ -81,7 +81,26 @@ def guard(model, data, rows, rounds):
         return state, jax.device_get(metrics)
 
     start = jaxvae.init_state(key, vae, OPTIMIZER, x)
-    compile_for = functools.partial(arrays.compile, key, vae, OPTIMIZER, start)
+    whole = jaxvae.Batch(*on_device)
+
+    def compile_for(on_non_finite):
+        train = programs.train_program(
+            vae,
+            Same(OPTIMIZER),
+            on_non_finite,
+            batch_size=64,
+            split=None,
+            members=False,
+            spread=None,
+        )
+        compiled = train.lower(key, start, {}, whole).compile()
+
+        def program(state):
+            state, *metrics = compiled(key, state, {}, whole)
+            return state, programs.read_metrics(*metrics)
+
+        return program
+
     return alternate(
         {
             "no guard": call(bare),

@@ -32,7 +32,8 @@ x, y = data.x_train, data.y_train
 key = jax.random.key(0)
 
 network = jaxvae.dense_dirichlet_network(64, 10, layers=2, hidden_units=64)
-vae = jaxvae.dirichlet_vae(network)
+unit = jaxvae.likelihoods.normal(1.0)  # of unit variance
+vae = jaxvae.dirichlet_vae(network, likelihood=unit)
 params = vae.init(key, x[:1])
 loss, terms = jax.jit(vae.loss)(params, key, Batch(x[:64], y[:64]))
 print("a VAE:      ", ", ".join(vae._fields))
@@ -42,8 +43,8 @@ print("its terms:  ", f"reconstruction {terms.reconstruction.shape}, KL {terms.k
 # %% [markdown]
 # ## Another prior
 #
-# `label_prior` and `symmetric_prior` come with the library. A prior is two fields, so one
-# of your own takes a line: here the later categories are rarer.
+# `label_prior` and `symmetric_prior` come with the library, and more in `jaxvae.priors`.
+# One of your own takes a line: here the later categories are rarer.
 
 # %%
 rarer = jaxvae.DirichletPrior(
@@ -54,7 +55,7 @@ for name, prior in [
     ("symmetric", jaxvae.symmetric_prior(0.5)),
     ("rarer and rarer", rarer),
 ]:
-    z = jaxvae.dirichlet_vae(network, prior=prior).sample_prior(key, (2000, 10))
+    z = jaxvae.dirichlet_vae(network, prior=prior).sample_prior(params, key, (2000, 10))
     print(
         f"{name:16s} mean shares",
         np.array2string(np.asarray(z.mean(axis=0)), precision=2),
@@ -82,17 +83,20 @@ class Decoder(nn.Module):
         return nn.Dense(64)(nn.relu(nn.Dense(64)(z)))
 
 
-convolutional = jaxvae.normal_vae(jaxvae.flax_network(Encoder(), Decoder()))
+convolutional = jaxvae.normal_vae(
+    jaxvae.flax_network(Encoder(), Decoder()), likelihood=unit
+)
 
 # %% [markdown]
 # ## Another objective
 #
-# `vae._replace(loss=...)` is the same model with another objective, and everything that
-# takes a `VAE` takes it. The importance-weighted bound of [Burda, Grosse and
-# Salakhutdinov (2016)](https://arxiv.org/abs/1509.00519) averages S weights p(x, z) / q(z
-# | x) inside the logarithm. With one draw it is an ELBO; with more it comes closer to log
-# p(x). The pixels are enlarged here, so that there is more to code ([Which
-# scale](../docs/your_data.md#which-scale-which-likelihood)).
+# `jaxvae.objectives` has this one: give `objectives.iwae(draws=8)` to `normal_vae`. Here it
+# is written out, to show that `vae._replace(loss=...)` is the same model with a loss of
+# your own, and that everything that takes a `VAE` takes it. The importance-weighted bound
+# of [Burda, Grosse and Salakhutdinov (2016)](https://arxiv.org/abs/1509.00519) averages S
+# weights p(x, z) / q(z | x) inside the logarithm. With one draw it is an ELBO; with more it
+# comes closer to log p(x). The pixels are enlarged here, so that there is more to code
+# ([Which scale](../docs/your_data.md#which-scale-which-likelihood)).
 
 
 # %%

@@ -66,6 +66,7 @@ key = jax.random.key(0)
 vae = jaxvae.dirichlet_vae(
     jaxvae.dense_dirichlet_network(64, 12, layers=2),
     prior=jaxvae.symmetric_prior(0.3),
+    likelihood=jaxvae.likelihoods.normal(1.0),
     kl_weight=0.1,
 )
 optimizer = optax.adam(1e-3)
@@ -143,7 +144,7 @@ names = str(used[0]), str(used[1])
 figures.blend(vae.decode(state.params, between), share, names, data.image_shape)
 
 # %%
-z = vae.sample_prior(jax.random.key(1), (30, 12))
+z = vae.sample_prior(state.params, jax.random.key(1), (30, 12))
 figures.image_grid(
     vae.decode(state.params, z),
     data.image_shape,

@@ -30,7 +30,8 @@ epochs = 4 if QUICK else 12
 data = jaxvae.datasets.load_digits()
 x, y = data.x_train, data.y_train
 vae = jaxvae.dirichlet_vae(
-    jaxvae.dense_dirichlet_network(64, 10, layers=2, hidden_units=64)
+    jaxvae.dense_dirichlet_network(64, 10, layers=2, hidden_units=64),
+    likelihood=jaxvae.likelihoods.normal(1.0),
 )
 key = jax.random.key(0)
 print(len(jax.devices()), "devices")

@@ -16,12 +16,14 @@ def optimizer():
 
 def build(case, objective="original"):
     shape = {"layers": case.layers, "hidden_units": case.hidden_units}
+    # As the others have it: unit variance. The original's objective brings a likelihood of its own.
+    unit = {} if objective == "original" else {"likelihood": jaxvae.likelihoods.normal(1.0)}
     if case.latent == "dirichlet":
         network = jaxvae.dense_dirichlet_network(784, case.latent_dim, **shape)
-        return jaxvae.dirichlet_vae(network, objective=objective)
+        return jaxvae.dirichlet_vae(network, objective=objective, **unit)
     network = jaxvae.dense_normal_network(784, case.latent_dim, **shape)
     variance = PRIOR_VARIANCE if objective == "original" else 1.0
-    return jaxvae.normal_vae(network, prior_variance=variance, objective=objective)
+    return jaxvae.normal_vae(network, prior_variance=variance, objective=objective, **unit)
 
 
 def build_compat(case):
