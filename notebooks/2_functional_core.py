@@ -90,13 +90,13 @@ convolutional = jaxvae.normal_vae(
 # %% [markdown]
 # ## Another objective
 #
-# `jaxvae.objectives` has this one: give `objectives.iwae(draws=8)` to `normal_vae`. Here it
-# is written out, to show that `vae._replace(loss=...)` is the same model with a loss of
-# your own, and that everything that takes a `VAE` takes it. The importance-weighted bound
-# of [Burda, Grosse and Salakhutdinov (2016)](https://arxiv.org/abs/1509.00519) averages S
-# weights p(x, z) / q(z | x) inside the logarithm. With one draw it is an ELBO; with more it
-# comes closer to log p(x). The pixels are enlarged here, so that there is more to code
-# ([Which scale](../docs/your_data.md#which-scale-which-likelihood)).
+# `jaxvae.objectives` has this one: give `objectives.iwae(draws=8)` to `normal_vae`. Here
+# it is written out, to show that `vae._replace(loss=...)` is the same model with a loss
+# of your own, and that everything that takes a `VAE` takes it. The importance-weighted
+# bound of [Burda, Grosse and Salakhutdinov (2016)](https://arxiv.org/abs/1509.00519)
+# averages S weights p(x, z) / q(z | x) inside the logarithm. With one draw it is an ELBO;
+# with more it comes closer to log p(x). The pixels are enlarged here, so that there is
+# more to code ([Which scale](../docs/your_data.md#which-scale-which-likelihood)).
 
 
 # %%
