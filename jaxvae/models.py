@@ -2,6 +2,8 @@
 
 from jaxvae.model.ready import (
     DirichletPrior,
+    _LabelConcentration,
+    _SymmetricConcentration,
     dirichlet_vae,
     label_prior,
     normal_vae,
@@ -12,6 +14,8 @@ from jaxvae.model.vae import VAE, bind
 __all__ = [
     "VAE",
     "DirichletPrior",
+    "_LabelConcentration",
+    "_SymmetricConcentration",
     "bind",
     "dirichlet_vae",
     "label_prior",

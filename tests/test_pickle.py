@@ -6,6 +6,7 @@ import importlib
 import multiprocessing
 import pickle
 import pkgutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -175,3 +176,18 @@ def test_a_model_survives(name):
     assert type(copied) is type(made)
     if isinstance(made, tuple):
         assert copied == made  # by its values, so that what was compiled for one serves the other
+
+
+def test_the_first_versions_pickles_are_read():
+    """States, records, data and priors; the estimator is read in tests/apps."""
+    path = Path(__file__).parent / "data" / "runs_0.1" / "values.pkl"
+    values = pickle.loads(path.read_bytes())
+    assert isinstance(values["state"], jaxvae.TrainState)
+    assert values["record"].more == {}
+    assert values["history"].epochs[0].loss == values["record"].loss
+    assert isinstance(values["batch"], jaxvae.Batch)
+    assert values["batch"].condition is None
+    assert values["terms"].more == {}
+    concentration = values["label_prior"].concentration(np.array([1]), 2)
+    expected = jaxvae.label_prior(smoothness=0.25).concentration(np.array([1]), 2)
+    np.testing.assert_array_equal(concentration, expected)

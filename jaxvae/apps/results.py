@@ -13,7 +13,7 @@ from jaxvae._output import say
 from jaxvae._version import __version__
 from jaxvae.apps.model_parts import kind
 from jaxvae.apps.runs import Run
-from jaxvae.model import evaluation, generation
+from jaxvae.model import evaluation, generation, reports
 from jaxvae.training.history import EpochRecord, History
 
 RESULTS = (
@@ -62,6 +62,7 @@ def summary(run: Run, history: History, interrupted: bool) -> dict[str, Any]:
         "interrupted": interrupted,
         "final_loss": history.epochs[-1].loss,
         **test_metrics(run),
+        **latent_use(run),
         "seconds_per_epoch": seconds,
         "images_per_second": len(run.data.x_train) / seconds,
         "compile_seconds": history.compile_seconds,
@@ -96,6 +97,29 @@ def test_metrics(run: Run) -> dict[str, float | None]:
             if vae.parts.prior.uses_labels
             else None
         ),
+    }
+
+
+def latent_use(run: Run) -> dict[str, Any]:
+    """The figures of the collapse report on the test data.
+
+    Args:
+      run: the run.
+
+    Returns:
+      `latent`: of each part its dimensions, how many are active, its KL, its categories in use; and
+      `test_explained`, the share of the variance that reconstructions explain.
+    """
+    _, config, data, vae, params = run
+    key = jax.random.key(config.training.seed)
+    report = reports.collapse_report(key, vae, params, data.x_test, data.y_test)
+    used = ("dimensions", "active", "kl", "in_use")
+    return {
+        "latent": {
+            name: {figure: getattr(part, figure) for figure in used}
+            for name, part in report.parts.items()
+        },
+        "test_explained": report.explained,
     }
 
 

@@ -1,5 +1,6 @@
 """The two models by their short names: `normal_vae` and `dirichlet_vae` are calls of `bind`."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -205,6 +206,31 @@ class DirichletPrior:
         cls, concentration: Callable[[Any, int], jax.Array], uses_labels: bool = False
     ) -> Prior:
         return _by_concentration(concentration, uses_labels)
+
+
+@door("models")
+@dataclasses.dataclass(frozen=True)
+class _LabelConcentration:
+    """What a pickle of the first version has in a `label_prior`."""
+
+    smoothness: float
+    total: float
+
+    def __call__(self, y: Any, categories: int) -> jax.Array:
+        prior = label_prior(smoothness=self.smoothness, total_concentration=self.total)
+        assert prior.concentration is not None
+        return prior.concentration(y, categories)
+
+
+@door("models")
+@dataclasses.dataclass(frozen=True)
+class _SymmetricConcentration:
+    """What a pickle of the first version has in a `symmetric_prior`."""
+
+    each: float
+
+    def __call__(self, y: Any, categories: int) -> jax.Array:
+        return jax.numpy.full(categories, self.each)
 
 
 @made_by
