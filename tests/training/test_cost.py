@@ -38,7 +38,7 @@ def test_cost_of_a_step(model, quantity):
 
 
 def test_a_dearer_step_is_seen():
-    """Missing labels, which the default prior leaves to `fit` to find, cost more bytes than that."""
+    """Missing labels, which the default prior leaves to `fit` to find, cost more bytes."""
     y = np.arange(64, dtype=np.int32) % 10
     cheap = cost_of_a_step(vae_of("dirichlet"), y)["bytes accessed"]
     dear = cost_of_a_step(vae_of("dirichlet", prior=jaxvae.priors.from_labels()), y)
