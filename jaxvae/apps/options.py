@@ -33,8 +33,9 @@ class ModelOptions:
     likelihood: Literal["normal", "bernoulli", "poisson", "negative_binomial", "multinomial"] = (
         "normal"
     )
-    """Of a value: a Normal, its scale learned; a Bernoulli, of values from 0 to 1; the others are
-    of counts."""
+    """Of a value: a Normal; a Bernoulli, of values from 0 to 1; the others are of counts."""
+    likelihood_scale: float | None = None
+    """Normal likelihood: its scale; None: learned, from exp(-1) on."""
     kl_weight: float = 1.0
     """Factor of the KL term; 1 is the ELBO."""
     network: Literal["dense", "convolutional"] = "dense"
@@ -123,6 +124,7 @@ class Options(TrainingOptions, DataOptions, ModelOptions):
 
 # Which field of which part of the description an option is.
 FACE = {
+    "likelihood_scale": ("likelihood", "scale"),
     "kl_weight": ("objective", "kl_weight"),
     "layers": ("network", "layers"),
     "hidden_units": ("network", "hidden_units"),
@@ -250,6 +252,7 @@ def _chosen(options: Options) -> dict[str, list[str]]:
     return {
         "latent": [options.model],
         "prior": decided,
+        "likelihood": [options.likelihood],
         "objective": [options.objective],
         "network": [options.network],
     }
@@ -360,10 +363,13 @@ def describe(options: ModelOptions, data: Dataset) -> Description:
 
 
 def _likelihood(options: ModelOptions) -> Any:
-    chosen = KINDS["likelihood"][options.likelihood]()
+    chosen, scale = KINDS["likelihood"][options.likelihood](), options.likelihood_scale
+    if scale is not None:
+        scale = checks.positive_float("likelihood_scale", scale)
+        chosen = dataclasses.replace(chosen, scale=scale, learned=False)
     if KINDS["objective"][options.objective]().value() is not None:
         return chosen
-    if type(chosen) is not type(UNIT):
+    if type(chosen) is not type(UNIT) or scale not in (None, 1.0):
         raise ValueError(
             f'likelihood must be "normal" with objective="{options.objective}", '
             f"got {options.likelihood!r}"
