@@ -13,5 +13,5 @@ def metrics(key, vae, state):
 
 vae = jaxvae.normal_vae(jaxvae.dense_normal_network(64, 4))
 x = datasets.load_digits().x_train
-state, history = jaxvae.fit(jax.random.key(0), vae, x, batch_size=64, epochs=3, metrics=metrics)
+state, history = jaxvae.fit(jax.random.key(0), vae, x, batch_size=64, epochs=12, metrics=metrics)
 print([record.more["active_units"] for record in history.epochs])
