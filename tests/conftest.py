@@ -56,6 +56,9 @@ def vae(model):
 
 
 def small_vae(model, **options):
+    """Of unit variance, unless something else is asked for."""
+    if "objective" not in options:
+        options = {"likelihood": jaxvae.likelihoods.normal(1.0)} | options
     if model == "normal":
         return jaxvae.normal_vae(
             jaxvae.dense_normal_network(64, 2, layers=1, hidden_units=16), **options

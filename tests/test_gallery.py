@@ -109,10 +109,12 @@ def test_a_program_runs(name):
     assert printed
     if name in ENDS:
         assert printed[-1] == ENDS[name]
-    if name == "own_loop":  # by jit and by shard_map
-        assert printed[0] == printed[1]
+    if name == "own_loop":  # by jit and by shard_map, to rounding
+        by_jit, by_shard_map = (float(line.removeprefix("loss ")) for line in printed)
+        assert abs(by_jit - by_shard_map) < 0.01
     if name == "warm_up":
-        assert printed[-1].startswith("[0.1, ")
+        assert printed[-1].startswith("[0.11, ")
+        assert printed[-1].endswith(" 1.0]")
 
 
 MEMORY = """
@@ -130,6 +132,6 @@ print(peak() - before)
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
 def test_sparse_counts_stay_small():
-    *_, shape, peak = run("sparse_counts", "-c", MEMORY).strip().splitlines()
+    *_, shape, peak = run("sparse_counts", "-c", MEMORY, XLA_FLAGS="").strip().splitlines()
     assert shape == ENDS["sparse_counts"]
     assert float(peak) < LARGEST

@@ -116,6 +116,7 @@ def named_by(module):
     return [
         value
         for name in module.__all__
+        if name[0] != "_"
         if inspect.isfunction(value := getattr(module, name)) or inspect.isclass(value)
     ]
 

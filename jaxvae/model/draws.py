@@ -60,6 +60,19 @@ def draw(latent: Latent, keys: jax.Array, q: Any) -> Any:
     return jax.vmap(latent.sample)(keys, q)
 
 
+def split_alike(tree: Any) -> Any:
+    """Arrays whose rows are split over Explicit mesh axes alike, for a `vmap` over them.
+
+    Args:
+      tree: of arrays [B, ...].
+
+    Returns:
+      The same values.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    return jax.tree.unflatten(structure, sharding.aligned(*leaves))
+
+
 def noise_of(training: Training | None, keys: jax.Array, side: int) -> Training | None:
     """What one half of the network is told in training: the examples' keys for noise of its own.
 

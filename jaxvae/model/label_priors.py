@@ -11,7 +11,7 @@ from jaxvae.model.latents import dirichlet
 from jaxvae.model.parameters import Dirichlet
 from jaxvae.model.priors import Context, Own, Prior, in_family
 from jaxvae.model.values import made_by
-from jaxvae.numerics import checks
+from jaxvae.numerics import checks, sharding
 
 
 @made_by
@@ -119,7 +119,7 @@ def from_labels(
     def log_prob(own: Own, u: jax.Array, context: Context) -> jax.Array:
         known = simple.log_prob(own, u, context)
         missing = jnp.broadcast_to(labels(context) < 0, known.shape)
-        return jnp.where(missing, mixture(own, u), known)
+        return jnp.where(*sharding.aligned(missing, mixture(own, u), known))
 
     def sample(own: Own, key: jax.Array, context: Context) -> jax.Array:
         label_key, draw_key = jax.random.split(key)
@@ -137,7 +137,10 @@ def from_labels(
     def kl(own: Own, q: Any, context: Context) -> jax.Array:
         assert simple.kl is not None
         found = simple.kl(own, q, context)
-        return found if missing else jnp.where(labels(context) < 0, jnp.nan, found)
+        if missing:
+            return found
+        y, found = sharding.aligned(labels(context), found)
+        return jnp.where(y < 0, jnp.nan, found)
 
     def closed(context: Context) -> jax.Array | None:
         known = labels(context) >= 0

@@ -9,7 +9,14 @@ import jax.numpy as jnp
 from jaxvae._door import door
 from jaxvae.data.batches import Batch, as_batch, rows_of
 from jaxvae.model import bind_checks, latents, priors
-from jaxvae.model.draws import draw, draw_keys, example_keys, noise_of, scaled_path
+from jaxvae.model.draws import (
+    draw,
+    draw_keys,
+    example_keys,
+    noise_of,
+    scaled_path,
+    split_alike,
+)
 from jaxvae.model.latents import Latent
 from jaxvae.model.likelihoods import Likelihood
 from jaxvae.model.loss_terms import LossTerms, weighted_mean
@@ -173,7 +180,12 @@ def bind(
 
         def z_of(outputs: Any) -> Any:
             """The shapes of z that belong to those of what the encoder returns."""
-            return jax.eval_shape(lambda out: z_for(batch, latent.wrap(out)), outputs)
+            return jax.eval_shape(z_of_outputs, outputs)
+
+        def z_of_outputs(outputs: Any) -> Any:
+            q = latent.wrap(outputs)
+            bind_checks.check_posterior(latent, q, outputs, rows_of(batch))
+            return z_for(batch, q)
 
         params = net.init(key, batch, z_of)
         if taken := [name for name in OWN if name in params]:
@@ -218,9 +230,8 @@ def bind(
             noise = noise_of(training, keys, DECODER)
             decoded, statistics = net.decode(params, latent.value(u), batch, noise)
             bind_checks.check_decoded(likelihood, decoded, batch.x)
-            log_px = jax.vmap(likelihood.log_prob, (None, 0, 0, 0))(
-                own_likelihood, decoded, batch.x, example
-            )
+            rows = split_alike((decoded, batch.x, example))
+            log_px = jax.vmap(likelihood.log_prob, (None, 0, 0, 0))(own_likelihood, *rows)
             return (log_px, *densities(u), u, statistics)
 
         def all_draws(keys: jax.Array, path: jax.Array | None) -> Any:

@@ -436,7 +436,7 @@ def test_same_seed_same_parameters(tmp_path, run):
         (["--batch-size", "-1"], "batch_size must be at least 1, got -1"),
         (["--layers", "0"], "layers must be at least 1, got 0"),
         (["--latent-dim", "0"], "latent_dim must be at least 2, got 0"),
-        (["--latent-dim", "5"], "y must be from 0 to 4, or -1 where one is missing, got"),
+        (["--latent-dim", "5"], "y must be from 0 to 4, got"),
         (["--learning-rate", "nan"], "learning_rate must be finite and above 0, got nan"),
         (["--model", "normal", "--head", "relu"], "head must be left out except with --model d"),
         (["--prior-variance", "2"], "prior_variance must be left out except with --model normal"),

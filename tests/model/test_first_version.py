@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jaxvae
@@ -91,7 +92,11 @@ def test_fit_and_evaluation(model):
     """A short run: three epochs, the last batch short."""
     vae = model_of(model, json.loads(str(RECORD[f"{model}/cases"][0])))
     x, y = RECORD["data/x"], RECORD["data/y"]
-    state, history = jaxvae.fit(jax.random.key(3), vae, x, y, batch_size=16, epochs=3)
+    params, optimizer = jax.tree.map(jnp.asarray, tree(f"{model}/params")), optax.adam(1e-3)
+    start = jaxvae.TrainState(jnp.int32(0), params, optimizer.init(params))
+    state, history = jaxvae.fit(
+        jax.random.key(3), vae, x, y, batch_size=16, epochs=3, optimizer=optimizer, state=start
+    )
     losses = [record.loss for record in history.epochs]
     np.testing.assert_allclose(losses, RECORD[f"{model}/fit/loss"], rtol=1e-5)
     jax.tree.map(

@@ -61,7 +61,8 @@ def linear_vae(w, widen=1.0):
                 jnp.broadcast_to(widen * jnp.sqrt(variance), (len(x), w.shape[1])),
             ),
             decode=lambda params, z: z @ w.T,
-        )
+        ),
+        likelihood=jaxvae.likelihoods.normal(1.0),
     )
 
 
@@ -143,7 +144,7 @@ def test_noise_follows_the_place_in_the_global_batch(key, vae, digits):
 def test_bernoulli_decode_gives_probabilities(key, model, digits):
     vae = small_vae(model, likelihood="bernoulli")
     params = vae.init(key, digits.x_train[:1])
-    z = vae.sample_prior(key, (7, 10 if model == "dirichlet" else 2))
+    z = vae.sample_prior(params, key, (7, 10 if model == "dirichlet" else 2))
     decoded = vae.decode(params, z)
     assert decoded.shape == (7, 64)
     assert ((decoded > 0) & (decoded < 1)).all()

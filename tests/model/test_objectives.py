@@ -272,11 +272,11 @@ def test_dreg_has_the_mean_of_the_plain_gradient_at_a_lower_variance(name):
 def test_a_broken_dreg_is_seen(monkeypatch, name, power):
     """The path weighed by w^0 or w^2 in place of w: by 8 standard errors and more."""
     broken = lambda u, path: scaled_path(u, path**power)  # noqa: E731
-    monkeypatch.setattr(vae_module, "_scaled_path", broken)
+    monkeypatch.setattr(vae_module, "scaled_path", broken)
     assert disagreement(plain_gradients(name), gradients(name, iwae(4, "dreg"))) > 8
 
 
-scaled_path = vae_module._scaled_path
+scaled_path = vae_module.scaled_path
 
 
 def test_dreg_leaves_the_decoder_and_the_value_alone():

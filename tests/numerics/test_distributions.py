@@ -90,9 +90,9 @@ def test_kl_dirichlet_against_tfp(key, concentrations):
 def test_prior_draws_match_their_law(key):
     """sample_prior of the label prior: a mixture over labels whose mean is uniform."""
     vae = jaxvae.dirichlet_vae(jaxvae.dense_dirichlet_network(4, 3))
-    z = vae.sample_prior(key, (20_000, 3))
+    z = vae.sample_prior({}, key, (20_000, 3))
     # The standard deviation of z_0 is below 0.3: 5 standard errors are 0.011.
     np.testing.assert_allclose(z.mean(axis=0), 1 / 3, atol=0.011)
     normal = jaxvae.normal_vae(jaxvae.dense_normal_network(4, 2), prior_variance=9.0)
-    draws = normal.sample_prior(key, (20_000, 2))
+    draws = normal.sample_prior({}, key, (20_000, 2))
     assert stats.kstest(np.asarray(draws).ravel() / 3, "norm").pvalue > 1e-6

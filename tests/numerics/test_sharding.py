@@ -194,7 +194,7 @@ def test_what_a_model_is_made_of_is_traced(model, likelihood):
                 _, terms = jax.eval_shape(vae.loss, state.params, KEY, batch)
                 assert terms.kl.sharding.spec == P(spec[0])
             jax.eval_shape(step, KEY, state, Batch(x, y))
-        jax.eval_shape(lambda key: vae.sample_prior(key, (5, 10)), put(KEY, mesh))
+        jax.eval_shape(lambda key: vae.sample_prior({}, key, (5, 10)), put(KEY, mesh))
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ def test_a_model(size, vae, model):
     lower(vae.decode, params, floats(batch, latent))
     lower(loss, params, KEY, x, y)
     lower(jax.grad(loss, has_aux=True), params, KEY, x, y, floats(batch), labels(batch))
-    lower(lambda key, x: vae.sample_prior(key, (x.shape[0], latent)), KEY, x)
+    lower(lambda key, x: vae.sample_prior({}, key, (x.shape[0], latent)), KEY, x)
     lower(lambda key, state, x, y: step(key, state, Batch(x, y)), KEY, state, x, y)
 
 

@@ -23,7 +23,7 @@ NETWORK = jaxvae.Network(
     encode=lambda params, x: (x @ params["encoder"], jnp.exp(-x @ params["encoder"])),
     decode=lambda params, z: z @ params["decoder"],
 )
-VAE = jaxvae.normal_vae(NETWORK)
+VAE = jaxvae.normal_vae(NETWORK, likelihood=jaxvae.likelihoods.normal(1.0))
 KEY = jax.random.key(0)
 SGD = optax.sgd(0.1)
 NORMALIZED = optax.chain(optax.contrib.normalize(), optax.sgd(0.05))
