@@ -29,7 +29,7 @@ LIMITS = {
     "own_loop": 8,
     "bfloat16": 1,
     "eight_draws": 1,
-    "gradients": 2,
+    "gradients": 1,
 }
 # What a program prints in the end.
 ENDS = {
