@@ -119,7 +119,8 @@ def from_labels(
     def log_prob(own: Own, u: jax.Array, context: Context) -> jax.Array:
         known = simple.log_prob(own, u, context)
         missing = jnp.broadcast_to(labels(context) < 0, known.shape)
-        return jnp.where(*sharding.aligned(missing, mixture(own, u), known))
+        missing, known, mixed = sharding.aligned(missing, known, mixture(own, u))
+        return jnp.where(missing, mixed, known)
 
     def sample(own: Own, key: jax.Array, context: Context) -> jax.Array:
         label_key, draw_key = jax.random.split(key)

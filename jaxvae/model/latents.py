@@ -58,7 +58,8 @@ class Latent(NamedTuple):
 
     Attributes:
       sample: `sample(key, q) -> u`, for one example, differentiable in q.
-      log_prob: `log_prob(q, u [..., K]) -> [...]`, in nats. q's leaves may lack leading axes.
+      log_prob: `log_prob(q, u [..., K]) -> [...]`, in nats, by a measure of the family's own: a
+        posterior and its prior must be of one family. q's leaves may lack leading axes.
       value: `value(u) -> z`, what the decoder sees.
       mean: `mean(q) -> z`, the mean of z, or a point in its middle where that has no formula.
       wrap: `wrap(outputs) -> q`, from what a network returns that names nothing; outputs that do
