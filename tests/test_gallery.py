@@ -77,12 +77,13 @@ def statements(source):
 def run(name, *before, **environment):
     """A program in a process of its own, as its reader would run it."""
     path = FOLDER / f"{name}.py"
+    devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_NUM_CPU_DEVICES": "4"}
     done = subprocess.run(
         [sys.executable, *before, str(path)],
         capture_output=True,
         text=True,
         timeout=600,
-        env={**os.environ, **environment},
+        env={**os.environ, **devices, **environment},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -107,20 +107,19 @@ def latent_use(run: Run) -> dict[str, Any]:
       run: the run.
 
     Returns:
-      `latent`: of each part its dimensions, how many are active, its KL, its categories in use; and
-      `test_explained`, the share of the variance that reconstructions explain.
+      Of each part, as `z_active`: its dimensions, how many are active, its KL, its categories in
+      use; and `test_explained`, the share of the variance that reconstructions explain.
     """
     _, config, data, vae, params = run
     key = jax.random.key(config.training.seed)
     report = reports.collapse_report(key, vae, params, data.x_test, data.y_test)
     used = ("dimensions", "active", "kl", "in_use")
-    return {
-        "latent": {
-            name: {figure: getattr(part, figure) for figure in used}
-            for name, part in report.parts.items()
-        },
-        "test_explained": report.explained,
+    figures = {
+        f"{name}_{figure}": getattr(part, figure)
+        for name, part in report.parts.items()
+        for figure in used
     }
+    return {**figures, "test_explained": report.explained}
 
 
 def errors(run: Run) -> tuple[float | None, float | None]:
