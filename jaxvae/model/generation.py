@@ -113,19 +113,18 @@ def generate(
     for leaf in jax.tree.leaves(condition):
         if np.shape(leaf)[:1] != (rows,):
             raise ValueError(f"condition must have {rows} rows, got the shape {np.shape(leaf)}")
-    given = Batch(y=labels, condition=condition)
-    alone = labels is None and condition is None
-    z_key, x_key = jax.random.split(key)
-    of: Any = (rows if shape is None else shape) if alone or shape is not None else given
-    z = vae.sample_prior(params, z_key, of)
     if labels is not None and shape is not None:
         raise ValueError("count must be a number where y is given, got a shape")
+    z_key, x_key = jax.random.split(key)
+    seen = Batch(y=labels, condition=condition)
+    # A batch without rows of anything says nothing of how many.
+    of = count if shape is not None or not jax.tree.leaves(seen) else seen
+    z = vae.sample_prior(params, z_key, of)
     if labels is not None:
         width = {leaf.shape[-1] for leaf in jax.tree.leaves(z)}
         checks.label_array("y", labels, rows, categories=max(width))
     if not noise:
-        decoded = vae.decode(params, z) if condition is None else _with(vae, params, z, given)
-        return jax.device_get(decoded)
+        return jax.device_get(vae.decode(params, z, None if condition is None else seen))
     net, batch = whole(parts.network), Batch(condition=condition)
     decoded, _ = net.decode(params, z, batch, None)
     own = params.get("likelihood", {})
@@ -135,10 +134,6 @@ def generate(
         own, keys, decoded, example
     )
     return jax.device_get(parts.transform.inverse(drawn))
-
-
-def _with(vae: VAE, params: Params, z: Any, given: Batch) -> Any:
-    return vae.decode(params, z, given)
 
 
 def _rows(shape: Any) -> int:

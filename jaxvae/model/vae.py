@@ -339,10 +339,9 @@ def bind(
             return net.encode(params, in_units(batch), None)[0]
 
         def modelled(params: Params, batch: Batch) -> Any:
-            q, z = encode(params, batch), z_for(batch, encode(params, batch))
-            batch = in_units(batch)
-            decoded, _ = net.decode(params, z, batch, None)
-            bind_checks.check_decoded(likelihood, decoded, batch.x)
+            q, own = encode(params, batch), in_units(batch)
+            decoded, _ = net.decode(params, z_for(batch, q), own, None)
+            bind_checks.check_decoded(likelihood, decoded, own.x)
             return q
 
         bind_checks.check_data(parts, params, data, encoded, modelled)
