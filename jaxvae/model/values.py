@@ -37,8 +37,13 @@ class Recipe:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Recipe) and (self is other or self.key == other.key)
 
-    def __hash__(self) -> int:
+    @functools.cached_property
+    def number(self) -> int:
+        """The hash of the key, taken once: a model is looked up at each call of a compiled step."""
         return hash(self.key)
+
+    def __hash__(self) -> int:
+        return self.number
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={_short(v)}" for name, v in self.arguments.items())
