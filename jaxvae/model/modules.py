@@ -160,7 +160,7 @@ class Decoder(nn.Module):
 
 @door("networks")
 class NormalHead(nn.Module):
-    """h [B, H] -> `Normal`, each [B, K]; scale = exp of a linear layer.
+    """h [B, H] -> `Normal`, each [B, K]; scale = exp of a linear layer, one at the start.
 
     Attributes:
       latent_dim: K.
@@ -174,9 +174,10 @@ class NormalHead(nn.Module):
 
     @nn.compact
     def __call__(self, h: jax.Array) -> Normal:
-        return Normal(
-            dense(self.latent_dim, "loc")(h), jnp.exp(dense(self.latent_dim, "log_scale")(h))
-        )
+        # The first layers of counts are large, and the exp of a large number larger still: a
+        # random kernel gives scales of hundreds, and a Poisson's rate no number.
+        log_scale = nn.Dense(self.latent_dim, kernel_init=nn.initializers.zeros, name="log_scale")
+        return Normal(dense(self.latent_dim, "loc")(h), jnp.exp(log_scale(h)))
 
 
 @door("networks")

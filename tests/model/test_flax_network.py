@@ -663,6 +663,17 @@ def test_trees_are_laid_side_by_side_in_one_order():
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, expected)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_normal_head_starts_at_scale_one_on_counts(seed):
+    """Large inputs must not make the first draws too large for a Poisson's rate."""
+    network = dense_network(WIDTH, NormalHead(2), layers=1, hidden_units=16)
+    vae = bind(network, latents.normal, priors.standard_normal(), likelihoods.poisson())
+    x = jax.random.poisson(KEY, 30.0, (50, WIDTH)).astype(jnp.float32)
+    params = vae.init(jax.random.key(seed), x)
+    np.testing.assert_array_equal(vae.encode(params, x).scale, 1.0)
+    assert np.isfinite(vae.loss(params, KEY, Batch(x))[0])
+
+
 @pytest.mark.parametrize("make", [
     functools.partial(dense_normal_network, WIDTH, 2, layers=2, hidden_units=8),
     functools.partial(dense_dirichlet_network, WIDTH, 3, layers=2, hidden_units=8),
