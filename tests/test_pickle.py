@@ -15,7 +15,7 @@ import optax
 import pytest
 
 import jaxvae
-from jaxvae import compat, objectives
+from jaxvae import compat, objectives, saved_models
 from jaxvae.data import datasets, streaming
 from jaxvae.model import evaluation
 from jaxvae.training import checkpoints, history
@@ -54,6 +54,7 @@ VALUES = {
 ERRORS = {
     "non finite": non_finite_error(),
     "damaged": checkpoints.DamagedCheckpointError("00000003 is damaged"),
+    "damaged model": saved_models.DamagedModelError("mine is damaged"),
 }
 MODELS = {
     "network": lambda: jaxvae.dense_normal_network(6, 2, layers=1, hidden_units=8),

@@ -105,6 +105,7 @@ PUBLIC_MODULES = [
         "objectives",
         "priors",
         "revival",
+        "saved_models",
         "streaming",
         "transforms",
     )

@@ -1,14 +1,17 @@
 """What a model is, as plain values: the command line, the estimators and runs build it from these.
 
 A `Description` can be written as JSON and read back, each part by the name of its kind. Whoever
-adds a kind adds a class and its name in `model_parts.KINDS`.
+adds a kind adds a class and its name in `model_parts.KINDS`. A part may also be a value of the
+public modules, as `bind` takes it; it is written by what made it (`model/portable.py`).
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import jax
+import jax.numpy as jnp
 
 from jaxvae._version import __version__
 from jaxvae.apps.model_parts import (
@@ -16,13 +19,20 @@ from jaxvae.apps.model_parts import (
     NAMES,
     UNIT,
     Dense,
+    DirichletLatent,
     Elbo,
     Identity,
+    NormalLatent,
     NormalLikelihood,
+    Original,
+    StandardNormal,
     kind,
 )
+from jaxvae.data.batches import Batch
+from jaxvae.model import portable, ready
 from jaxvae.model.likelihoods import Likelihood
-from jaxvae.model.vae import VAE, bind
+from jaxvae.model.public_names import is_value
+from jaxvae.model.vae import VAE, bind, check_model
 
 FORMAT = 1  # of what `to_json` writes
 
@@ -31,8 +41,9 @@ FORMAT = 1  # of what `to_json` writes
 class Description:
     """A model: its parts, its shapes, its names, and the version that made it.
 
-    A likelihood that is a value of `jaxvae.likelihoods`, and an activation that is a function, make
-    a model too, which JSON cannot hold.
+    A part is a dataclass of `model_parts` or a value of `jaxvae.latents`, `jaxvae.priors` and so
+    on. `condition_shape` is of what encoder and decoder see beside one example; `data_kind` is
+    "images", "series", "table" or "counts".
     """
 
     latent: Any
@@ -45,7 +56,137 @@ class Description:
     latent_dim: int
     label_names: tuple[str, ...] | None = None
     column_names: tuple[str, ...] | None = None
+    image_shape: tuple[int, ...] | None = None
+    image_range: tuple[float, float] | None = None
+    series_shape: tuple[int, ...] | None = None
+    condition_shape: tuple[int, ...] | None = None
+    data_kind: str | None = None
     jaxvae: str = field(default=__version__, compare=False)
+
+
+def of(
+    vae: VAE,
+    *,
+    data_shape: tuple[int, ...],
+    latent_dim: int | None = None,
+    label_names: tuple[str, ...] | None = None,
+    column_names: tuple[str, ...] | None = None,
+    image_shape: tuple[int, ...] | None = None,
+    condition_shape: tuple[int, ...] | None = None,
+    data_kind: str | None = None,
+) -> Description:
+    """The description of a model that is made already, its parts as values.
+
+    Args:
+      vae: made by `bind`, `normal_vae` or `dirichlet_vae`.
+      data_shape: of one example.
+      latent_dim: K, of a product the sum over its parts; found where None.
+      label_names: of the categories, or None.
+      column_names: of the values of an example, or None.
+      image_shape: of an example that is an image, or None.
+      condition_shape: of the condition of one example, or None.
+      data_kind: what the data are, or None.
+
+    Returns:
+      The description; `build` makes a model of the same parts of it.
+
+    Raises:
+      ValueError, TypeError: if the model was made in another way.
+
+    Example:
+      >>> from jaxvae import dense_normal_network, normal_vae
+      >>> made = of(normal_vae(dense_normal_network(64, 2)), data_shape=(64,))
+      >>> made.latent_dim, build(made).parts == normal_vae(dense_normal_network(64, 2)).parts
+      (2, True)
+    """
+    check_model(vae)
+    recipe = getattr(vae.init, "recipe", None)
+    if vae.parts is None or recipe is None or vae != recipe.value:
+        raise ValueError("vae must be as jaxvae.bind, normal_vae or dirichlet_vae made it, "
+                         "got one with a function of its own")  # fmt: skip
+    arguments = recipe.arguments
+    is_original = arguments.get("objective") == "original"
+    parts = _original_parts(recipe.constructor, arguments) if is_original else vae.parts._asdict()
+    if latent_dim is None:
+        latent_dim = _latent_dim(vae, data_shape, condition_shape)
+    return Description(
+        **parts,
+        data_shape=tuple(data_shape),
+        latent_dim=latent_dim,
+        label_names=label_names,
+        column_names=column_names,
+        image_shape=image_shape,
+        condition_shape=condition_shape,
+        data_kind=data_kind,
+    )
+
+
+def _original_parts(constructor: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of an original objective's model, which no call of `bind` takes."""
+    if constructor is ready.normal_vae:
+        latent: Any = NormalLatent()
+        prior: Any = StandardNormal(variance=arguments["prior_variance"])
+    else:
+        latent = DirichletLatent(gradient=arguments["gradient"])
+        prior = ready.label_prior() if arguments["prior"] is None else arguments["prior"]
+    return {
+        "network": arguments["network"],
+        "latent": latent,
+        "prior": prior,
+        "likelihood": UNIT,
+        "objective": Original(kl_weight=arguments["kl_weight"]),
+    }
+
+
+def _latent_dim(vae: VAE, data_shape: Any, condition_shape: Any) -> int:
+    assert vae.parts is not None
+    known = vae.parts.network.latent_shape
+    if known is None:
+        latent, example = vae.parts.latent, abstract_example(data_shape, condition_shape)
+        known = jax.eval_shape(
+            lambda key, batch: latent.mean(vae.encode(vae.init(key, batch), batch)),
+            jax.random.key(0),
+            example,
+        )
+        return sum(leaf.shape[-1] for leaf in jax.tree.leaves(known))
+    return sum(jax.tree.leaves([shape for _, shape in known] if is_product(known) else known))
+
+
+def is_product(latent_shape: Any) -> bool:
+    """Whether the shape of z that a network says is one by part.
+
+    Args:
+      latent_shape: of `Network`.
+
+    Returns:
+      True for a product's.
+
+    Example:
+      >>> is_product((("category", (3,)), ("style", (2,)))), is_product((2,))
+      (True, False)
+    """
+    return isinstance(latent_shape[0], tuple)
+
+
+def abstract_example(data_shape: Any, condition_shape: Any = None) -> Batch:
+    """One example as shapes, of which no array is made.
+
+    Args:
+      data_shape: of the example.
+      condition_shape: of its condition, or None.
+
+    Returns:
+      A batch of one row.
+
+    Example:
+      >>> abstract_example((8, 8)).x.shape
+      (1, 8, 8)
+    """
+
+    def row(shape: Any) -> Any:
+        return None if shape is None else jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+
+    return Batch(row(data_shape), condition=row(condition_shape))
 
 
 def build(description: Description) -> VAE:
@@ -60,22 +201,31 @@ def build(description: Description) -> VAE:
     Raises:
       ValueError, TypeError: if a value is outside what is allowed; it is named.
     """
-    latent, likelihood, shape = description.latent, description.likelihood, description.data_shape
-    own = isinstance(likelihood, Likelihood)  # a value of the user's
-    decoded = shape if own else likelihood.decoded_shape(shape)
-    network = description.network.value(latent, shape, decoded, description.latent_dim)
-    objective = description.objective.value()
+    latent, shape = description.latent, description.data_shape
+    network = description.network
+    if not is_value(network):
+        if is_value(latent):
+            raise ValueError(f"network must be a value where the latent is one, got {network!r}")
+        likelihood = description.likelihood
+        decoded = shape if is_value(likelihood) else likelihood.decoded_shape(shape)
+        network = network.value(latent, shape, decoded, description.latent_dim)
+    objective = _own(description.objective)
     if objective is None:
         return _original(network, description)
-    family = latent.value()
+    family = _own(latent)
     return bind(
         network,
         family,
-        description.prior.value(family),
+        _own(description.prior, family),
         likelihood_of(description),
         objective,
-        transform=description.transform.value(),
+        transform=_own(description.transform),
     )
+
+
+def _own(part: Any, *args: Any) -> Any:
+    """A part as a value, which it may be already."""
+    return part if is_value(part) else part.value(*args)
 
 
 def likelihood_of(description: Description) -> Likelihood:
@@ -87,8 +237,7 @@ def likelihood_of(description: Description) -> Likelihood:
     Returns:
       The likelihood.
     """
-    own = description.likelihood
-    return own if isinstance(own, Likelihood) else own.value()
+    return _own(description.likelihood)
 
 
 def _original(network: Any, description: Description) -> VAE:
@@ -96,7 +245,18 @@ def _original(network: Any, description: Description) -> VAE:
         if (found := getattr(description, name)) != allowed:
             raise ValueError(f"{name} must be {kind(allowed)} with the original objective, which "
                              f"has one of its own, got {found}")  # fmt: skip
-    return description.latent.original(network, description.prior, description.objective.kl_weight)
+    prior = _Given(description.prior) if is_value(description.prior) else description.prior
+    return description.latent.original(network, prior, description.objective.kl_weight)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A value in the place of a part."""
+
+    made: Any
+
+    def value(self, latent: Any) -> Any:
+        return self.made
 
 
 def to_plain(description: Description) -> dict[str, Any]:
@@ -130,15 +290,15 @@ def to_json(description: Description) -> dict[str, Any]:
       TypeError: if JSON cannot hold a value; it is named.
     """
 
-    def checked(name: str, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: checked(f"{name}.{key}", item) for key, item in value.items()}
-        if isinstance(value, Likelihood) or not isinstance(value, str | int | float | tuple | None):
-            raise TypeError(f"{name} must be one that has a name to be written, got {value!r}")
-        return value
+    def plain(name: str, value: Any) -> Any:
+        if type(value) in NAMES:
+            own = {key: plain(f"{name}.{key}", item) for key, item in vars(value).items()}
+            return {"kind": kind(value), **own}
+        if type(value) is tuple:
+            return [plain(name, item) for item in value]
+        return portable.to_json(value, name)
 
-    plain = {name: checked(name, value) for name, value in to_plain(description).items()}
-    return json.loads(json.dumps(plain))
+    return {"format": FORMAT, **{name: plain(name, v) for name, v in vars(description).items()}}
 
 
 def from_json(value: Any) -> Description:
@@ -159,13 +319,29 @@ def from_json(value: Any) -> Description:
     if (number := given.pop("format", None)) != FORMAT:
         raise ValueError(f"format must be {FORMAT}, got {number}")
     for name, kinds in KINDS.items():
-        if name not in given or isinstance(given[name], Likelihood):
-            continue
-        own = dict(given[name]) if isinstance(given[name], Mapping) else {"kind": given[name]}
-        if not isinstance(found := own.pop("kind", None), str) or found not in kinds:
-            raise ValueError(f"{name} must be of the kinds {', '.join(kinds)}, got {found!r}")
-        given[name] = _made(kinds[found], name, own)
+        if name in given and not is_value(given[name]):
+            given[name] = _part(name, kinds, given[name])
     return _made(Description, "a model", given)
+
+
+def _part(name: str, kinds: Mapping[str, type], given: Any) -> Any:
+    """A part of a kind, or a value."""
+    own = dict(given) if isinstance(given, Mapping) else {"kind": given}
+    if "kind" not in own and ("make" in own or "name" in own):
+        if not is_value(made := _read(name, own)):
+            raise ValueError(f"{name} must be a value of jaxvae, got {made!r}")
+        return made
+    if not isinstance(found := own.pop("kind", None), str) or found not in kinds:
+        raise ValueError(f"{name} must be of the kinds {', '.join(kinds)}, got {found!r}")
+    fields = {k: _read(f"{name}.{k}", v) if isinstance(v, dict) else v for k, v in own.items()}
+    return _made(kinds[found], name, fields)
+
+
+def _read(name: str, value: Any) -> Any:
+    try:
+        return portable.from_json(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _made(cls: Any, name: str, values: dict[str, Any]) -> Any:

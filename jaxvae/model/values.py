@@ -18,6 +18,7 @@ import numpy as np
 
 P = ParamSpec("P")
 Value = TypeVar("Value", bound=tuple)
+CONSTRUCTORS: set[Callable[..., Any]] = set()  # all that `made_by` has decorated
 
 
 class Recipe:
@@ -138,6 +139,7 @@ def made_by(constructor: Callable[P, Value]) -> Callable[P, Value]:
         bound.apply_defaults()
         return _with_parts(made, Recipe(make, _flat(bound)))
 
+    CONSTRUCTORS.add(make)
     return make
 
 

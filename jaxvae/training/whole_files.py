@@ -14,6 +14,14 @@ from jaxvae.data.files import read_arrays
 from jaxvae.model.networks import Params
 
 STRAY = ".tmp"  # ends the name of what is being written or removed
+SAFETENSORS = ".safetensors"
+# What this format calls NumPy's types of numbers.
+DTYPES = {
+    "BOOL": "bool", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64", "U8": "uint8",
+    "U16": "uint16", "U32": "uint32", "U64": "uint64", "F16": "float16", "BF16": "bfloat16",
+    "F32": "float32", "F64": "float64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
+    "C64": "complex64",
+}  # fmt: skip
 
 
 def sync(path: Path) -> None:
@@ -110,27 +118,31 @@ def save_params(path: Path, params: Params) -> None:
     """Save parameters, whole or not at all.
 
     Args:
-      path: the `.npz` file.
+      path: the file, `.safetensors` or `.npz`.
       params: the parameters; each array is named by its path in the tree.
 
     Raises:
+      ValueError: if the format has no name for an array's type; the array is named.
       OSError: if the file cannot be written; what was there stays.
 
     Example:
-      >>> path = Path(tempfile.mkdtemp(), "params.npz")
+      >>> path = Path(tempfile.mkdtemp(), "params.safetensors")
       >>> save_params(path, {"decoder": {"bias": jnp.zeros(2)}})
-      >>> list(read_arrays(path))
-      ['decoder/bias']
+      >>> load_params(path, {"decoder": {"bias": jnp.ones(2)}})
+      {'decoder': {'bias': Array([0., 0.], dtype=float32)}}
     """
     arrays = {leaf_name(keys): np.asarray(leaf) for keys, leaf in jax.tree.leaves_with_path(params)}
-    _write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+    if path.suffix == SAFETENSORS:
+        _write(path, _to_safetensors(path, arrays))
+    else:
+        _write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
 
 
 def load_params(path: Path, like: Params) -> Params:
     """Load parameters saved by `save_params`.
 
     Args:
-      path: the `.npz`.
+      path: the `.safetensors` or the `.npz`.
       like: a tree of arrays or abstract shapes, as `jax.eval_shape(vae.init, ...)` gives it.
 
     Returns:
@@ -146,24 +158,69 @@ def load_params(path: Path, like: Params) -> Params:
       >>> load_params(path, params)
       {'bias': Array([0., 0.], dtype=float32)}
     """
-    arrays = read_arrays(path)
+    arrays = _read_safetensors(path) if path.suffix == SAFETENSORS else read_arrays(path)
+    try:
+        check_arrays(arrays, like)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return jax.tree.map_with_path(
+        lambda keys, leaf: jax.numpy.asarray(arrays[leaf_name(keys)]), like
+    )
+
+
+def check_arrays(arrays: Mapping[str, Any], like: Params) -> None:
+    """Refuse arrays that are not a model's parameters.
+
+    Args:
+      arrays: by the names of `leaf_name`.
+      like: a tree of arrays or abstract shapes, the model's.
+
+    Raises:
+      ValueError: if a name, a shape or a type differs, or a number is not finite.
+
+    Example:
+      >>> check_arrays({"bias": np.zeros(2, np.float32)}, {"bias": jnp.zeros(2)})
+    """
     wanted = {leaf_name(keys): leaf for keys, leaf in jax.tree.leaves_with_path(like)}
     if set(arrays) != set(wanted):
         raise ValueError(
-            f"{path} must hold the arrays {sorted(wanted)}, got {sorted(arrays)}: "
+            f"it must hold the arrays {sorted(wanted)}, got {sorted(arrays)}: "
             "it belongs to another model"
         )
     for name, leaf in wanted.items():
         array = arrays[name]
         if (array.shape, array.dtype) != (leaf.shape, leaf.dtype):
             raise ValueError(
-                f"{path}: {name} must be {leaf.dtype} {leaf.shape}, got {array.dtype} {array.shape}"
+                f"{name} must be {leaf.dtype} {leaf.shape}, got {array.dtype} {array.shape}"
             )
-        if not np.isfinite(array).all():
-            raise ValueError(f"{path}: {name} must be finite")
-    return jax.tree.map_with_path(
-        lambda keys, leaf: jax.numpy.asarray(arrays[leaf_name(keys)]), like
-    )
+        if not np.isfinite(np.asarray(array)).all():
+            raise ValueError(f"{name} must be finite")
+
+
+def _to_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> bytes:
+    from safetensors.numpy import save  # here: an import of the library needs none of it
+
+    for name, array in arrays.items():
+        if array.dtype.name not in DTYPES.values():
+            raise ValueError(f"{path}: {name} must be of one of the types "
+                             f"{', '.join(DTYPES.values())}, got {array.dtype}")  # fmt: skip
+    # It copies memory as it lies; sorted, so that equal parameters make equal files.
+    return save({name: np.asarray(arrays[name], order="C") for name in sorted(arrays)})
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """Its arrays. The reader of the format checks that the header and its offsets fit the bytes."""
+    import safetensors
+
+    if not path.is_file():
+        raise FileNotFoundError(f"path must name an existing file, got {path}")
+    try:
+        return {
+            name: np.frombuffer(about["data"], DTYPES[about["dtype"]]).reshape(about["shape"])
+            for name, about in safetensors.deserialize(path.read_bytes())
+        }
+    except Exception as error:  # its own, and what a type without a name raises
+        raise ValueError(f"path must name a whole safetensors file, {path}: {error}") from None
 
 
 def leaf_name(keys: Any) -> str:

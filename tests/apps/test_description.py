@@ -234,15 +234,106 @@ def test_what_cannot_be_built_is_refused_by_name(each, message):
         build(each)
 
 
-def test_values_of_ones_own_build_but_are_no_json():
+def test_values_of_ones_own_build_and_are_written_by_what_made_them():
     own = of(likelihood=likelihoods.normal(0.5), network=parts.Dense(layers=1, activation=squashed))
     assert build(own).parts.likelihood == likelihoods.normal(0.5)
     assert from_json(pickle.loads(pickle.dumps(to_plain(own)))) == own
     assert parts.kind(own.likelihood) == "custom"
-    with pytest.raises(TypeError, match="likelihood must be one that has a name to be written"):
+    with pytest.raises(TypeError, match=r"network\.activation must be registered to be saved"):
         to_json(own)
-    with pytest.raises(TypeError, match=r"network\.activation must be one that has a name"):
-        to_json(dataclasses.replace(own, likelihood=parts.Bernoulli()))
+    named = dataclasses.replace(own, network=parts.Dense(layers=1, activation=jax.nn.mish))
+    written = json.loads(json.dumps(to_json(named), allow_nan=False))
+    assert from_json(written) == named
+    assert written["likelihood"]["make"] == "likelihoods.normal"
+    assert written["network"]["activation"] == {"name": "jax.nn.mish"}
+
+
+def dense(**options):
+    return jaxvae.dense_dirichlet_network(16, 3, layers=1, hidden_units=8, **options)
+
+
+MADE = {
+    "bind": lambda: jaxvae.bind(
+        dense(), latents.dirichlet, priors.symmetric(0.5), likelihoods.poisson(), objectives.elbo(),
+        transform=transforms.divided_by(2.0),
+    ),
+    "dirichlet_vae": lambda: jaxvae.dirichlet_vae(dense()),
+    "normal_vae": lambda: jaxvae.normal_vae(jaxvae.dense_normal_network(16, 2, layers=1)),
+    "original normal_vae": lambda: jaxvae.normal_vae(
+        jaxvae.dense_normal_network(16, 2, layers=1), objective="original", prior_variance=3,
+        kl_weight=0.5,
+    ),
+    "original dirichlet_vae": lambda: jaxvae.dirichlet_vae(
+        dense(), objective="original", gradient="gamma"
+    ),
+    "original dirichlet_vae, a prior": lambda: jaxvae.dirichlet_vae(
+        dense(), objective="original", prior=priors.symmetric(2.0)
+    ),
+    "product": lambda: jaxvae.bind(
+        jaxvae.networks.dense_network(
+            16, {"a": jaxvae.networks.NormalHead(2), "b": jaxvae.networks.DirichletHead(3)}
+        ),
+        latents.product(a=latents.normal, b=latents.dirichlet),
+        priors.product(a=priors.standard_normal(), b=priors.symmetric()),
+        likelihoods.normal(learned=True),
+    ),
+}  # fmt: skip
+WIDTHS = {"normal_vae": 2, "original normal_vae": 2, "product": 5}
+
+
+@pytest.mark.parametrize("model", MADE)
+def test_a_model_that_is_made_is_described(model):
+    """Its parts as values; those of an original objective by their kinds."""
+    vae = MADE[model]()
+    each = description.of(vae, data_shape=(16,), label_names=("a", "b", "c"), image_shape=(4, 4))
+    assert each.latent_dim == WIDTHS.get(model, 3)
+    again = from_json(json.loads(json.dumps(to_json(each), allow_nan=False)))
+    assert again == each
+    assert hash(again) == hash(each)
+    assert from_json(pickle.loads(pickle.dumps(to_plain(each)))) == each
+    assert build(again).parts == vae.parts
+    if model != "bind":
+        return
+    assert build(again) == vae  # so that nothing compiles twice
+
+
+def test_the_width_of_z_is_found_where_the_network_does_not_say_it():
+    flax = jaxvae.networks
+    network = jaxvae.flax_network(
+        flax.Encoder(flax.LogitsHead(3), flax.MLP(1, 8, jax.nn.relu)),
+        flax.Decoder(16, flax.MLP(1, 8, jax.nn.relu)),
+    )
+    prior = priors.mixture(latents.concrete(0.5), 2, of="members")
+    vae = jaxvae.bind(network, latents.concrete(0.5), prior, likelihoods.bernoulli())
+    assert description.of(vae, data_shape=(16,)).latent_dim == 3
+
+
+def test_a_model_with_a_function_of_its_own_is_not_described():
+    vae = MADE["bind"]()._replace(decode=squashed)
+    with pytest.raises(ValueError, match=r"vae must be as jaxvae\.bind, .* made it"):
+        description.of(vae, data_shape=(16,))
+
+
+def test_a_value_is_no_latent_of_a_network_by_its_kind():
+    with pytest.raises(ValueError, match="network must be a value where the latent is one"):
+        build(of(latent=latents.normal))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"latent": {"name": "jax.nn.relu"}}, "latent must be a value of jaxvae"),
+        ({"latent": {"name": "latents.gauss"}}, "latent: name must be public in jaxvae"),
+        ({"prior": {"make": "os.system", "with": {}}}, "prior: name must be public in jaxvae"),
+        (
+            {"prior": {"make": "priors.symmetric", "with": {"concentration": -1.0}}},
+            "prior: priors.symmetric: concentration must be finite",
+        ),
+    ],
+)
+def test_a_value_that_is_unknown_is_refused_by_name(values, message):
+    with pytest.raises(ValueError, match=message):
+        from_json(JSON | values)
 
 
 def test_the_version_is_kept_and_no_part_of_the_model():

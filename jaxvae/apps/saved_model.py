@@ -1,0 +1,295 @@
+"""A trained model with its parameters: what it makes of a user's data, from NumPy to NumPy."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvae._door import door
+from jaxvae.apps import description
+from jaxvae.apps.description import Description
+from jaxvae.data import labels
+from jaxvae.data.batches import Batch, as_batch
+from jaxvae.data.examples import count as count_of
+from jaxvae.data.examples import examples, host_batches
+from jaxvae.model import evaluation, generation, latents, priors
+from jaxvae.model.evaluation import Evaluation
+from jaxvae.model.networks import Params
+from jaxvae.model.vae import VAE, Parts
+from jaxvae.numerics import checks
+
+
+@door("saved_models")
+class SavedModel(NamedTuple):
+    """A model with its parameters and what is known of its data.
+
+    The methods take and return NumPy arrays, x in the user's units. x [N, ...] is examples of
+    `description.data_shape`, or a `jaxvae.Batch` of them where the model has a condition.
+
+    Attributes:
+      vae: the model.
+      params: its parameters.
+      description: its parts, the shape of its data, the names of labels and columns.
+
+    Example:
+      >>> import jaxvae
+      >>> vae = jaxvae.normal_vae(jaxvae.dense_normal_network(64, 2, layers=1, hidden_units=8))
+      >>> params = vae.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> path = jaxvae.save(Path(tempfile.mkdtemp(), "mine"), vae, params)
+      >>> model = jaxvae.load(path)
+      >>> z = model.encode(np.zeros((5, 64)))
+      >>> z.shape, model.decode(z).shape, model.generate(3, key=jax.random.key(1)).shape
+      ((5, 2), (5, 64), (3, 64))
+    """
+
+    vae: VAE
+    params: Params
+    description: Description
+
+    def encode(self, x: Any, *, batch_size: int = 1024) -> Any:
+        """The posterior mean of z for each example.
+
+        Args:
+          x: examples [N, ...].
+          batch_size: examples a compiled call.
+
+        Returns:
+          [N, K]; of a product a dict by part.
+
+        Raises:
+          ValueError, TypeError: if x is not examples of the model's shape.
+        """
+        data = self._examples(x)
+        return evaluation.encode_mean(self.vae, self.params, data, batch_size=batch_size)
+
+    def posterior(self, x: Any, *, batch_size: int = 1024) -> Any:
+        """The parameters of the posterior of each example.
+
+        Args:
+          x: examples [N, ...].
+          batch_size: examples a compiled call.
+
+        Returns:
+          As `Normal(loc, scale)`, each [N, K]; of a product a dict by part.
+
+        Raises:
+          ValueError, TypeError: if x is not examples of the model's shape.
+        """
+        return self._each(_posterior, x, batch_size)
+
+    def reconstruct(self, x: Any, *, batch_size: int = 1024) -> Any:
+        """The mean of x given the posterior mean of z, without noise.
+
+        Args:
+          x: examples [N, ...].
+          batch_size: examples a compiled call.
+
+        Returns:
+          [N, ...].
+
+        Raises:
+          ValueError, TypeError: if x is not examples of the model's shape.
+        """
+        return self._each(_reconstructed, x, batch_size)
+
+    def decode(self, z: Any, *, condition: Any = None) -> Any:
+        """The mean of x given each z.
+
+        Args:
+          z: [N, K]; of a product a dict by part.
+          condition: what the decoder sees beside z [N, ...], or None.
+
+        Returns:
+          [N, ...].
+
+        Raises:
+          ValueError, TypeError: if z is not of the model's width.
+        """
+        z = self._points(z)
+        seen = None if condition is None else Batch(condition=jnp.asarray(condition))
+        return jax.device_get(_decoded(self.vae, self.params, z, seen))
+
+    def generate(
+        self, count: int, *, key: jax.Array, category: Any = None, condition: Any = None
+    ) -> Any:
+        """New examples: z from the prior, decoded.
+
+        Args:
+          count: how many.
+          key: one typed key.
+          category: the label that a prior made from labels follows, by its name or its number;
+            each drawn where None.
+          condition: what the decoder sees beside z [count, ...], or None.
+
+        Returns:
+          [count, ...].
+
+        Raises:
+          ValueError, TypeError: if there is no such category, or the prior knows none.
+        """
+        count = checks.positive_int("count", count)
+        checks.typed_key("key", key)
+        y = None if category is None else np.full(count, self._category(category), np.int32)
+        known = self.parts.network.latent_shape is not None
+        if known or (y is None and condition is None):
+            size = count if known else (count, self.description.latent_dim)
+            return generation.generate(key, self.vae, self.params, size, y=y, condition=condition)
+        # The network does not say its width: examples of any values do.
+        x = np.zeros((count, *self.description.data_shape), np.float32)
+        seen = Batch(x, y, condition=condition)
+        z = self.vae.sample_prior(self.params, jax.random.split(key)[0], seen)
+        given = None if condition is None else seen._replace(x=None)
+        return jax.device_get(_decoded(self.vae, self.params, z, given))
+
+    def evaluate(
+        self, x: Any, y: Any = None, *, key: jax.Array, batch_size: int = 1024
+    ) -> Evaluation:
+        """The loss and its terms over a data set, as `jaxvae.evaluate`.
+
+        Args:
+          x: examples [N, ...].
+          y: labels [N] where the model's prior needs them, by name or by number.
+          key: one typed key; it draws z.
+          batch_size: examples a compiled call.
+
+        Returns:
+          The means over all examples.
+
+        Raises:
+          ValueError, TypeError: if x is not examples of the model's shape, or a label is unknown.
+        """
+        data = self._examples(x)
+        if y is not None:
+            data = data._replace(y=self._labels(y))
+        return evaluation.evaluate(key, self.vae, self.params, data, batch_size=batch_size)
+
+    def categories(self, x: Any, *, batch_size: int = 1024) -> np.ndarray:
+        """The largest category of each example.
+
+        Of a product, of its part on the simplex; where there are several, of the one whose prior
+        is made from labels.
+
+        Args:
+          x: examples [N, ...].
+          batch_size: examples a compiled call.
+
+        Returns:
+          Names [N], or numbers where the model knows no names.
+
+        Raises:
+          ValueError, TypeError: if x is not examples of the model's shape, or no latent is on the
+            simplex.
+        """
+        z = self.encode(x, batch_size=batch_size)
+        part = self._simplex_part()
+        numbers = (z[part] if isinstance(z, dict) else z).argmax(axis=-1)
+        names = self.description.label_names
+        return numbers if names is None else np.array(names)[numbers]
+
+    @property
+    def parts(self) -> Parts:
+        """What the model was bound of."""
+        return evaluation.parts_of_vae("a saved model", self.vae)
+
+    def _each(self, function: Any, x: Any, batch_size: int) -> Any:
+        data = examples(self._examples(x))
+        made = [
+            jax.device_get(function(self.vae, self.params, jax.device_put(batch)))
+            for batch in host_batches(data, batch_size)
+        ]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: count_of(data)], *made)
+
+    def _examples(self, x: Any) -> Batch:
+        """Examples, of whose shape it is known that it is the model's."""
+        batch, own = as_batch(x), self.description
+        _check_rows("x", batch.x, own.data_shape)
+        if own.condition_shape is not None:
+            if batch.condition is None:
+                raise ValueError("x must be a jaxvae.Batch with the condition that the model was "
+                                 "trained with, got one without")  # fmt: skip
+            _check_rows("condition", batch.condition, own.condition_shape)
+        return batch
+
+    def _points(self, z: Any) -> Any:
+        known = self.parts.network.latent_shape
+        if known is None or not description.is_product(known):
+            array = checks.real_array("z", z)
+            _check_rows("z", array, (self.description.latent_dim,))
+            return array.astype(np.float32)
+        if not isinstance(z, Mapping) or set(z) != {name for name, _ in known}:
+            names = ", ".join(name for name, _ in known)
+            got = ", ".join(map(str, z)) if isinstance(z, Mapping) else type(z).__name__
+            raise ValueError(f"z must be a dict of the parts {names}, got {got}")
+        for name, shape in known:
+            _check_rows(f"z[{name!r}]", z[name], shape)
+        return {name: np.asarray(z[name], np.float32) for name, _ in known}
+
+    def _labels(self, y: Any) -> np.ndarray:
+        names = self.description.label_names
+        is_text = np.asarray(y).dtype.kind not in "biuf"
+        if names is not None and (is_text or _are_numbers(names)):
+            return labels.encode_labels(y, names)[0]
+        return labels.plain_labels("y", y, len(y))
+
+    def _category(self, category: Any) -> int:
+        names, width = self.description.label_names, self._width()
+        if not self.parts.prior.uses_labels:
+            raise ValueError("category must be None where the prior is not made from labels, "
+                             f"got {category!r}")  # fmt: skip
+        if names is not None and (isinstance(category, str) or _are_numbers(names)):
+            if str(category) not in names:
+                listed = ", ".join(map(repr, names))
+                raise ValueError(f"category must be one of {listed}, got {category!r}")
+            return names.index(str(category))
+        number = checks.positive_int("category", category, minimum=0)
+        if number >= width:
+            raise ValueError(f"category must be from 0 to {width - 1}, got {number}")
+        return number
+
+    def _width(self) -> int:
+        """The number of categories."""
+        known = self.parts.network.latent_shape
+        if known is None or not description.is_product(known):
+            return self.description.latent_dim
+        return dict(known)[self._simplex_part()][0]
+
+    def _simplex_part(self) -> str:
+        own = latents.parts_of(self.parts.latent)
+        on = [name for name, latent in own.items() if latent.support == "simplex"]
+        labelled = priors.parts_of(self.parts.prior)
+        chosen = on if len(on) == 1 else [name for name in on if labelled[name].uses_labels]
+        if len(chosen) != 1:
+            got = ", ".join(latent.support for latent in own.values())
+            raise ValueError(f"model must have one latent on the simplex for categories, got {got}")
+        return chosen[0]
+
+
+def _check_rows(name: str, array: Any, shape: tuple[int, ...]) -> None:
+    found = np.shape(array) if not hasattr(array, "shape") else tuple(array.shape)
+    if found[1:] != tuple(shape) or len(found) != len(shape) + 1:
+        wanted = ", ".join(map(str, ("N", *shape)))
+        raise ValueError(f"{name} must have the shape [{wanted}], got {found}")
+
+
+def _are_numbers(names: tuple[str, ...]) -> bool:
+    """Whether labels are numbers by name: a number then is a name, as it was in the user's data."""
+    return all(name.lstrip("-").isdecimal() for name in names)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _posterior(vae: VAE, params: Params, batch: Batch) -> Any:
+    return vae.encode(params, batch)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _reconstructed(vae: VAE, params: Params, batch: Batch) -> Any:
+    assert vae.parts is not None
+    return vae.decode(params, vae.parts.latent.mean(vae.encode(params, batch)), batch)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decoded(vae: VAE, params: Params, z: Any, batch: Batch | None) -> Any:
+    return vae.decode(params, z, batch)

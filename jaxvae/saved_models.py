@@ -1,0 +1,7 @@
+"""Saved models: a trained model as a folder, which another process loads."""
+
+from jaxvae.apps.saved_model import SavedModel
+from jaxvae.apps.saved_models import DamagedModelError, load, save
+from jaxvae.model.public_names import register
+
+__all__ = ["DamagedModelError", "SavedModel", "load", "register", "save"]

@@ -1,0 +1,644 @@
+"""A saved model: what another process makes of it, damage, refusals, the methods' checks."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxvae
+from jaxvae import Batch, latents, likelihoods, networks, objectives, priors, transforms
+from jaxvae.apps import cli, description, saved_models
+from jaxvae.data import datasets
+from jaxvae.model import public_names
+from jaxvae.saved_models import DamagedModelError, SavedModel
+from jaxvae.training import whole_files
+
+SMALL = {"layers": 1, "hidden_units": 8}
+COUNTS = np.random.default_rng(0).integers(0, 5, (7, 6)).astype(np.float32)
+X = COUNTS / 4
+Y = np.array([0, 1, 2, 0, 1, 2, 0])
+NAMES = ("cat", "dog", "owl")
+HEADS = {"kind": networks.DirichletHead(3), "style": networks.NormalHead(2)}
+
+
+class Coder(nn.Module):
+    """A module of the user's, with batch norm."""
+
+    width: int
+    is_encoder: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        h = nn.relu(nn.BatchNorm()(nn.Dense(8)(x)))
+        h = nn.Dense(self.width)(nn.Dropout(0.5)(h))
+        return (h[:, :2], nn.softplus(h[:, 2:]) + 0.1) if self.is_encoder else h
+
+
+def labelled():
+    network = jaxvae.dense_dirichlet_network(6, 3, **SMALL)
+    return jaxvae.dirichlet_vae(network), Batch(X, Y)
+
+
+def counted():
+    network = networks.of_counts(networks.dense_network(6, networks.LogitsHead(3), **SMALL))
+    prior = priors.mixture(latents.concrete(0.5), 2)
+    likelihood = likelihoods.negative_binomial()
+    return jaxvae.bind(network, latents.concrete(0.5), prior, likelihood), Batch(COUNTS)
+
+
+def side_by_side():
+    vae = jaxvae.bind(
+        networks.dense_network(6, HEADS, **SMALL),
+        latents.product(kind=latents.dirichlet, style=latents.normal),
+        priors.product(
+            kind=priors.from_labels(frequencies="learned"),
+            style=priors.learned(priors.standard_normal()),
+        ),
+        likelihoods.normal(0.5, learned=True, per_dimension=True),
+        objectives.iwae(2),
+        transform=transforms.divided_by(np.float32(0.3)),
+    )
+    return vae, Batch(X, Y)
+
+
+def in_other_units():
+    vae = jaxvae.bind(
+        jaxvae.dense_normal_network(6, 2, dtype=jnp.bfloat16, **SMALL),
+        latents.logistic_normal,
+        priors.learned(priors.standard_normal()),
+        likelihoods.normal(0.5, learned=True, per_dimension=True),
+        transform=transforms.standardized(X.mean(axis=0), np.float32(0.3)),
+    )
+    return vae, Batch(X)
+
+
+def conditional():
+    condition = np.eye(2, dtype=np.float32)[Y % 2]
+    vae = jaxvae.normal_vae(jaxvae.dense_normal_network(6, 2, **SMALL), likelihood="bernoulli")
+    return vae, Batch(X, condition=condition)
+
+
+def original():
+    network = jaxvae.dense_normal_network(6, 2, **SMALL)
+    return jaxvae.normal_vae(network, objective="original", prior_variance=2.0), Batch(X)
+
+
+def convolutional():
+    network = networks.convolutional_dirichlet_network((4, 4), 3, channels=(2,), hidden_units=8)
+    x = np.random.default_rng(1).random((7, 4, 4), np.float32)
+    vae = jaxvae.dirichlet_vae(network, prior=priors.symmetric(0.5), likelihood="bernoulli")
+    return vae, Batch(x)
+
+
+def users():
+    jaxvae.register("coder", Coder)
+    network = jaxvae.flax_network(Coder(4, True), Coder(6))
+    return jaxvae.normal_vae(network, likelihood=likelihoods.poisson()), Batch(COUNTS)
+
+
+MODELS = {
+    "labelled": labelled, "counted": counted, "side_by_side": side_by_side,
+    "conditional": conditional, "original": original, "convolutional": convolutional,
+    "users": users, "in_other_units": in_other_units,
+}  # fmt: skip
+ELSEWHERE = ("labelled", "counted", "side_by_side", "conditional", "users")
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch):
+    monkeypatch.setattr(public_names, "_registered", {})
+
+
+def params_of(vae, data):
+    """Parameters whose bits are all in use."""
+    params = vae.init(jax.random.key(0), data._replace(y=None))
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    moved = [
+        leaf + 0.1 * jax.random.uniform(k, leaf.shape, leaf.dtype)
+        for leaf, k in zip(leaves, keys, strict=True)
+    ]
+    return jax.tree.unflatten(tree, moved)
+
+
+def saved(path, name):
+    vae, data = MODELS[name]()
+    params = params_of(vae, data)
+    return jaxvae.save(path, vae, params, data=data), vae, params, data
+
+
+def outputs(model, data):
+    """What a loaded model makes, as a flat dict of arrays."""
+    key = jax.random.key(3)
+    x, condition = data._replace(y=None), data.condition
+    z = model.encode(x)
+    made = {
+        "encode": z,
+        "posterior": model.posterior(x),
+        "reconstruct": model.reconstruct(x),
+        "decode": model.decode(z, condition=condition),
+        "evaluate": model.evaluate(x, data.y, key=key)._asdict(),
+    }
+    made["generate"] = model.generate(7, key=key, condition=condition)
+    if model.vae.parts.prior.uses_labels:
+        made["category"] = model.generate(4, key=key, category=2)
+    leaves = jax.tree.leaves_with_path(made)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def assert_same_bits(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        assert (a[name].dtype, a[name].shape) == (b[name].dtype, b[name].shape), name
+        assert a[name].tobytes() == b[name].tobytes(), name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_there_and_back(name, tmp_path):
+    """The same parts, the same bits, and what the functions of the library make of them."""
+    path, vae, params, data = saved(tmp_path / "deep" / "mine", name)
+    assert sorted(file.name for file in path.iterdir()) == sorted(saved_models.FILES)
+    assert [file.name for file in path.parent.iterdir()] == ["mine"]
+    model = jaxvae.load(path)
+    assert model.vae.parts == vae.parts
+    assert jax.tree.structure(model.params) == jax.tree.structure(params)
+    for own, other in zip(jax.tree.leaves(model.params), jax.tree.leaves(params), strict=True):
+        assert (own.dtype, own.shape) == (other.dtype, other.shape)
+        assert np.asarray(own).tobytes() == np.asarray(other).tobytes()
+    x, key = data._replace(y=None), jax.random.key(3)
+    found = {
+        "z": model.encode(x),
+        "terms": model.evaluate(x, data.y, key=key)._asdict(),
+        "made": model.generate(7, key=key, condition=data.condition),
+    }
+    known = {
+        "z": jaxvae.encode_mean(vae, params, x),
+        "terms": jaxvae.evaluate(key, vae, params, data)._asdict(),
+        "made": jaxvae.generate(key, vae, params, *count(vae), condition=data.condition),
+    }
+    assert jax.tree.structure(found) == jax.tree.structure(known)
+    for own, other in zip(jax.tree.leaves(found), jax.tree.leaves(known), strict=True):
+        np.testing.assert_array_equal(own, other)
+    if name != "users":
+        again = pickle.loads(pickle.dumps(model))
+        assert (again.vae, again.description) == (model.vae, model.description)
+
+
+def count(vae):
+    """Seven of z; where the network does not say its width, of the width that all here have."""
+    return [7 if vae.parts.network.latent_shape is not None else (7, 2)]
+
+
+WORKER = """
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+sys.path.insert(0, sys.argv[2])
+import test_saved_models as tests
+
+folder = Path(sys.argv[1])
+for name in tests.ELSEWHERE:
+    _, data = tests.MODELS[name]()
+    made = tests.outputs(tests.jaxvae.load(folder / name), data)
+    np.savez(folder / f"{name}.npz", **made)
+"""
+
+
+def test_another_process_makes_the_same_bits(tmp_path):
+    expected = {}
+    for name in ELSEWHERE:
+        path, _, _, data = saved(tmp_path / name, name)
+        expected[name] = outputs(jaxvae.load(path), data)
+    here = str(Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", WORKER, str(tmp_path), here], capture_output=True, text=True,
+        timeout=300, env=os.environ,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for name in ELSEWHERE:
+        with np.load(tmp_path / f"{name}.npz") as made:
+            assert_same_bits(dict(made), expected[name])
+
+
+def test_every_flipped_bit_is_found_and_its_file_is_named(tmp_path):
+    path, *_ = saved(tmp_path / "mine", "labelled")
+    files = {file.name: file.read_bytes() for file in sorted(path.iterdir())}
+    places = [(name, place) for name, whole in files.items() for place in range(8 * len(whole))]
+    generator = np.random.default_rng(0)
+    chosen = [places[i] for i in generator.choice(len(places), 240, replace=False)]
+    of_manifest = [place for place in places if place[0] == "manifest.json"]
+    chosen += [of_manifest[i] for i in generator.choice(len(of_manifest), 60, replace=False)]
+    assert {name for name, _ in chosen} == saved_models.FILES
+    for name, place in chosen:
+        flipped = bytearray(files[name])
+        flipped[place // 8] ^= 1 << place % 8
+        (path / name).write_bytes(flipped)
+        with pytest.raises(DamagedModelError, match=f"mine is damaged: {name} was changed"):
+            jaxvae.load(path)
+        (path / name).write_bytes(files[name])
+    jaxvae.load(path)
+    for name in files:
+        (path / name).unlink()
+        with pytest.raises(DamagedModelError, match=name):
+            jaxvae.load(path)
+        (path / name).write_bytes(files[name])
+    (path / "more.txt").touch()
+    with pytest.raises(DamagedModelError, match=r"more\.txt is not one of its files"):
+        jaxvae.load(path)
+
+
+def test_equal_models_make_equal_files(tmp_path):
+    for name in ("a", "b"):
+        saved(tmp_path / name, "side_by_side")
+    for file in saved_models.FILES:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+# --- where it lies
+
+
+def test_what_is_there_stays(tmp_path, monkeypatch):
+    path, vae, params, _ = saved(tmp_path / "mine", "labelled")
+    with pytest.raises(FileExistsError, match="where a model is saved; replace=True"):
+        jaxvae.save(path, vae, params)
+    other = jax.tree.map(lambda leaf: leaf + 1, params)
+    monkeypatch.setattr(saved_models.manifest, "write", lambda folder: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        jaxvae.save(path, vae, other, replace=True)
+    with pytest.raises(ZeroDivisionError):
+        jaxvae.save(tmp_path / "other", vae, other)
+    monkeypatch.undo()
+    assert [file.name for file in tmp_path.iterdir()] == ["mine"]
+    jax.tree.map(np.testing.assert_array_equal, jaxvae.load(path).params, params)
+    jaxvae.save(path, vae, other, replace=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["mine"]
+    jax.tree.map(np.testing.assert_array_equal, jaxvae.load(path).params, other)
+
+
+@pytest.mark.parametrize("name", ["file", "folder", "model with more"])
+def test_what_is_no_model_is_not_replaced(tmp_path, name):
+    path, vae, params, _ = saved(tmp_path / "model with more", "original")
+    (path / "notes.txt").touch()
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes.txt").touch()
+    with pytest.raises(FileExistsError, match="path must be new, empty, or a saved model, got"):
+        jaxvae.save(tmp_path / name, vae, params, replace=True)
+    assert (tmp_path / "file").exists()
+    assert (tmp_path / "folder" / "notes.txt").exists()
+
+
+def test_an_empty_folder_and_a_relative_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    path, *_ = saved("mine", "original")
+    assert path == Path("mine")
+    assert jaxvae.load("mine").description.data_shape == (6,)
+
+
+@pytest.mark.parametrize("name", ["nothing", "empty"])
+def test_what_is_not_there(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="path must name a saved model or a run"):
+        jaxvae.load(tmp_path / name)
+
+
+# --- what it knows of its data
+
+
+def test_a_data_set_tells_shapes_and_names(tmp_path):
+    x = np.random.default_rng(0).random((20, 4, 4), np.float32)
+    data = datasets.from_arrays(x, np.arange(20) % 3)
+    vae, _ = convolutional()
+    params = vae.init(jax.random.key(0), x[:1])
+    data = data._replace(label_names=NAMES)
+    model = jaxvae.load(jaxvae.save(tmp_path / "mine", vae, params, data=data))
+    own = model.description
+    assert own.data_shape == own.image_shape == (4, 4)
+    assert own.label_names == NAMES
+    assert own.data_kind == data.kind
+    assert set(model.categories(x)) <= set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("labelled", (6,)), ("counted", (6,)), ("convolutional", (4, 4)), ("original", (6,))],
+)
+def test_a_ready_made_network_says_the_shape(name, shape):
+    assert saved_models._shape_by_network(MODELS[name]()[0]) == shape
+
+
+def test_a_shape_that_no_one_says_is_asked_for(tmp_path):
+    vae, data = users()
+    with pytest.raises(ValueError, match="data must be given, one example is enough"):
+        jaxvae.save(tmp_path / "mine", vae, params_of(vae, data))
+    network = jaxvae.dense_normal_network((6, 3), 2, **SMALL)
+    vae = jaxvae.normal_vae(network, likelihood=likelihoods.categorical())
+    params = vae.init(jax.random.key(0), np.zeros((1, 6)))
+    with pytest.raises(ValueError, match="data must be given"):
+        jaxvae.save(tmp_path / "mine", vae, params)
+    path = jaxvae.save(tmp_path / "mine", vae, params, data=np.zeros((1, 6)))
+    assert jaxvae.load(path).description.data_shape == (6,)
+
+
+def test_names_of_labels_and_numbers(tmp_path):
+    vae, data = labelled()
+    params, key = params_of(vae, data), jax.random.key(5)
+    what = description.of(vae, data_shape=(6,), label_names=NAMES)
+    model = jaxvae.load(saved_models.write(tmp_path / "mine", what, params))
+    for y in (Y, [NAMES[k] for k in Y], np.array(NAMES)[Y], np.eye(3)[Y]):
+        assert model.evaluate(X, y, key=key) == jaxvae.evaluate(key, vae, params, X, Y)
+    np.testing.assert_array_equal(
+        model.generate(3, key=key, category="owl"), model.generate(3, key=key, category=2)
+    )
+    np.testing.assert_array_equal(
+        model.generate(3, key=key, category=np.int64(2)),
+        jaxvae.generate(key, vae, params, 3, y=[2, 2, 2]),
+    )
+    np.testing.assert_array_equal(
+        model.categories(X), np.array(NAMES)[jaxvae.encode_mean(vae, params, X).argmax(axis=1)]
+    )
+    # Labels that are numbers by name stay what they were in the user's data.
+    what = description.of(vae, data_shape=(6,), label_names=("0", "100", "900"))
+    numbered = SavedModel(vae, params, what)
+    assert numbered.evaluate(X, np.array([0, 100, 900])[Y], key=key).loss == pytest.approx(
+        model.evaluate(X, Y, key=key).loss, rel=0, abs=0
+    )
+    np.testing.assert_array_equal(
+        numbered.generate(3, key=key, category=900), model.generate(3, key=key, category=2)
+    )
+    with pytest.raises(ValueError, match="category must be one of '0', '100', '900', got 2"):
+        numbered.generate(3, key=key, category=2)
+
+
+def test_a_category_where_the_network_does_not_say_its_width(tmp_path):
+    encoder = networks.Encoder(networks.DirichletHead(3), networks.MLP(1, 8, nn.relu))
+    decoder = networks.Decoder(6, networks.MLP(1, 8, nn.relu))
+    vae = jaxvae.dirichlet_vae(jaxvae.flax_network(encoder, decoder))
+    params = params_of(vae, Batch(X, Y))
+    model = jaxvae.load(jaxvae.save(tmp_path / "mine", vae, params, data=X))
+    key = jax.random.key(0)
+    assert model.generate(4, key=key).shape == (4, 6)
+    drawn = model.generate(4, key=key, category=1)
+    assert drawn.shape == (4, 6)
+    assert not np.array_equal(drawn, model.generate(4, key=key, category=2))
+
+
+# --- what is refused
+
+
+def model_of(name, **names):
+    vae, data = MODELS[name]()
+    condition = None if data.condition is None else data.condition.shape[1:]
+    what = description.of(vae, data_shape=data.x.shape[1:], condition_shape=condition, **names)
+    return SavedModel(vae, params_of(vae, data), what)
+
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "message"),
+    [
+        ("labelled", lambda m: m.encode(X[:, :5]), r"x must have the shape \[N, 6\], got \(7, 5\)"),
+        ("labelled", lambda m: m.encode(X[0]), r"x must have the shape \[N, 6\], got \(6,\)"),
+        ("labelled", lambda m: m.posterior(X[None]), r"x must have the shape \[N, 6\]"),
+        ("labelled", lambda m: m.reconstruct(X * np.nan), "x must be finite, got nan at index"),
+        ("labelled", lambda m: m.decode(X), r"z must have the shape \[N, 3\], got \(7, 6\)"),
+        ("labelled", lambda m: m.evaluate(X, key=KEY), "y must"),
+        (
+            "labelled",
+            lambda m: m.evaluate(X, ["cat"] * 6 + ["cow"], key=KEY),
+            r"y must hold labels of cat, dog, owl, got 'cow' at index 6",
+        ),
+        ("labelled", lambda m: m.evaluate(X, Y + 1, key=KEY), "y must be from 0 to 2, got 3 at"),
+        (
+            "labelled",
+            lambda m: m.generate(3, key=KEY, category="cow"),
+            "category must be one of 'cat', 'dog', 'owl', got 'cow'",
+        ),
+        (
+            "labelled",
+            lambda m: m.generate(3, key=KEY, category=3),
+            "category must be from 0 to 2, got 3",
+        ),
+        ("labelled", lambda m: m.generate(0, key=KEY), "count must be at least 1, got 0"),
+        (
+            "convolutional",
+            lambda m: m.generate(3, key=KEY, category=0),
+            "category must be None where the prior is not made from labels, got 0",
+        ),
+        (
+            "convolutional",
+            lambda m: m.encode(np.zeros((2, 16))),
+            r"x must have the shape \[N, 4, 4\], got \(2, 16\)",
+        ),
+        (
+            "side_by_side",
+            lambda m: m.decode(X),
+            "z must be a dict of the parts kind, style, got nd",
+        ),
+        (
+            "side_by_side",
+            lambda m: m.decode({"kind": X}),
+            "z must be a dict of the parts kind, style, got kind",
+        ),
+        (
+            "side_by_side",
+            lambda m: m.decode({"kind": X, "style": X}),
+            r"z\['kind'\] must have the shape \[N, 3\]",
+        ),
+        ("conditional", lambda m: m.encode(X), "x must be a jaxvae.Batch with the condition"),
+        (
+            "conditional",
+            lambda m: m.encode(Batch(X, condition=X)),
+            r"condition must have the shape \[N, 2\], got \(7, 6\)",
+        ),
+        ("original", lambda m: m.categories(X), "model must have one latent on the simplex"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(name, call, message):
+    model = model_of(name, label_names=NAMES if name == "labelled" else None)
+    with pytest.raises(ValueError, match=message):
+        call(model)
+
+
+def test_what_is_of_another_kind_is_refused_by_name():
+    model = model_of("labelled")
+    with pytest.raises(TypeError, match="y must hold integers from 0 on, got names such as 'cat'"):
+        model.evaluate(X, ["cat"] * 7, key=KEY)
+    with pytest.raises(TypeError, match="category must be an integer, got 'cat'"):
+        model.generate(3, key=KEY, category="cat")
+    with pytest.raises(TypeError, match="key must be a typed key"):
+        model.generate(3, key=3)
+
+
+def test_what_cannot_be_saved(tmp_path):
+    vae, data = labelled()
+    params, path = params_of(vae, data), tmp_path / "mine"
+    for wrong, message in (
+        (params["encoder"], "params must be those of vae .* must hold the arrays"),
+        (jax.tree.map(lambda leaf: leaf * jnp.nan, params), "params must be those .* be finite"),
+        (
+            jax.tree.map(lambda leaf: jnp.ravel(leaf)[:1], params),
+            "params must be .* must be float32",
+        ),
+        (jax.tree.map(lambda leaf: 3, params), "params must be those of vae"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            jaxvae.save(path, vae, wrong)
+    with pytest.raises(ValueError, match=r"params must be those of vae for data of the shape \(5,"):
+        jaxvae.save(path, vae, params, data=X[:, :5])
+    with pytest.raises(ValueError, match="data must be one array of examples"):
+        jaxvae.save(path, vae, params, data={"a": X})
+    with pytest.raises(ValueError, match="data must be one array of examples"):
+        jaxvae.save(path, vae, params, data=X[0])
+    with pytest.raises(TypeError, match=r"vae must be a jaxvae\.VAE"):
+        jaxvae.save(path, None, params)
+    with pytest.raises(ValueError, match=r"vae must be as jaxvae\.bind"):
+        jaxvae.save(path, vae._replace(decode=print), params)
+    network = jaxvae.flax_network(Coder(4, True), Coder(6))
+    own = jaxvae.normal_vae(network)
+    with pytest.raises(TypeError, match="encoder of flax_network must be registered to be saved"):
+        jaxvae.save(path, own, params_of(own, Batch(X)), data=X)
+    assert not list(tmp_path.iterdir())
+
+
+def rewritten(path, change):
+    """A saved model whose model.json was changed by one who writes its manifest too."""
+    fields = json.loads((path / "model.json").read_text())
+    change(fields)
+    (path / "model.json").write_text(json.dumps(fields))
+    (path / "manifest.json").unlink()
+    saved_models.manifest.write(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda m: m.update(network={"make": "os.system", "with": {"command": "ls"}}),
+            r"model\.json: network: name must be public in jaxvae, .* got 'os.system'",
+        ),
+        (lambda m: m.update(format=2), r"model\.json: format must be 1, got 2"),
+        (lambda m: m.pop("latent"), r"model\.json: .* latent is missing"),
+        (lambda m: m.update(data_shape=[7]), r"params\.safetensors: .* must be float32"),
+        (lambda m: m.update(data_shape="x"), r"model\.json: "),
+        (lambda m: m.update(data_shape=[-1]), r"params\.safetensors: .* must be float32"),
+        (lambda m: m.update(prior={"name": "latents.normal"}), r"model\.json: prior must be"),
+    ],
+)
+def test_what_a_file_must_not_say(tmp_path, change, message):
+    path, *_ = saved(tmp_path / "mine", "labelled")
+    rewritten(path, change)
+    with pytest.raises(ValueError, match=message):
+        jaxvae.load(path)
+
+
+def test_a_module_that_is_not_registered_is_named(tmp_path):
+    path, *_ = saved(tmp_path / "mine", "users")
+    public_names._registered.clear()
+    with pytest.raises(ValueError, match=r"registered by jaxvae\.register before .* got 'coder'"):
+        jaxvae.load(path)
+
+
+# --- the parameters' file
+
+
+def test_every_type_of_number_survives(tmp_path):
+    kinds = set(whole_files.DTYPES.values()) - {"int64", "uint64", "float64"}  # JAX has none
+    params = {
+        "b": {kind: np.arange(6).reshape(2, 3).T.astype(kind) for kind in kinds},
+        "a": jnp.float32(0.1),
+        "empty": np.zeros((0, 3), np.float32),
+    }
+    path = tmp_path / "params.safetensors"
+    whole_files.save_params(path, params)
+    again = whole_files.load_params(path, params)
+    for own, other in zip(jax.tree.leaves(again), jax.tree.leaves(params), strict=True):
+        assert (own.dtype, own.shape) == (other.dtype, other.shape)
+        assert np.asarray(own).tobytes() == np.asarray(other).tobytes()
+    with pytest.raises(ValueError, match=r"b must be of one of the types bool, .* got int4"):
+        whole_files.save_params(path, {"b": jnp.ones(2, jnp.int4)})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"\xff" * 8, b"\xff" * 100, (2).to_bytes(8, "little") + b"{}x",
+        (10**15).to_bytes(8, "little") + b"{}",
+        *(
+            len(header).to_bytes(8, "little") + header + bytes(8)
+            for header in (
+                b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,80]}}',
+                b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}',
+                b'{"w":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}',
+                b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,8]}}',
+                b'{"w":{"dtype":"pickle","shape":[2],"data_offsets":[0,8]}}',
+                b'{"w":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}',
+                b"[" * 50000,
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_a_file_that_lies_is_one_error(tmp_path, content):
+    path = tmp_path / "params.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"params\.safetensors"):
+        whole_files.load_params(path, {"w": jnp.zeros(2)})
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "npz"])
+def test_parameters_of_another_model_are_refused(tmp_path, ending):
+    path, like = tmp_path / f"params.{ending}", {"w": jnp.zeros(2)}
+    for params, message in (
+        ({"v": jnp.zeros(2)}, "another model"),
+        ({"w": jnp.zeros(3)}, r"w must be float32 \(2,\)"),
+        ({"w": jnp.zeros(2, jnp.float16)}, r"w must be float32 \(2,\), got float16"),
+        ({"w": jnp.full(2, jnp.inf)}, "w must be finite"),
+    ):
+        whole_files.save_params(path, params)
+        with pytest.raises(ValueError, match=rf"params\.{ending}: .*{message}"):
+            whole_files.load_params(path, like)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=rf"params\.{ending}"):
+        whole_files.load_params(path, like)
+
+
+def test_a_run_is_loaded_too(tmp_path, monkeypatch, digits):
+    monkeypatch.chdir(tmp_path)
+    small = ["--layers", "1", "--hidden-units", "8", "--likelihood", "bernoulli"]
+    assert cli.main(["train", "--out", "run", "--epochs", "1", *small]) == 0
+    model = jaxvae.load("run")
+    z = model.encode(digits.x_test)
+    assert z.shape == (360, 10)
+    path = saved_models.write("mine", model.description, model.params)
+    np.testing.assert_array_equal(jaxvae.load(path).encode(digits.x_test), z)
+
+
+def test_importing_the_library_brings_none_of_it():
+    code = """
+        import sys, jaxvae
+        assert "safetensors" not in sys.modules
+        assert "jaxvae.apps" not in sys.modules
+        assert {"load", "save", "register"} <= set(dir(jaxvae))
+        jaxvae.save, jaxvae.load, jaxvae.register
+        assert "jaxvae.apps.runs" not in sys.modules
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
