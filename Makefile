@@ -88,7 +88,7 @@ dist: $(VENV)/.dev  ## build the sdist, and the wheel from it, into dist/
 
 lock:  ## renew the hashed lock files (needs uv on the PATH)
 	echo 'setuptools>=77' | uv pip compile pyproject.toml - $(LOCK_FLAGS) -o requirements.txt
-	echo 'setuptools>=77' | uv pip compile pyproject.toml - --extra dev $(LOCK_FLAGS) -o requirements-dev.txt
+	printf '%s\n' 'setuptools>=77' $(FOR_TENSORFLOW) | uv pip compile pyproject.toml - --extra dev $(LOCK_FLAGS) -o requirements-dev.txt
 	uv pip compile pyproject.toml --extra docs -c requirements-dev.txt $(LOCK_FLAGS) -o requirements-docs.txt
 	uv pip compile pyproject.toml --extra tensorflow -c requirements-dev.txt $(LOCK_FLAGS) -o requirements-tensorflow.txt
 	printf '%s\n' $(NOT_LOCKED) | uv pip compile pyproject.toml --extra bench -c requirements-tensorflow.txt \
@@ -96,6 +96,8 @@ lock:  ## renew the hashed lock files (needs uv on the PATH)
 
 # PyTorch: see TORCH. Pythae asks for a package that Python has had built in since 3.7.
 NOT_LOCKED := "torch; python_version < '3'" "dataclasses; python_version < '3'"
+# The newest TensorFlow asks for an older h5py than what reads .h5ad; one version serves both.
+FOR_TENSORFLOW := 'h5py<3.15'
 LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-header --no-annotate
 

@@ -1,5 +1,7 @@
 """Variational autoencoders in JAX, with a Normal or a Dirichlet latent, as pure functions."""
 
+from typing import TYPE_CHECKING, Any
+
 from jaxvae import _failures as _failures  # first: it answers for the imports below
 from jaxvae import averaging as averaging
 from jaxvae import checkpoints as checkpoints
@@ -17,12 +19,13 @@ from jaxvae import streaming as streaming
 from jaxvae import training as training
 from jaxvae._version import __version__
 from jaxvae.data.batches import Batch
-from jaxvae.data.datasets import Dataset
+from jaxvae.data.dataset import Dataset
 from jaxvae.model.evaluation import Evaluation, accuracy, encode_mean, evaluate, marginal_nll
 from jaxvae.model.flax_network import flax_network
 from jaxvae.model.generation import generate, reconstruct
 from jaxvae.model.loss_terms import LossTerms
 from jaxvae.model.networks import Network
+from jaxvae.model.public_names import register
 from jaxvae.model.ready import (
     DirichletPrior,
     dirichlet_vae,
@@ -53,6 +56,9 @@ from jaxvae.training.revival import revive_dead_categories
 from jaxvae.training.saves import Checkpoints
 from jaxvae.training.state import Metrics, TrainState, init_state
 from jaxvae.training.steps import make_train_step
+
+if TYPE_CHECKING:
+    from jaxvae.apps.saved_models import load, save
 
 __all__ = [
     "VAE",
@@ -90,6 +96,7 @@ __all__ = [
     "label_prior",
     "latents",
     "likelihoods",
+    "load",
     "load_state",
     "log_gamma_grad",
     "log_prob_dirichlet",
@@ -102,11 +109,26 @@ __all__ = [
     "pmap_train_step",
     "priors",
     "reconstruct",
+    "register",
     "revive_dead_categories",
     "sample_dirichlet",
     "sample_log_dirichlet",
     "sample_log_gamma",
     "sample_normal",
+    "save",
     "symmetric_prior",
     "transforms",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`load` and `save` when they are first used: training needs none of what they bring."""
+    if name not in ("load", "save"):
+        raise AttributeError(f"module 'jaxvae' has no attribute {name!r}")
+    from jaxvae.apps import saved_models
+
+    return getattr(saved_models, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,6 +1,7 @@
 """The pictures. Each function takes arrays and returns a Matplotlib figure; none touches pyplot."""
 
 from jaxvae.apps.figures.animations import GifWriter, walk
+from jaxvae.apps.figures.arguments import Series
 from jaxvae.apps.figures.images import GAP, blend, corners, image_grid, mosaic, reconstructions
 from jaxvae.apps.figures.latents import latent_scatter, lattice, ternary
 from jaxvae.apps.figures.losses import loss_curves, loss_spread
@@ -12,6 +13,7 @@ __all__ = [
     "PALETTE",
     "STYLE",
     "GifWriter",
+    "Series",
     "blend",
     "corners",
     "image_grid",

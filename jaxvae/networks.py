@@ -26,6 +26,7 @@ from jaxvae.model.ready_networks import (
     dense_dirichlet_network,
     dense_network,
     dense_normal_network,
+    of_counts,
 )
 
 __all__ = [
@@ -54,4 +55,5 @@ __all__ = [
     "flax_function",
     "flax_network",
     "join",
+    "of_counts",
 ]

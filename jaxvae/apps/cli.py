@@ -16,13 +16,16 @@ import tyro
 from jaxvae import _failures
 from jaxvae._output import say, unfailing
 from jaxvae._version import __version__
-from jaxvae.apps import description, experiments, options, runs
+from jaxvae.apps import chosen, description, experiments, options, runs
 from jaxvae.apps.commands import Encode, Evaluate, Figures, Generate, Interpolate
 from jaxvae.apps.compilation_cache import keep_compiled
+from jaxvae.apps.export import Export
+from jaxvae.apps.hub import Push
 from jaxvae.apps.model_parts import kind
 from jaxvae.apps.options import Options
-from jaxvae.apps.runs import Config
-from jaxvae.data.datasets import Dataset
+from jaxvae.apps.run_config import Config, of_options, read_config
+from jaxvae.data.dataset import Dataset
+from jaxvae.data.flat import len_of
 from jaxvae.training import run_folder
 from jaxvae.training.parallel import choose_devices
 
@@ -52,11 +55,11 @@ class Train(Options):
             if self.seeds > 1 and getattr(self, name) != getattr(Train, name):
                 raise ValueError(f"seeds must be 1 with {name}, got {self.seeds}")
         self._join_hosts()
-        data = options.load_data(self)
-        own = options.resolve(self, data)
+        data = chosen.load_data(self)
+        own = chosen.resolve(self, data)
         options.check_effect(own)
-        model = options.describe(own, data)
-        return self._train(runs.of_options(model, own), runs.shaped(data, model), None)
+        model = chosen.describe(own, data)
+        return self._train(of_options(model, own, data), runs.shaped(data, model), None)
 
     def _resume(self, folder: Path) -> int:
         """Go on with the run in `folder`, with its options but for those that may be given anew."""
@@ -65,7 +68,7 @@ class Train(Options):
             names = ", ".join(f"--{name}" for name in RESUMABLE)
             raise ValueError(f"resume must be given alone or with {names}: the run has its options")
         options.check(self)
-        config, data = runs.read_config(folder / run_folder.CONFIG)
+        config = read_config(folder / run_folder.CONFIG)
         before = config.training
         if before.seeds > 1 or not (folder / run_folder.CHECKPOINTS).is_dir():
             raise ValueError(f"resume must be a run with checkpoints, got {folder}")
@@ -79,11 +82,12 @@ class Train(Options):
         training = dataclasses.replace(before, **given)
         options.check(training)
         self._join_hosts()
+        data = runs.load_data(config)
         return self._train(dataclasses.replace(config, training=training), data, folder)
 
     def _train(self, config: Config, data: Dataset, resumed: Path | None) -> int:
         training = config.training
-        vae, optimizer = description.build(config.model), runs.optimizer(config, data)
+        vae, optimizer = description.build(config.model), runs.optimizer(config)
         if training.devices is not None:
             choose_devices(training.devices)
         train = experiments.train_seeds if training.seeds > 1 else experiments.train_one
@@ -98,9 +102,12 @@ class Train(Options):
                 new = run_folder.new_run(self.out or Path("runs", name), another=self.out is None)
                 folder = stack.enter_context(new)
             if jax.process_index() == 0:
+                for sentence in data.said:
+                    say(sentence)
+                say(f"{data.name}: {data.sentence}")
                 say(
-                    f"{model} VAE on {data.name}: {len(data.x_train):,} examples to train "
-                    f"on, {len(data.x_test):,} held out; results in {folder}"
+                    f"{model} VAE on {len_of(data.x_train):,} examples, "
+                    f"{len_of(data.x_test):,} held out; results in {folder}"
                 )
             return train(config, vae, data, optimizer, folder)
 
@@ -139,6 +146,8 @@ def _main(argv: list[str]) -> int:
         "generate": Generate,
         "interpolate": Interpolate,
         "encode": Encode,
+        "export": Export,
+        "push": Push,
     }
     try:
         command = tyro.extras.subcommand_cli_from_dict(

@@ -1,7 +1,5 @@
 """What the command line does with a trained run: evaluate, draw, generate, interpolate, encode."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,47 +8,53 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from tqdm import tqdm
 
 from jaxvae._output import say
-from jaxvae.apps import options, outputs, results, runs
+from jaxvae.apps import encodings, options, outputs, results, runs
 from jaxvae.apps.model_parts import kind
 from jaxvae.apps.runs import Run
 from jaxvae.data.batches import Batch
-from jaxvae.data.files import read_arrays, read_idx
+from jaxvae.data.flat import dense, len_of
 from jaxvae.model import evaluation
 from jaxvae.numerics import checks
-
-BATCH_SIZE = 1024  # examples a compiled call, of `encode`
 
 RunPath = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
 
 
 @dataclass(frozen=True)
-class Evaluate:
-    """Print the loss and, where it has one, the accuracy of a run on its test data."""
+class _OnData:
+    """What needs the data of the run."""
 
     folder: RunPath
     """A folder that `jaxvae train` wrote, or one of the checkpoints in it."""
+    data: Path | None = None
+    """Where the run's data lie now; None: where they lay when it was trained."""
+    other_data: bool = False
+    """Take data whose content is not what the run was trained on."""
+
+    def open(self) -> Run:
+        return runs.open_run(self.folder, data=self.data, other_data=self.other_data)
+
+
+@dataclass(frozen=True)
+class Evaluate(_OnData):
+    """Print the loss and, where it has one, the accuracy of a run on its test data."""
 
     def run(self) -> int:
-        results.print_results(results.test_metrics(runs.open_run(self.folder)))
+        results.print_results(results.test_metrics(self.open()))
         return 0
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Draw a run's pictures again."""
-
-    folder: RunPath
-    """A folder that `jaxvae train` wrote, or one of the checkpoints in it."""
+class Figures(_OnData):
+    """Draw a run's pictures again; without its data those that need none."""
 
     def run(self) -> int:
         from jaxvae.apps import (
             gallery,  # Matplotlib is slow to import, and `evaluate` needs none of it
         )
 
-        gallery.draw(runs.open_run(self.folder))
+        gallery.draw(self.open())
         return 0
 
 
@@ -62,8 +66,8 @@ class Generate:
     """A folder that `jaxvae train` wrote, or one of the checkpoints in it."""
     count: int = 100
     """How many."""
-    category: int | None = None
-    """Draw from the prior of this label; for a Dirichlet whose prior is made from labels."""
+    category: str | None = None
+    """Draw from the prior of this label, by its name; for a prior that is made from labels."""
     seed: int = 0
     """Of the draws."""
     out: Path | None = None
@@ -97,20 +101,19 @@ class Generate:
                 "category must be left out except for a Dirichlet run whose prior is made from "
                 f"labels, got {self.category}"
             )
-        _check_categories("category", [self.category], run)
-        labels = jnp.full(self.count, self.category, jnp.int32)
+        number = run.category_number("category", self.category)
+        labels = jnp.full(self.count, number, jnp.int32)
         z = runs.on_host(run.vae.sample_prior(params, key, Batch(y=labels)))
-        return z, f"Decoded draws from the prior of category {self.category}"
+        name = run.category_names[number]
+        return z, f"Decoded draws from the prior of category {name}"
 
 
 @dataclass(frozen=True)
-class Interpolate:
+class Interpolate(_OnData):
     """Decode the straight way from one point of a run's latent space to another."""
 
-    folder: RunPath
-    """A folder that `jaxvae train` wrote, or one of the checkpoints in it."""
-    categories: tuple[int, int] | None = None
-    """From one corner of the simplex to another; for a Dirichlet run."""
+    categories: tuple[str, str] | None = None
+    """From one corner of the simplex to another, by the categories' names; for a Dirichlet run."""
     examples: tuple[int, int] | None = None
     """From one test example to another, by their places in the test data."""
     steps: int | None = None
@@ -130,7 +133,7 @@ class Interpolate:
             steps = checks.axis_length("steps", self.steps, minimum=2)
 
         def write(path: Path) -> None:
-            run = runs.open_run(self.folder)
+            run = self.open()
             (start, end), (first, last) = self._ends(run)
             z = outputs.path_between(start, end, steps)
             _write_decoded(path, run, z, f"From {first} to {last}")
@@ -150,32 +153,38 @@ class Interpolate:
                 raise ValueError(
                     f"categories must be left out for a {name} run, got {self.categories}"
                 )
-            _check_categories("categories", self.categories, run)
-            ends = np.stack([corners[str(k)] for k in self.categories])
-            return ends, [f"category {k}" for k in self.categories]
+            numbers = [run.category_number("categories", name) for name in self.categories]
+            ends = np.stack([corners[str(k)] for k in numbers])
+            return ends, [f"category {run.category_names[k]}" for k in numbers]
         rows = list(self.examples or ())
-        x, y = run.data.x_test, run.data.y_test
+        x, y, mask = run.data.x_test, run.data.y_test, run.data.mask_test
+        count = len_of(x)
         for row in rows:
-            if not 0 <= row < len(x):
-                raise ValueError(f"examples must be from 0 to {len(x) - 1}, got {row}")
-        labels = ["" if y is None else f" (label {y[row]})" for row in rows]
+            if not 0 <= row < count:
+                raise ValueError(f"examples must be from 0 to {count - 1}, got {row}")
+        known = run.data.label_names
+        labels = [
+            "" if y is None or known is None or y[row] < 0 else f" (label {known[y[row]]})"
+            for row in rows
+        ]
         names = [f"example {row}{label}" for row, label in zip(rows, labels, strict=True)]
-        return evaluation.encode_mean(run.vae, run.params, x[rows]), names
+        own = Batch(dense(x[rows]), mask=None if mask is None else mask[rows])
+        return evaluation.encode_mean(run.vae, run.params, own), names
 
 
 @dataclass(frozen=True)
 class Encode:
-    """Write the posterior of z for each example in a file."""
+    """Write z for each example of a file, and its id, label and largest category beside it."""
 
     folder: RunPath
     """A folder that `jaxvae train` wrote, or one of the checkpoints in it."""
     file: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FILE")]]
-    """Examples as the run was trained on: an .npy, an .npz with x, or images in an IDX file (a .gz
-    or -ubyte), whose bytes are divided by 256 as MNIST's are."""
+    """Examples as the run was trained on, in any format that --data takes; columns are found by
+    their names. Bytes of an IDX file are divided by 256 for a run on MNIST."""
     out: Path | None = None
-    """An .npz or a .csv: loc and scale of a Normal, mean and concentration of a Dirichlet, and so
-    for the others. An .npy: the means alone. None: latents.npz, or where that is there
-    latents-2.npz."""
+    """A .csv, .parquet or .npz: loc and scale of a Normal, mean and concentration of a Dirichlet,
+    and so for the others. An .npy: the means alone. An .h5ad, of one: a copy with z in obsm. None:
+    latents.npz, or where that is there latents-2.npz."""
     force: bool = False
     """Replace a file that is there."""
 
@@ -184,41 +193,21 @@ class Encode:
 
         def write(path: Path) -> None:
             nonlocal examples
-            x = _read_examples(self.file)
-            examples = len(x)
             run = runs.open_run(self.folder)
-            shape = run.config.model.data_shape
-            if x.shape[1] != math.prod(shape):
-                raise ValueError(
-                    f"file must hold examples of {math.prod(shape)} values as the run's "
-                    f"data, got {x.shape[1]} in {self.file}"
-                )
-            arrays = _encode(run, x.reshape(-1, *shape))
-            if path.suffix == ".npz":
-                np.savez(path, **arrays)  # type: ignore[arg-type]
-            elif path.suffix == ".npy":
-                np.save(path, next(iter(arrays.values())))
-            else:
-                names = [f"{name}_{k}" for name, z in arrays.items() for k in range(z.shape[1])]
-                table = np.concatenate(list(arrays.values()), axis=1)
-                np.savetxt(path, table, "%.9g", ",", header=",".join(names), comments="")
+            encoding = encodings.encode_file(run, self.file)
+            examples = len(encoding.ids)
+            encodings.write(path, encoding, self.file)
 
-        endings = (".npz", ".csv", ".npy")
-        out = outputs.write_new(self.out, "latents.npz", endings, write, replace=self.force)
+        out = outputs.write_new(
+            self.out, "latents.npz", encodings.ENDINGS, write, replace=self.force
+        )
         say(f"{examples:,} posteriors in {out}")
         return 0
 
 
-def _check_categories(name: str, categories: Sequence[int], run: Run) -> None:
-    last = run.config.model.latent_dim - 1
-    for category in categories:
-        if not 0 <= category <= last:
-            raise ValueError(f"{name} must be from 0 to {last}, got {category}")
-
-
 def _write_decoded(path: Path, run: Run, z: np.ndarray, title: str) -> None:
     """What z [N, K] decodes to, as the kind of file that the path's ending asks for."""
-    x, shape = run.decode(z), run.data.image_shape
+    x, shape = run.decode(z), run.config.model.image_shape
     if path.suffix in (".png", ".gif"):
         from jaxvae.apps import gallery
 
@@ -226,43 +215,3 @@ def _write_decoded(path: Path, run: Run, z: np.ndarray, title: str) -> None:
         return
     x = x if shape is None else x.reshape(-1, *shape)
     np.save(path, x) if path.suffix == ".npy" else np.savez(path, x=x, z=z)
-
-
-def _read_examples(path: Path) -> np.ndarray:
-    """Examples [N, D] of a file; images [N, H, W] are flattened."""
-    if path.suffix == ".gz" or path.name.endswith("-ubyte"):
-        x = read_idx(path) / np.float32(256)
-    elif path.suffix in (".npy", ".npz"):
-        arrays = read_arrays(path)
-        if "x" not in arrays:
-            raise ValueError(f"file must hold x, got {sorted(arrays)} in {path}")
-        x = arrays["x"]
-    else:
-        raise ValueError(f"file must end in .npy, .npz or .gz, got {path}")
-    try:
-        x = x.reshape(len(x), math.prod(x.shape[1:])) if x.ndim == 3 else x
-        return checks.data_array("x", x)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def _encode(run: Run, x: np.ndarray) -> dict[str, np.ndarray]:
-    """The parameters of the posterior of each example by name; first the mean if it is none."""
-    encode = jax.jit(run.vae.encode)
-    size = min(BATCH_SIZE, len(x))
-    parts = []
-    for start in tqdm(range(0, len(x), size), unit="batch", delay=1, disable=None):
-        batch = x[start : start + size]
-        padding = ((0, size - len(batch)), *[(0, 0)] * (x.ndim - 1))  # one shape, compiled once
-        posterior = jax.tree.map(runs.on_host, encode(run.params, np.pad(batch, padding)))
-        parts.append(posterior)
-    posterior = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(x)], *parts)
-    fields = {
-        jax.tree_util.keystr(path, simple=True, separator="_"): leaf
-        for path, leaf in jax.tree.leaves_with_path(posterior)
-    }
-    assert run.vae.parts is not None
-    mean = run.vae.parts.latent.mean(posterior)
-    if any(mean is leaf for leaf in fields.values()):
-        return fields
-    return {"mean": np.asarray(mean), **fields}

@@ -17,8 +17,10 @@ from jax.experimental import multihost_utils
 
 from jaxvae._output import say
 from jaxvae.apps import results, runs
-from jaxvae.apps.runs import Config, Run
-from jaxvae.data.datasets import Dataset
+from jaxvae.apps.run_config import Config
+from jaxvae.apps.runs import Run
+from jaxvae.data.batches import Batch
+from jaxvae.data.dataset import Dataset
 from jaxvae.model.vae import VAE
 from jaxvae.training import run_folder, whole_files
 from jaxvae.training.averaging import averaged_params
@@ -40,7 +42,7 @@ def _fit(
     key: jax.Array,
     config: Config,
     vae: VAE,
-    data: Dataset,
+    data: Batch,
     optimizer: optax.GradientTransformation,
     on_epoch: Callable[..., bool],
     **options: Any,
@@ -49,8 +51,7 @@ def _fit(
     return train(
         key,
         vae,
-        data.x_train,
-        data.y_train,
+        data,
         batch_size=config.training.batch_size,
         epochs=config.training.epochs,
         optimizer=optimizer,
@@ -97,7 +98,7 @@ def train_one(
         nonlocal begun
         if first_host:
             if not begun:  # only here is it sure that no other process has the run
-                runs.write_config(folder / run_folder.CONFIG, config)
+                runs.begin(folder, config)
                 _cut_metrics(metrics, record.epoch)
                 begun = True
             with metrics.open("a") as file:
@@ -122,8 +123,7 @@ def train_one(
             )
         except NonFiniteStepError as error:
             if first_host:
-                params = averaged_params(error.state)
-                whole_files.save_params(folder / run_folder.PARAMS, params)
+                runs.finish(folder, averaged_params(error.state))
             raise
         finally:  # each checkpoint has the lines before it on the disk; these are those after it
             if first_host and begun:
@@ -134,12 +134,12 @@ def train_one(
         return 0
     params = averaged_params(state)
     run_folder.clean(folder)
-    whole_files.save_params(folder / run_folder.PARAMS, params)
+    runs.finish(folder, params)
     if stopped:
         done = len(history.epochs)
         say(f"interrupted after epoch {done}; to go on: jaxvae train --resume {folder}")
         return 128 + stopped
-    run = Run(folder, config, data, vae, params)
+    run = Run(folder, config, vae, params, data)
     summary = results.summary(run, history, interrupted=False)
     whole_files.write_json(folder / run_folder.SUMMARY, summary)
     results.print_results(summary)
@@ -197,17 +197,18 @@ def train_seeds(
         each = [jax.tree.map(operator.itemgetter(i), params) for i in range(len(folders))]
         for path, own, params in zip(folders, configs, each, strict=True):
             runs.write_config(path / run_folder.CONFIG, own)
-            whole_files.save_params(path / run_folder.PARAMS, params)
+            runs.finish(path, params)
         return [
-            Run(path, own, data, vae, params)
+            Run(path, own, vae, params, data)
             for path, own, params in zip(folders, configs, each, strict=True)
         ]
 
     with _interruptible() as interrupted:
         try:
             keys = jnp.stack([jax.random.key(own.seed) for own in own_options])
+            whole, _ = runs.hold_out(options, data)
             states, histories = _fit(
-                fit_many, keys, config, vae, data, optimizer, lambda *_: bool(interrupted())
+                fit_many, keys, config, vae, whole, optimizer, lambda *_: bool(interrupted())
             )
         except NonFiniteStepError as error:
             save(error.state)

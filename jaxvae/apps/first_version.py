@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxvae.apps import options
-from jaxvae.apps.description import Description
+import numpy as np
+
+from jaxvae.apps import chosen, options
+from jaxvae.apps.description import Description, build
 from jaxvae.apps.model_parts import (
     KINDS,
     UNIT,
@@ -18,34 +20,51 @@ from jaxvae.apps.model_parts import (
     StandardNormal,
     Symmetric,
 )
-from jaxvae.data.datasets import Dataset
+from jaxvae.data.dataset import from_arrays
+from jaxvae.data.files import read_arrays
+from jaxvae.training import run_folder
 
-NEW = {"network", "channels"}  # options that it did not have
+# Options that it did not have.
+NEW = {"network", "channels", "likelihood_scale", "kind", "missing", "scale", *options.READING}
+WIDTH = "decoder/decoded/bias"  # the parameter that is as wide as an example
 KNOWN = {field.name for field in dataclasses.fields(options.Options)} - NEW
 
 
-def of_config(
-    path: Path, fields: Mapping[str, Any]
-) -> tuple[Description, options.Options, Dataset]:
+def of_config(path: Path, fields: Mapping[str, Any]) -> tuple[Description, options.Options]:
     """What a config.json of the first version says.
 
+    The width of an example does not stand in it: the parameters beside it have it, else the data.
+
     Args:
-      path: the file, for what is said of it.
+      path: the file.
       fields: what it holds.
 
     Returns:
-      The model, all options, and the data, as the width of an example stands nowhere else.
+      The model and all options.
 
     Raises:
       ValueError: if it holds anything else than options, of their types and among their choices.
-      TypeError, OSError: if the data cannot be read.
+      TypeError, OSError: if the data are needed and cannot be read.
     """
     if unknown := sorted(set(fields) - KNOWN):
         raise ValueError(f"{path} must hold options of `jaxvae train`, got {', '.join(unknown)}")
     own = options.parsed(path, options.Options, fields)
-    data = options.load_data(own)
-    own = options.resolve(own, data)
-    return with_unit_scale(options.describe(own, data)), own, data
+    own = dataclasses.replace(own, scale="none")
+    params = path.with_name(run_folder.FIRST_PARAMS)
+    try:
+        data = chosen.load_data(own)
+    except (OSError, ValueError, TypeError):
+        if own.latent_dim is None or not params.exists():
+            raise
+        width = len(read_arrays(params).get(WIDTH, [0]))
+        data = from_arrays(np.zeros((2, max(1, width))), name="unknown")
+    own = chosen.resolve(own, data)
+    model = with_unit_scale(chosen.describe(own, data))
+    parts = build(model).parts
+    # A label was the number of its category.
+    by_labels = parts is not None and parts.prior.uses_labels
+    numbers = tuple(map(str, range(model.latent_dim))) if by_labels else None
+    return dataclasses.replace(model, label_names=numbers), own
 
 
 def with_unit_scale(model: Description) -> Description:

@@ -12,8 +12,12 @@ import numpy as np
 
 from jaxvae._output import say
 from jaxvae.apps.figures import animations, images, latents, losses
+from jaxvae.apps.figures.arguments import ImageShape, Series
 from jaxvae.apps.outputs import path_between
 from jaxvae.apps.runs import Run
+from jaxvae.data.batches import Batch
+from jaxvae.data.dataset import Dataset
+from jaxvae.data.flat import dense
 from jaxvae.model import evaluation
 from jaxvae.model.vae import VAE
 from jaxvae.training import run_folder
@@ -26,34 +30,62 @@ def draw(run: Run) -> None:
     """Draw all pictures of a run into the folder `figures` in its own.
 
     Args:
-      run: the run, its metrics on disk.
+      run: the run, its metrics on disk. Where its data are not at hand, what shows them is left
+        out, and said.
     """
-    data, shape, support = run.data, run.data.image_shape, _support(run.vae)
-    z = evaluation.encode_mean(run.vae, run.params, data.x_test)
-    latent_dim = z.shape[1]
-    some = data.x_test[:12]
-    x, again = some.reshape(len(some), -1), run.decode(z[:12], some)
-    pages: dict[str, Any] = {
-        "latent.png": latents.latent_scatter(z, data.y_test),
-        "reconstructions.png": images.reconstructions(x, again, shape),
-    }
+    pages: dict[str, Any] = {}
+    try:
+        data: Dataset | None = run.data
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        data = None
+        say(f"without the run's data, so latent.png and what shows examples are left out: {error}")
+    if data is not None:
+        pages |= _pages_of_data(run, data)
+    z = None if data is None else _means(run, data)
+    support, latent_dim = _support(run.vae), run.config.model.latent_dim
     if support == "real" and latent_dim == 2:
-        points, extent = latents.lattice(z)
+        around = np.array([[-3.0, -3.0], [3.0, 3.0]]) if z is None else z  # of a Normal, nearly all
+        points, extent = latents.lattice(around)
         title = "Decoded lattice over the latent space"
-        generated = images.mosaic(run.decode(points), shape, title=title, extent=extent)
+        shown = _shown(run, run.decode(points))
+        generated = images.mosaic(shown, _shape(run), title=title, extent=extent)
     else:
         key = jax.random.key(run.config.training.seed)
         draws = run.vae.sample_prior(run.params, key, (144, latent_dim))
         title = "Decoded draws from the prior"
-        generated = images.image_grid(run.decode(draws), shape, columns=12, title=title)
+        shown = _shown(run, run.decode(draws))
+        generated = images.image_grid(shown, _shape(run), columns=12, title=title)
     pages["generated.png"] = generated
     if support == "simplex":
-        pages |= _simplex_pages(run, z)
+        pages |= _simplex_pages(run, data, z)
     lines = (run.folder / run_folder.METRICS).read_text().splitlines()
     if lines:
         records = [SimpleNamespace(**json.loads(line)) for line in lines]
         pages["loss.png"] = losses.loss_curves(records, unit=_unit(run.vae))
     _save_all(run.folder / "figures", pages)
+
+
+def _means(run: Run, data: Dataset) -> np.ndarray:
+    """The posterior mean of each test example."""
+    batch = Batch(data.x_test, mask=data.mask_test)
+    return evaluation.encode_mean(run.vae, run.params, batch)
+
+
+def _pages_of_data(run: Run, data: Dataset) -> dict[str, Any]:
+    """The pictures that show examples."""
+    z = _means(run, data)
+    some = dense(data.x_test[:12])
+    x, again = some.reshape(len(some), -1), run.decode(z[:12], some)
+    pages = {
+        "latent.png": latents.latent_scatter(
+            z, data.y_test, names=data.label_names, corners=run.category_names
+        )
+    }
+    if again.shape == x.shape:  # not where each value has probabilities
+        pages["reconstructions.png"] = images.reconstructions(
+            _shown(run, x), _shown(run, again), _shape(run)
+        )
+    return pages
 
 
 def draw_seeds(folder: Path, vae: VAE, histories: Sequence[Sequence[Any]]) -> None:
@@ -77,7 +109,7 @@ def save_decoded(path: Path, run: Run, z: np.ndarray, x: np.ndarray, title: str)
       x: what they decode to [N, D].
       title: of the picture.
     """
-    shape = run.data.image_shape
+    shape, x = _shape(run), _shown(run, x)
     if path.suffix == ".png":
         columns = min(len(x), 12)
         _save(path, images.image_grid(x, shape, columns=columns, title=title))
@@ -85,27 +117,41 @@ def save_decoded(path: Path, run: Run, z: np.ndarray, x: np.ndarray, title: str)
     there_and_back = [*range(len(x)), *range(len(x) - 2, 0, -1)]
     shares = z[there_and_back] if _support(run.vae) == "simplex" else None
     captions = [title] * len(there_and_back)
-    _save(path, animations.walk(x[there_and_back], captions, shape, shares=shares))
+    names = run.category_names if shares is not None else None
+    _save(path, animations.walk(x[there_and_back], captions, shape, shares=shares, names=names))
 
 
-def _simplex_pages(run: Run, z: np.ndarray) -> dict[str, Any]:
-    shape, categories = run.data.image_shape, z.shape[1]
-    corners = np.eye(categories)
+def _shape(run: Run) -> ImageShape:
+    """How an example is drawn: as an image, as a series, or as one curve."""
+    model = run.config.model
+    return Series(*model.series_shape) if model.series_shape else model.image_shape
+
+
+def _shown(run: Run, x: np.ndarray) -> np.ndarray:
+    """Examples as they are drawn: of images, 0 is black and 1 is white."""
+    low, high = run.config.model.image_range or (0.0, 1.0)
+    return (x - low) / (high - low)
+
+
+def _simplex_pages(run: Run, data: Dataset | None, z: np.ndarray | None) -> dict[str, Any]:
+    shape, names = _shape(run), run.category_names
+    corners = np.eye(run.config.model.latent_dim)
+    categories = len(corners)
     weights = (0.0, 0.25, 0.5, 0.75, 1.0)
     blend = run.decode(path_between(corners[0], corners[1], len(weights)))
     pages: dict[str, Any] = {
-        "corners.png": images.corners(run.decode(corners), shape),
-        "blend.png": images.blend(blend, weights, ("0", "1"), shape),
+        "corners.png": images.corners(_shown(run, run.decode(corners)), shape, names=names),
+        "blend.png": images.blend(_shown(run, blend), weights, (names[0], names[1]), shape),
     }
-    if categories > 2:
+    if categories > 2 and data is not None and z is not None:
         three = _most_confused(z)
         own = np.isin(z.argmax(axis=1), three)
-        labels = None if run.data.y_test is None else run.data.y_test[own]
         pages["ternary.png"] = latents.ternary(
             z[own][:, three],
-            labels,
-            names=[f"category {k}" for k in three],
+            None if data.y_test is None else data.y_test[own],
+            names=[f"category {names[k]}" for k in three],
             title="Posterior means between the three categories that share most",
+            label_names=data.label_names,
         )
     visited = min(categories, WALK_CATEGORIES)
     stops = [*range(visited), 0]
@@ -113,9 +159,13 @@ def _simplex_pages(run: Run, z: np.ndarray) -> dict[str, Any]:
         path_between(corners[a], corners[b], STEPS + 1)[:-1] for a, b in itertools.pairwise(stops)
     ]
     path = np.concatenate(legs)
-    captions = [f"category {a} → {b}" for a, b in itertools.pairwise(stops)]
+    captions = [f"category {names[a]} → {names[b]}" for a, b in itertools.pairwise(stops)]
     pages["walk.gif"] = animations.walk(
-        run.decode(path), np.repeat(captions, STEPS).tolist(), shape, shares=path[:, :visited]
+        _shown(run, run.decode(path)),
+        np.repeat(captions, STEPS).tolist(),
+        shape,
+        shares=path[:, :visited],
+        names=names[:visited],
     )
     return pages
 

@@ -162,6 +162,8 @@ class Mixture:
 
 
 class _Likelihood(_Made):
+    of_counts: ClassVar[bool] = False  # the encoder then sees their log
+
     def decoded_shape(self, data_shape: Shape) -> Shape:
         """What the decoder returns for one example."""
         return data_shape
@@ -193,6 +195,7 @@ class Poisson(_Likelihood):
     """`likelihoods.poisson`."""
 
     make = staticmethod(counts.poisson)
+    of_counts = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +203,7 @@ class NegativeBinomial(_Likelihood):
     """`likelihoods.negative_binomial`."""
 
     make = staticmethod(counts.negative_binomial)
+    of_counts = True
     dispersion: float = 1.0
     learned: bool = True
     per_dimension: bool = True
@@ -210,6 +214,7 @@ class Multinomial(_Likelihood):
     """`likelihoods.multinomial` of a decoder's logits."""
 
     make = staticmethod(counts.multinomial)
+    of_counts = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,15 +270,18 @@ class Original:
 
 @dataclass(frozen=True, kw_only=True)
 class Dense:
-    """`networks.dense_..._network`, the one of the latent."""
+    """`networks.dense_..._network`, the one of the latent; of counts its encoder sees their log."""
 
     layers: int = 4
     hidden_units: int = 128
     activation: Any = "relu"
+    counts: bool = False
 
     def value(self, latent: Any, shape: Shape, decoded: Shape, latent_dim: int) -> Network:
         width = decoded[0] if len(decoded) == 1 else decoded
-        return latent.dense(width, latent_dim, **vars(self))
+        own = {name: value for name, value in vars(self).items() if name != "counts"}
+        network = latent.dense(width, latent_dim, **own)
+        return ready_networks.of_counts(network) if self.counts else network
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,7 @@ from typing import Any, Literal
 
 import tyro
 
-from jaxvae.apps.description import Description
-from jaxvae.apps.model_parts import KINDS, UNIT
-from jaxvae.data import datasets
-from jaxvae.data.datasets import Dataset
+from jaxvae.apps.model_parts import KINDS
 from jaxvae.numerics import checks
 
 EPOCHS = 60
@@ -30,10 +27,11 @@ class ModelOptions:
     """The latent."""
     objective: Literal["elbo", "original"] = "elbo"
     """What is minimised: the negative ELBO in nats, or what the 2020 original minimised."""
-    likelihood: Literal["normal", "bernoulli", "poisson", "negative_binomial", "multinomial"] = (
-        "normal"
-    )
-    """Of a value: a Normal; a Bernoulli, of values from 0 to 1; the others are of counts."""
+    likelihood: (
+        Literal["normal", "bernoulli", "poisson", "negative_binomial", "multinomial"] | None
+    ) = None
+    """Of a value: a Normal; a Bernoulli, of values from 0 to 1; the others are of counts. None:
+    multinomial for what looks like counts, else normal."""
     likelihood_scale: float | None = None
     """Normal likelihood: its scale; None: learned, from exp(-1) on."""
     kl_weight: float = 1.0
@@ -78,7 +76,30 @@ class DataOptions:
     data_dir: Path | None = None
     """Folder with MNIST's four IDX files, each a .gz or not."""
     data: Path | None = None
-    """Your own .npy (examples) or .npz (x, y, x_test, y_test), instead of a dataset."""
+    """Your own instead of a dataset: .npz, .npy, .csv, .tsv, .parquet, .h5ad, .mtx, .txt (a text a
+    line), an IDX file, or a folder of images, of texts or of a 10x matrix."""
+    label: str | None = None
+    """Column of the labels, in a table or in obs; none: there are none. None: one that is called
+    label, target, class or y."""
+    ids: str | None = None
+    """Column that names the rows."""
+    leave_out: tuple[str, ...] = ()
+    """Columns not to be used."""
+    text: str | None = None
+    """Column of texts; their words are counted."""
+    words: int = 5000
+    """Texts: at most so many words, the most frequent."""
+    layer: str | None = None
+    """Of an .h5ad, instead of X."""
+    image_size: tuple[int, ...] | None = None
+    """Folder of images: the size that all get, one number or height and width."""
+    kind: Literal["images", "series", "table", "counts"] | None = None
+    """What the examples are; None: found out."""
+    missing: Literal["refuse", "mask"] = "refuse"
+    """Missing values (NaN): refuse them, or mask them and train on what is there."""
+    scale: Literal["auto", "none"] = "auto"
+    """auto: bytes are divided by 255, columns standardised, and so on as the data look; the model
+    keeps the scale and answers in your units. none: the numbers stay as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +143,8 @@ class Options(TrainingOptions, DataOptions, ModelOptions):
     """All of them."""
 
 
+# How a file of the user's is read.
+READING = ("label", "ids", "leave_out", "text", "words", "layer", "image_size")
 # Which field of which part of the description an option is.
 FACE = {
     "likelihood_scale": ("likelihood", "scale"),
@@ -174,7 +197,9 @@ def parsed(path: Path, cls: Any, fields: Mapping[str, Any]) -> Any:
     """
     flags: list[str] = []
     for name, value in fields.items():
-        flags += [f"--{name.replace('_', '-')}", str(value)]
+        each = value if isinstance(value, list | tuple) else [value]
+        if each:
+            flags += [f"--{name.replace('_', '-')}", *map(str, each)]
     try:
         return tyro.cli(cls, args=flags, console_outputs=False)
     except SystemExit:
@@ -234,6 +259,9 @@ def _idle(options: Options) -> Iterator[tuple[str, str]]:
     """The options without effect, and where that is so."""
     if options.data is not None:
         yield "dataset", "with --data"
+    else:
+        for name in (*READING, "kind", "missing"):
+            yield name, "except with --data"
     if options.dataset != "mnist":
         yield "data_dir", "except with --dataset mnist"
     named = {model: [name for name in own if name] for model, own in PRIORS.items()}
@@ -241,7 +269,7 @@ def _idle(options: Options) -> Iterator[tuple[str, str]]:
         yield "prior", f"except with --model {_either(m for m in named if named[m])}"
     chosen = _chosen(options)
     for option, (part, field) in FACE.items():
-        if not any(field in _fields(part, kind) for kind in chosen[part]):
+        if not any(field in fields_of(part, kind) for kind in chosen[part]):
             yield option, f"except with {_where(part, field)}"
 
 
@@ -252,7 +280,7 @@ def _chosen(options: Options) -> dict[str, list[str]]:
     return {
         "latent": [options.model],
         "prior": decided,
-        "likelihood": [options.likelihood],
+        "likelihood": [options.likelihood or "normal"],
         "objective": [options.objective],
         "network": [options.network],
     }
@@ -261,52 +289,35 @@ def _chosen(options: Options) -> dict[str, list[str]]:
 def _where(part: str, field: str) -> str:
     """The options that choose a part with the field."""
     if part == "latent":
-        return f"--model {_either(kind for kind in PRIORS if field in _fields(part, kind))}"
+        return f"--model {_either(kind for kind in PRIORS if field in fields_of(part, kind))}"
     if part == "prior":
         found = [
             (model, name)
             for model, own in PRIORS.items()
             for name, kind in own.items()
-            if field in _fields(part, kind)
+            if field in fields_of(part, kind)
         ]
         models = f"--model {_either(model for model, _ in found)}"
         names = [name for _, name in found if name]
         return f"{models} and --prior {_either(names)}" if names else models
-    return f"--{part} {_either(kind for kind in KINDS[part] if field in _fields(part, kind))}"
+    return f"--{part} {_either(kind for kind in KINDS[part] if field in fields_of(part, kind))}"
 
 
 def _either(names: Any) -> str:
     return " or ".join(dict.fromkeys(names))
 
 
-def _fields(part: str, kind: str) -> list[str]:
-    return [field.name for field in dataclasses.fields(KINDS[part][kind])]
-
-
-def resolve(options: Options, data: Dataset) -> Options:
-    """Fill in what depends on the data.
+def fields_of(part: str, kind: str) -> list[str]:
+    """The options of a kind of part.
 
     Args:
-      options: some of them None.
-      data: the data.
+      part: as "prior".
+      kind: as `KINDS` names it.
 
     Returns:
-      The options, those that were None chosen, and the paths absolute.
+      The names of its fields.
     """
-    own = PRIORS[options.model]
-    prior: Any = options.prior
-    if prior is None and None not in own:
-        prior = "symmetric" if data.y_train is None else "labels"
-    on_simplex = KINDS["latent"][options.model]().value().support == "simplex"
-    width = (data.categories or 10) if on_simplex else 2
-    return dataclasses.replace(
-        options,
-        prior=prior,
-        epochs=options.epochs or EPOCHS,
-        latent_dim=width if options.latent_dim is None else options.latent_dim,
-        data=None if options.data is None else absolute(options.data),
-        data_dir=None if options.data_dir is None else absolute(options.data_dir),
-    )
+    return [field.name for field in dataclasses.fields(KINDS[part][kind])]
 
 
 def absolute(path: Path) -> Path:
@@ -319,78 +330,3 @@ def absolute(path: Path) -> Path:
       The path.
     """
     return Path(os.path.realpath(path))  # `Path.resolve` gives a RuntimeError for links in a ring
-
-
-def describe(options: ModelOptions, data: Dataset) -> Description:
-    """The model that the options choose.
-
-    Args:
-      options: resolved.
-      data: the data, for the shape of an example.
-
-    Returns:
-      The description.
-
-    Raises:
-      ValueError, TypeError: if an option is out of range; it is named.
-    """
-    for name in ("smoothness", "total_concentration", "prior_concentration", "prior_variance"):
-        checks.positive_float(name, getattr(options, name))
-
-    def part(name: str, kind: str) -> Any:
-        own = {field: getattr(options, o) for o, (p, field) in FACE.items() if p == name}
-        known = _fields(name, kind)
-        return KINDS[name][kind](**{f: value for f, value in own.items() if f in known})
-
-    network = part("network", options.network)
-    shape: tuple[int, ...] | None = data.x_train.shape[1:]
-    if "channels" in _fields("network", options.network):
-        shape = data.image_shape
-        if shape is None:
-            raise ValueError(
-                f"network must be dense for examples that are no images, got {options.network}"
-            )
-    assert shape is not None
-    return Description(
-        latent=part("latent", options.model),
-        prior=part("prior", PRIORS[options.model][options.prior]),
-        likelihood=_likelihood(options),
-        objective=part("objective", options.objective),
-        network=network,
-        data_shape=tuple(shape),
-        latent_dim=options.latent_dim or 0,
-    )
-
-
-def _likelihood(options: ModelOptions) -> Any:
-    chosen, scale = KINDS["likelihood"][options.likelihood](), options.likelihood_scale
-    if scale is not None:
-        scale = checks.positive_float("likelihood_scale", scale)
-        chosen = dataclasses.replace(chosen, scale=scale, learned=False)
-    if KINDS["objective"][options.objective]().value() is not None:
-        return chosen
-    if type(chosen) is not type(UNIT) or scale not in (None, 1.0):
-        raise ValueError(
-            f'likelihood must be "normal" with objective="{options.objective}", '
-            f"got {options.likelihood!r}"
-        )
-    return UNIT
-
-
-def load_data(options: DataOptions) -> Dataset:
-    """The data that a run is trained on.
-
-    Args:
-      options: which.
-
-    Returns:
-      The data set.
-
-    Raises:
-      ValueError, TypeError, OSError: if the data cannot be read.
-    """
-    if options.data is not None:
-        return datasets.load_file(options.data)
-    if options.dataset == "mnist":
-        return datasets.load_mnist(options.data_dir)
-    return datasets.load_digits()

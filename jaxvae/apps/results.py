@@ -13,9 +13,13 @@ from jaxvae._output import say
 from jaxvae._version import __version__
 from jaxvae.apps.model_parts import kind
 from jaxvae.apps.runs import Run
+from jaxvae.data.batches import Batch
+from jaxvae.data.flat import dense, len_of
 from jaxvae.model import evaluation, generation, reports
+from jaxvae.model.vae import VAE
 from jaxvae.training.history import EpochRecord, History
 
+ROWS = 4096  # looked at together, so that a large data set is never dense or decoded whole
 RESULTS = (
     "final_loss", "test_loss", "test_reconstruction", "test_kl", "test_nelbo", "test_rmse",
     "baseline_rmse", "test_accuracy",
@@ -55,7 +59,7 @@ def summary(run: Run, history: History, interrupted: bool) -> dict[str, Any]:
         "objective": kind(model.objective),
         "likelihood": kind(model.likelihood),
         "network": kind(model.network),
-        "dataset": run.data.name,
+        "dataset": run.name,
         "kl_weight": vars(model.objective).get("kl_weight"),
         "seed": run.config.training.seed,
         "epochs": len(history.epochs),
@@ -64,7 +68,7 @@ def summary(run: Run, history: History, interrupted: bool) -> dict[str, Any]:
         **test_metrics(run),
         **latent_use(run),
         "seconds_per_epoch": seconds,
-        "images_per_second": len(run.data.x_train) / seconds,
+        "images_per_second": len_of(run.data.x_train) / seconds,
         "compile_seconds": history.compile_seconds,
         **_versions(),
     }
@@ -80,9 +84,9 @@ def test_metrics(run: Run) -> dict[str, float | None]:
       Each by its name in the summary. The negative ELBO is None where the terms are no
       log-densities, the accuracy where the prior is not made from labels.
     """
-    _, config, data, vae, params = run
-    key = jax.random.key(config.training.seed)
-    test = evaluation.evaluate(key, vae, params, data.x_test, data.y_test)
+    data, vae, params = run.data, run.vae, run.params
+    key = jax.random.key(run.config.training.seed)
+    test = evaluation.evaluate(key, vae, params, data.x_test, data.y_test, mask=data.mask_test)
     assert vae.parts is not None
     rmse, baseline = errors(run)
     return {
@@ -110,9 +114,11 @@ def latent_use(run: Run) -> dict[str, Any]:
       Of each part, as `z_active`: its dimensions, how many are active, its KL, its categories in
       use; and `test_explained`, the share of the variance that reconstructions explain.
     """
-    _, config, data, vae, params = run
-    key = jax.random.key(config.training.seed)
-    report = reports.collapse_report(key, vae, params, data.x_test, data.y_test)
+    data, vae, params = run.data, run.vae, run.params
+    key = jax.random.key(run.config.training.seed)
+    report = reports.collapse_report(
+        key, vae, params, data.x_test, data.y_test, mask=data.mask_test
+    )
     used = ("dimensions", "active", "kl", "in_use")
     figures = {
         f"{name}_{figure}": getattr(part, figure)
@@ -132,19 +138,38 @@ def errors(run: Run) -> tuple[float | None, float | None]:
       That of the reconstructions, z drawn from each posterior; and that of the mean training
       example, which knows nothing of x. None where what is decoded is not like x.
     """
-    _, config, data, vae, params = run
+    data, vae, params = run.data, run.vae, run.params
     assert vae.parts is not None
     forward = vae.parts.transform.forward
-    key = jax.random.key(config.training.seed)
-    decoded = generation.reconstruct(key, vae, params, data.x_test)
-    if decoded.shape != data.x_test.shape:  # as of categories, of which it has the probabilities
-        return None, None
-    x = np.asarray(forward(data.x_test), np.float64)
-    mean = np.mean(np.asarray(forward(data.x_train)), axis=0, dtype=np.float64)
-    own, baseline = (
-        float(np.sqrt(np.mean((other - x) ** 2))) for other in (np.asarray(forward(decoded)), mean)
-    )
-    return own, baseline
+    key = jax.random.key(run.config.training.seed)
+    squares, count, mean = np.zeros(2), 0, _mean_in_units(vae, data.x_train, data.mask_train)
+    for start in range(0, len_of(data.x_test), ROWS):
+        rows = slice(start, start + ROWS)
+        x = dense(data.x_test[rows])
+        # By their places in all of the data, so that the draws are those of one call.
+        batch = Batch(x, position=np.arange(start, start + len(x)))
+        decoded = np.asarray(generation.reconstruct(key, vae, params, batch))
+        if decoded.shape != x.shape:  # as of categories, of which it has the probabilities
+            return None, None
+        seen = np.ones(x.shape, bool) if data.mask_test is None else data.mask_test[rows]
+        own = np.asarray(forward(x), np.float64)
+        both = np.asarray(forward(decoded)), mean
+        squares += [float((((other - own) ** 2) * seen).sum()) for other in both]
+        count += int(seen.sum())
+    rmse, baseline = (float(value) for value in np.sqrt(squares / max(count, 1)))
+    return rmse, baseline
+
+
+def _mean_in_units(vae: VAE, x: Any, mask: np.ndarray | None) -> np.ndarray:
+    """The mean example in the units that the model sees, over what was seen."""
+    assert vae.parts is not None
+    total, count = 0.0, 0.0
+    for start in range(0, len_of(x), ROWS):
+        rows = slice(start, start + ROWS)
+        own = np.asarray(vae.parts.transform.forward(dense(x[rows])), np.float64)
+        seen = np.ones(own.shape) if mask is None else mask[rows]
+        total, count = total + (own * seen).sum(axis=0), count + seen.sum(axis=0)
+    return total / np.maximum(count, 1)
 
 
 def print_results(results: Mapping[str, Any]) -> None:

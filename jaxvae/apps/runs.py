@@ -1,54 +1,98 @@
-"""A run's folder: its configuration, and from it its data, its model and its parameters."""
+"""A run: its folder, and from it its model, its parameters and its data."""
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxvae.apps import description, first_version, options
+from jaxvae.apps import chosen, description, options
 from jaxvae.apps.description import Description
-from jaxvae.apps.options import EPOCHS, DataOptions, TrainingOptions
+from jaxvae.apps.options import EPOCHS, TrainingOptions
+from jaxvae.apps.run_config import Config, read_config, write_config
+from jaxvae.apps.saved_model import SavedModel
+from jaxvae.apps.saved_models import DamagedModelError
 from jaxvae.data.batches import Batch
-from jaxvae.data.datasets import Dataset
+from jaxvae.data.dataset import Dataset
+from jaxvae.data.flat import len_of
+from jaxvae.data.formats.source import listed
+from jaxvae.data.sparse import is_sparse
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE
 from jaxvae.numerics import checks
-from jaxvae.training import run_folder, whole_files
+from jaxvae.training import manifest, run_folder, whole_files
 from jaxvae.training.averaging import average_params, averaged_params
 from jaxvae.training.epochs import steps_per_epoch
 from jaxvae.training.loop import load_state
 
 
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """What a run is: all but where it lies and which hosts made it. Its config.json holds it."""
-
-    model: Description
-    data: DataOptions
-    training: TrainingOptions
-
-
-class Run(NamedTuple):
-    """A run with what belongs to it.
+class Run:
+    """A run with what belongs to it. Its data are read when they are first asked for.
 
     Attributes:
       folder: where it lies.
       config: what it is.
-      data: what it was trained on, examples of the shape that the model sees.
       vae: its model.
       params: the parameters of the model.
     """
 
-    folder: Path
-    config: Config
-    data: Dataset
-    vae: VAE
-    params: Params
+    def __init__(
+        self, folder: Path, config: Config, vae: VAE, params: Params, data: Dataset | None = None
+    ):
+        self.folder, self.config, self.vae, self.params = folder, config, vae, params
+        self._data = data
+
+    @property
+    def data(self) -> Dataset:
+        """What it was trained on, examples of the shape that the model sees.
+
+        Raises:
+          ValueError: if the data are not those that it was trained on.
+          ValueError, TypeError, OSError: if they cannot be read.
+        """
+        if self._data is None:
+            self._data = load_data(self.config)
+        return self._data
+
+    @property
+    def name(self) -> str:
+        """What its data are called."""
+        origin = self.config.origin
+        return self.data.name if origin is None else origin.name
+
+    @property
+    def model(self) -> SavedModel:
+        """Its model as one that is loaded anywhere."""
+        return SavedModel(self.vae, self.params, self.config.model)
+
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """The names of the categories: of the labels that they are made from, else numbers."""
+        assert self.vae.parts is not None
+        names = self.config.model.label_names if self.vae.parts.prior.uses_labels else None
+        return names or tuple(map(str, range(self.config.model.latent_dim)))
+
+    def category_number(self, argument: str, name: str) -> int:
+        """The number of a category by its name.
+
+        Raises:
+          ValueError: if there is none of this name; the argument is named.
+        """
+        known = self.category_names
+        if name not in known:
+            raise ValueError(f"{argument} must be of {listed(known)}, got {name}")
+        return known.index(name)
+
+    @property
+    def has_data(self) -> bool:
+        """Whether its data are at hand, or can be read and are those that it was trained on."""
+        try:
+            return self.data is not None
+        except (ValueError, TypeError, OSError, ImportError):
+            return False
 
     def decode(self, z: Any, x: Any = None) -> np.ndarray:
         """The mean of x given each z [N, K], in data space [N, D]; of counts as many as in x."""
@@ -73,12 +117,14 @@ def on_host(array: jax.Array) -> np.ndarray:
     return np.asarray(jax.block_until_ready(array))
 
 
-def open_run(path: Path) -> Run:
-    """Read a run back.
+def open_run(path: Path, *, data: Path | None = None, other_data: bool = False) -> Run:
+    """Read a run back. Its data are not needed.
 
     Args:
       path: its folder, for its final parameters or, before it has any, those of its last
         checkpoint; or one of the checkpoints in it.
+      data: where its data lie now; None: where they lay.
+      other_data: whether they may be others than it was trained on.
 
     Returns:
       The run.
@@ -90,86 +136,89 @@ def open_run(path: Path) -> Run:
     path = options.absolute(path)
     is_checkpoint = path.parent.name == run_folder.CHECKPOINTS
     folder = path.parent.parent if is_checkpoint else path
-    config, data = read_config(folder / run_folder.CONFIG)
+    config = read_config(folder / run_folder.CONFIG)
     vae = description.build(config.model)
-    if not is_checkpoint and (folder / run_folder.PARAMS).exists():
-        like = jax.eval_shape(vae.init, jax.random.key(0), data.x_train[:1])
-        params = whole_files.load_params(folder / run_folder.PARAMS, like)
+    final = next((file for file in map(folder.joinpath, run_folder.FINAL) if file.exists()), None)
+    if final is not None and final.name == run_folder.PARAMS:
+        manifest.check(folder, DamagedModelError, alone=False)
+    if not is_checkpoint and final is not None:
+        example = description.abstract_example(config.model.data_shape)
+        params = whole_files.load_params(
+            final, jax.eval_shape(vae.init, jax.random.key(0), example)
+        )
     else:
         saved = path if is_checkpoint else folder / run_folder.CHECKPOINTS
-        params = averaged_params(load_state(saved, vae, optimizer(config, data), data.x_train))
-    return Run(folder, config, data, vae, params)
+        x = np.zeros((1, *config.model.data_shape), np.float32)
+        params = averaged_params(load_state(saved, vae, optimizer(config), x))
+    at_hand = None
+    if data is not None or other_data:
+        at_hand = load_data(config, data, other=other_data)
+    return Run(folder, config, vae, params, at_hand)
 
 
-def write_config(path: Path, config: Config) -> None:
-    """Write what a run is.
+def begin(folder: Path, config: Config) -> None:
+    """Write what a run is; what it came to before, if it did, is no longer what it comes to.
 
     Args:
-      path: the JSON file.
-      config: the run's.
+      folder: the run's.
+      config: what it is.
 
     Raises:
-      OSError: if the file cannot be written.
+      OSError: if the folder cannot be written.
     """
-    each = {"data": config.data, "training": config.training}
-    plain = {
-        name: {key: str(v) if isinstance(v, Path) else v for key, v in vars(part).items()}
-        for name, part in each.items()
-    }
-    whole_files.write_json(path, {"model": description.to_json(config.model), **plain})
+    for name in (manifest.MANIFEST, *run_folder.FINAL):
+        (folder / name).unlink(missing_ok=True)
+    write_config(folder / run_folder.CONFIG, config)
 
 
-def read_config(path: Path) -> tuple[Config, Dataset]:
-    """Read what a run is, and the data that it names.
+def finish(folder: Path, params: Params) -> None:
+    """Write the final parameters, and by what damage to them is found.
 
     Args:
-      path: the JSON file; one of the first version too.
+      folder: the run's, its configuration in it.
+      params: the parameters.
+
+    Raises:
+      OSError: if the folder cannot be written.
+    """
+    whole_files.save_params(folder / run_folder.PARAMS, params)
+    manifest.write(folder, (run_folder.CONFIG, run_folder.PARAMS))
+
+
+def load_data(config: Config, path: Path | None = None, *, other: bool = False) -> Dataset:
+    """The data of a run, read as the run's options say.
+
+    Args:
+      config: of the run.
+      path: where they lie now; None: where they lay.
+      other: whether they may be others than it was trained on. Labels are then by the names that
+        the model knows, columns by their names.
 
     Returns:
-      The configuration, its options of the types and among the choices that `jaxvae train` takes;
-      and the data, examples of the shape that the model sees.
+      The data, examples of the shape that the model sees.
 
     Raises:
-      FileNotFoundError: if there is no such file.
-      ValueError: if it holds anything else, or the data are not those of the model.
-      TypeError, OSError: if the data cannot be read.
+      ValueError: if their content is not what the run was trained on.
+      ValueError, TypeError, OSError: if they cannot be read.
     """
-    fields = whole_files.read_json(path)
-    if not isinstance(fields.get("model"), dict):
-        model, own, data = first_version.of_config(path, fields)
-        return of_options(model, own), data
-    names = [field.name for field in dataclasses.fields(Config)]
-    if wrong := sorted(set(fields) ^ set(names)):
-        raise ValueError(f"{path} must hold {', '.join(names)}; got or lacks {', '.join(wrong)}")
-    for name in ("data", "training"):
-        if not isinstance(fields[name], dict):
-            raise ValueError(f"{path} must hold options of `jaxvae train` in {name}, "
-                             f"got {fields[name]!r}")  # fmt: skip
+    own, model = config.data, config.model
+    if path is not None:
+        own = dataclasses.replace(own, data=options.absolute(path), dataset="digits", data_dir=None)
+    known = model if other or config.origin is None else None
     try:
-        model = description.from_json(fields["model"])
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    own_data = options.parsed(path, DataOptions, fields["data"])
-    training = options.parsed(path, TrainingOptions, fields["training"])
-    data = shaped(options.load_data(own_data), model)
-    return Config(model=model, data=own_data, training=training), data
-
-
-def of_options(model: Description, own: options.Options) -> Config:
-    """What a run is by the options of the command line.
-
-    Args:
-      model: what they made of the model.
-      own: all of them.
-
-    Returns:
-      The configuration.
-    """
-    return Config(
-        model=model,
-        data=options.part_of(own, DataOptions),
-        training=options.part_of(own, TrainingOptions),
-    )
+        data = chosen.load_data(own, known)
+    except FileNotFoundError as error:
+        if path is None:
+            raise FileNotFoundError(f"{error}; --data says where the run's data lie now") from None
+        raise
+    origin = config.origin
+    if not other and origin is not None and data.fingerprint != origin.fingerprint:
+        where = own.data or own.dataset
+        raise ValueError(
+            f"data must be what the run was trained on, but the content of {where} is another; "
+            "--other-data takes it all the same"
+        )
+    return shaped(data, model)
 
 
 def shaped(data: Dataset, model: Description) -> Dataset:
@@ -185,17 +234,20 @@ def shaped(data: Dataset, model: Description) -> Dataset:
     Raises:
       ValueError: if they are of another size.
     """
-    shape, width = model.data_shape, data.x_train[0].size
+    shape, width = model.data_shape, data.x_train.shape[1]
     if np.prod(shape) != width:
         raise ValueError(f"data must be examples of the shape {shape} as the model's, got {width} "
                          f"values in {data.name}")  # fmt: skip
-    x_train, x_test = (x.reshape(-1, *shape) for x in (data.x_train, data.x_test))
-    return data._replace(x_train=x_train, x_test=x_test)
+    if len(shape) == 1:  # as a data set has them, sparse ones too
+        return data
+    names = ("x_train", "x_test", "mask_train", "mask_test")
+    whole = {name: getattr(data, name) for name in names}
+    return data._replace(
+        **{name: x.reshape(-1, *shape) for name, x in whole.items() if x is not None}
+    )
 
 
-def hold_out(
-    training: TrainingOptions, data: Dataset
-) -> tuple[Dataset, tuple[np.ndarray, np.ndarray | None] | None]:
+def hold_out(training: TrainingOptions, data: Dataset) -> tuple[Batch, Batch | None]:
     """Set a share of the training examples aside.
 
     Args:
@@ -203,34 +255,41 @@ def hold_out(
       data: the data.
 
     Returns:
-      The data to train on, and the examples and labels held out of them, or None.
+      The examples to train on, and those held out of them, or None.
 
     Raises:
       ValueError: if nothing is left on either side.
     """
+    whole = Batch(data.x_train, data.y_train, mask=data.mask_train)
+    count = _held_out(training, len_of(data.x_train))
+    if not count:
+        return whole, None
+    order = np.random.default_rng(training.seed).permutation(len_of(data.x_train))
+
+    def rows(index: np.ndarray) -> Batch:
+        return jax.tree.map(lambda leaf: leaf[index], whole, is_leaf=is_sparse)
+
+    return rows(order[count:]), rows(order[:count])
+
+
+def _held_out(training: TrainingOptions, examples: int) -> int:
+    """How many of the training examples are held out."""
     if not training.hold_out:
-        return data, None
+        return 0
     share = checks.positive_float("hold_out", training.hold_out)
-    count = round(share * len(data.x_train))
-    if not 0 < count < len(data.x_train):
+    count = round(share * examples)
+    if not 0 < count < examples:
         raise ValueError(
-            f"hold_out must leave examples to train on and to hold out, got {share} of "
-            f"{len(data.x_train)}"
+            f"hold_out must leave examples to train on and to hold out, got {share} of {examples}"
         )
-    order = np.random.default_rng(training.seed).permutation(len(data.x_train))
-    held_out, rest = (
-        (data.x_train[rows], None if data.y_train is None else data.y_train[rows])
-        for rows in (order[:count], order[count:])
-    )
-    return data._replace(x_train=rest[0], y_train=rest[1]), held_out
+    return count
 
 
-def optimizer(config: Config, data: Dataset) -> optax.GradientTransformation:
+def optimizer(config: Config) -> optax.GradientTransformation:
     """Adam with what the options say: schedule, warm-up, clipping, averaging.
 
     Args:
-      config: of a run.
-      data: the data, for the steps of an epoch.
+      config: of a run; how many examples it has says how many steps an epoch has.
 
     Returns:
       The optimizer.
@@ -240,7 +299,8 @@ def optimizer(config: Config, data: Dataset) -> optax.GradientTransformation:
     """
     training = config.training
     rate: Any = checks.positive_float("learning_rate", training.learning_rate)
-    examples = len(hold_out(training, data)[0].x_train)
+    examples = _train_examples(config)
+    examples -= _held_out(training, examples)
     steps = steps_per_epoch(examples, min(training.batch_size, examples))
     epochs = training.epochs or EPOCHS
     warmup = checks.positive_int("warmup_epochs", training.warmup_epochs, minimum=0)
@@ -260,3 +320,10 @@ def optimizer(config: Config, data: Dataset) -> optax.GradientTransformation:
     if training.average is not None:
         return average_params(adam, training.average)
     return adam
+
+
+def _train_examples(config: Config) -> int:
+    """How many examples there are to train on."""
+    if config.origin is not None:
+        return config.origin.train_examples
+    return len_of(chosen.load_data(config.data).x_train)  # a run of the first version

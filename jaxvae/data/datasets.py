@@ -1,102 +1,19 @@
-"""Load and check data: the embedded digits, MNIST, or a user's own arrays and files."""
+"""Data sets by name, and a user's own files."""
 
 import hashlib
 import http.client
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from jaxvae._door import door
-from jaxvae.data.files import read_arrays, read_idx
-from jaxvae.numerics import checks
-
-
-@door("datasets")
-class Dataset(NamedTuple):
-    """Checked arrays, split into train and test.
-
-    Attributes:
-      name: what the data are.
-      x_train, x_test: examples, float32 [N, D].
-      y_train, y_test: labels, int32 [N], or None.
-      image_shape: (height, width) where an example is an image, else None.
-
-    Example:
-      >>> data = from_arrays(np.zeros((20, 16)), np.arange(20) % 3)
-      >>> data.y_train.shape, data.categories
-      ((18,), 3)
-    """
-
-    name: str
-    x_train: np.ndarray
-    y_train: np.ndarray | None
-    x_test: np.ndarray
-    y_test: np.ndarray | None
-    image_shape: tuple[int, int] | None
-
-    @property
-    def categories(self) -> int | None:
-        """The number of classes: the largest label plus one; None without labels."""
-        if self.y_train is None or self.y_test is None:
-            return None
-        return int(max(self.y_train.max(), self.y_test.max())) + 1
-
-
-def from_arrays(
-    x: Any,
-    y: Any = None,
-    *,
-    x_test: Any = None,
-    y_test: Any = None,
-    name: str = "arrays",
-) -> Dataset:
-    """Make a data set of a user's arrays.
-
-    Args:
-      x: examples [N, D], or images [N, H, W].
-      y: integer labels [N], or None.
-      x_test: held-out examples of the same shape. None sets every tenth example aside.
-      y_test: their labels; needed where `y` and `x_test` are given.
-      name: what to call the data.
-
-    Returns:
-      The data set.
-
-    Raises:
-      ValueError, TypeError: if an array is empty, not finite, of the wrong rank or dtype, or
-        its length differs from its labels'.
-
-    Example:
-      >>> data = from_arrays(np.zeros((20, 4, 4)), np.zeros(20, int))
-      >>> data.x_train.shape, data.x_test.shape, data.image_shape
-      ((18, 16), (2, 16), (4, 4))
-    """
-    x, image_shape = _flat_examples("x", x)
-    y = None if y is None else checks.label_array("y", y, len(x))
-    if x_test is None:
-        if y_test is not None:
-            raise ValueError("y_test must come with x_test, got y_test alone")
-        if len(x) < 2:
-            raise ValueError(f"x must have at least 2 examples to hold one out, got {len(x)}")
-        held_out = np.arange(len(x)) % 10 == min(9, len(x) - 1)
-        x, x_test = x[~held_out], x[held_out]
-        if y is not None:
-            y, y_test = y[~held_out], y[held_out]
-    else:
-        x_test, test_shape = _flat_examples("x_test", x_test)
-        if (x_test.shape[1], test_shape) != (x.shape[1], image_shape):
-            raise ValueError(
-                f"x_test must hold examples like those of x, {image_shape or x.shape[1:]}, "
-                f"got {test_shape or x_test.shape[1:]}"
-            )
-        if (y is None) != (y_test is None):
-            raise ValueError("y and y_test must both be given, or neither; got one of them")
-        if y_test is not None:
-            y_test = checks.label_array("y_test", y_test, len(x_test))
-    return Dataset(name, x, y, x_test, y_test, image_shape)
+from jaxvae.data.dataset import Dataset, from_arrays, from_source
+from jaxvae.data.files import read_idx
+from jaxvae.data.formats.registry import read
+from jaxvae.data.formats.source import Reading
 
 
 def load_digits() -> Dataset:
@@ -121,8 +38,8 @@ def load_digits() -> Dataset:
     x_train, x_test, y_train, y_test = train_test_split(
         x / 16, y, test_size=0.2, random_state=0, stratify=y
     )
-    data = from_arrays(x_train, y_train, x_test=x_test, y_test=y_test, name="digits")
-    return data._replace(image_shape=(8, 8))
+    x_train, x_test = (x.reshape(-1, 8, 8) for x in (x_train, x_test))
+    return from_arrays(x_train, y_train, x_test=x_test, y_test=y_test, name="digits", kind="images")
 
 
 # Each may also be unzipped: without the .gz, and some name those with a dot before idx.
@@ -175,52 +92,79 @@ def load_mnist(data_dir: str | os.PathLike | None = None) -> Dataset:
                 f"MNIST's {name} must have the SHA-256 {MNIST_SHA256[name]}, got {digest}: "
                 f"the data from {source} were altered or are another data set"
             )
-    data = from_arrays(
+    return from_arrays(
         arrays["x_train"] / np.float32(256),
         arrays["y_train"],
         x_test=arrays["x_test"] / np.float32(256),
         y_test=arrays["y_test"],
         name="mnist",
+        kind="images",
     )
-    return data._replace(image_shape=(28, 28))
 
 
-def load_file(path: str | os.PathLike) -> Dataset:
-    """A user's own `.npy` or `.npz` file. Pickled objects inside are refused.
+def load(
+    path: str | os.PathLike,
+    *,
+    kind: str | None = None,
+    missing: str = "refuse",
+    label_names: Sequence[str] | None = None,
+    **reading: Any,
+) -> Dataset:
+    """A user's own file or folder, of any format that is known.
 
     Args:
-      path: an `.npy` with examples, or an `.npz` with `x` and, if wanted, `y`, `x_test`,
-        `y_test`; shapes as in `from_arrays`.
+      path: `.npz`, `.npy`, `.csv`, `.tsv`, `.parquet`, `.h5ad`, `.mtx`, `.txt`, an IDX file, or a
+        folder of images, of texts, of IDX files or of a 10x matrix. Nothing in it is unpickled.
+      kind: "images", "series", "table" or "counts"; None finds it out.
+      missing: "refuse" NaN, or "mask" it: a model is then trained on what is there.
+      label_names: those that a model knows, in its order; None: those that are there.
+      **reading: how to read it, as `Reading` says: label, ids, leave_out, text, words, layer,
+        image_size, columns.
 
     Returns:
       The data set, named as the file.
 
     Raises:
       FileNotFoundError: if there is no such file.
+      ModuleNotFoundError: if its reader is not installed; the install line is in the message.
       ValueError, TypeError: if it cannot be read, or for what `from_arrays` refuses.
 
     Example:
       >>> import tempfile
       >>> path = Path(tempfile.mkdtemp(), "mine.npz")
-      >>> np.savez(path, x=np.zeros((20, 16)), y=np.arange(20) % 3)
-      >>> data = load_file(path)
-      >>> data.name, data.x_train.shape
-      ('mine', (18, 16))
+      >>> np.savez(path, x=np.eye(20), y=["cat", "dog"] * 10)
+      >>> data = load(path)
+      >>> data.name, data.x_train.shape, data.label_names
+      ('mine', (18, 20), ('cat', 'dog'))
     """
     path = Path(path)
-    if path.suffix not in (".npy", ".npz"):
-        raise ValueError(f"path must end in .npy or .npz, got {path}")
-    arrays = read_arrays(path)
-    allowed = {"x", "y", "x_test", "y_test"}
-    if "x" not in arrays or set(arrays) - allowed:
-        raise ValueError(
-            f"{path} must hold x and, if wanted, y, x_test, y_test; got {sorted(arrays)}"
-        )
+    source = read(path, Reading(**reading))
     try:
-        return from_arrays(**arrays, name=path.stem)
+        return from_source(
+            source,
+            name=stem(path),
+            kind=kind,
+            missing=missing,
+            label_names=None if label_names is None else tuple(label_names),
+        )
     except (ValueError, TypeError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
+
+
+def stem(path: Path) -> str:
+    """What data are called by their file.
+
+    Args:
+      path: the file, or a folder.
+
+    Returns:
+      Its name without the endings.
+
+    Example:
+      >>> stem(Path("a/b.csv.gz"))
+      'b'
+    """
+    return path.name.split(".")[0] or path.resolve().name or "data"
 
 
 def _mnist_folder(folder: Path) -> dict[str, np.ndarray]:
@@ -257,14 +201,3 @@ def _mnist_openml() -> dict[str, np.ndarray]:
         ) from error
     x, y = x.astype(np.uint8), y.astype(np.uint8)
     return {"x_train": x[:60000], "y_train": y[:60000], "x_test": x[60000:], "y_test": y[60000:]}
-
-
-def _flat_examples(name: str, value: Any) -> tuple[np.ndarray, tuple[int, int] | None]:
-    """Examples as [N, D], and the image shape where they came as images [N, H, W]."""
-    array = checks.real_array(name, value)
-    if array.ndim not in (2, 3):
-        raise ValueError(f"{name} must have the shape [N, D] or [N, H, W], got {array.shape}")
-    if array.size == 0:
-        raise ValueError(f"{name} must not be empty, got the shape {array.shape}")
-    image_shape = array.shape[1:] if array.ndim == 3 else None
-    return checks.data_array(name, array.reshape(len(array), -1)), image_shape

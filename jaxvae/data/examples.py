@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxvae.data import fields, sparse
 from jaxvae.data.batches import Batch, rows_of
+from jaxvae.data.labels import plain_labels
 from jaxvae.numerics import checks
 
 
@@ -47,7 +48,8 @@ def examples(
     Args:
       x: examples [N, ...] of any rank from 2 on: an array, a sparse matrix [N, D], an AnnData (its
         X), or a mapping or NamedTuple of these. A `Batch` stands for all of its fields.
-      y: integer labels [N], -1 where one is missing; or None.
+      y: labels [N] from 0 on, -1, None or NaN where one is missing; also as a column [N, 1] or
+        one-hot rows [N, K]; or None.
       weight: examples' weights [N], finite, at least 0 and not all 0; None weighs all alike.
       condition: finite numbers [N, ...], or a mapping, NamedTuple or tuple of such.
       mask: of x's shape, True or 1 where a value was seen. Only elsewhere x may be not finite.
@@ -107,7 +109,7 @@ def checked(given: Batch, names: Batch) -> Batch:
     mask = None if given.mask is None else fields.mask_arrays(names.mask, given.mask, x)
     x = fields.finite(names.x, x, mask)
     rows = rows_of(Batch(x))
-    y = None if given.y is None else checks.label_array(names.y, given.y, rows, missing=True)
+    y = None if given.y is None else plain_labels(names.y, given.y, rows)
     condition = given.condition
     if condition is not None:
         condition = fields.condition_arrays(names.condition, condition, rows)

@@ -12,6 +12,7 @@ from jax.scipy.special import logsumexp
 from jaxvae._door import door
 from jaxvae.data.batches import Batch
 from jaxvae.data.examples import count, examples, host_batches
+from jaxvae.data.labels import plain_labels
 from jaxvae.model import bind_checks, latents, priors
 from jaxvae.model.networks import Params
 from jaxvae.model.objectives import log_weight
@@ -177,7 +178,7 @@ def accuracy(
         the numbering of the categories is arbitrary.
       params: its parameters.
       x: examples [N, ...].
-      y: integer labels [N]; an example whose label is missing (-1) does not count.
+      y: labels [N] from 0 on; an example whose label is missing (-1) does not count.
       part: of a product, which; the only one whose prior is made from labels where None.
       condition: what the encoder sees beside x [N, ...], or None.
       batch_size: examples a compiled call.
@@ -203,7 +204,8 @@ def accuracy(
     name = _labelled_part(parts_of_vae("accuracy", vae), part)
     z = encode_mean(vae, params, x, condition=condition, batch_size=batch_size)
     z = z[name] if isinstance(z, dict) else z
-    y = checks.label_array("y", y, len(z), categories=z.shape[1], missing=True)
+    y = plain_labels("y", y, len(z))
+    checks.label_array("y", y, len(z), categories=z.shape[1], missing=True)
     known = y >= 0
     if not known.any():
         raise ValueError(f"y must hold a label that is not missing, got {len(y)} times -1")

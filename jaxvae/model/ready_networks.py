@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxvae.data.batches import Batch
+from jaxvae.data.batches import Batch, as_batch
 from jaxvae.model.flax_network import half
 from jaxvae.model.modules import (
     ACTIVATIONS,
@@ -23,7 +23,14 @@ from jaxvae.model.modules import (
     Module,
     NormalEncoder,
 )
-from jaxvae.model.networks import Network, concatenated, of_halves
+from jaxvae.model.networks import (
+    STATISTICS,
+    Network,
+    Params,
+    concatenated,
+    of_halves,
+    whole,
+)
 from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
 
@@ -158,6 +165,52 @@ def dense_network(
     trunk = _trunk(layers, hidden_units, activation, dtype)
     encoder = Encoder(heads_of(head), trunk())
     return _dense(encoder, data_dim, trunk(), latent_shape_of(head), parts_of(head))
+
+
+@made_by
+def of_counts(network: Network) -> Network:
+    """The same network, whose encoder sees log(1 + x): large counts do not flood its layers.
+
+    Args:
+      network: any.
+
+    Returns:
+      The network; its likelihood is given the counts themselves.
+
+    Example:
+      >>> network = of_counts(dense_normal_network(64, 2, layers=1, hidden_units=16))
+      >>> params = network.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> network.encode(params, jnp.full((5, 64), 1e6))[0].shape
+      (5, 2)
+    """
+    net = whole(network)
+
+    def seen(batch: Any) -> Batch:
+        batch = as_batch(batch)
+        return batch._replace(x=jax.tree.map(jnp.log1p, batch.x))
+
+    def init(key: jax.Array, batch: Any, *, z_of: Any = None) -> Params:
+        return net.init(key, seen(batch), z_of)
+
+    def encode(params: Params, batch: Any, *, training: Any = None) -> Any:
+        value, statistics = net.encode(params, seen(batch), training)
+        keeps = training is not None and params.get(STATISTICS)
+        return (value, statistics) if keeps else value
+
+    return network._replace(init=init, encode=encode)
+
+
+def sees_log(network: Network) -> bool:
+    """Whether a network was made by `of_counts`.
+
+    Args:
+      network: any.
+
+    Returns:
+      True if its encoder sees log(1 + x).
+    """
+    recipe = getattr(network.encode, "recipe", None)
+    return recipe is not None and recipe.constructor is of_counts
 
 
 def _dense(

@@ -8,8 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae._door import door
+from jaxvae.data import looks
+from jaxvae.data.fields import finite, x_arrays
 from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
+
+LARGEST_ARCSINH = 80.0  # sinh of more is no float32
 
 
 @door("transforms")
@@ -94,10 +98,7 @@ def standardized(mean: Any, scale: Any) -> Transform:
       >>> standardized(1.0, 2.0).forward(jnp.array([5.0])).tolist()
       [2.0]
     """
-    mean = checks.real_array("mean", mean).astype(np.float32)
-    scale = checks.real_array("scale", scale).astype(np.float32)
-    checks.finite_array("mean", mean)
-    checks.finite_array("scale", scale, positive=True)
+    mean, scale = _pair("mean", mean, "scale", scale)
 
     def forward(x: Any) -> Any:
         return (x - jnp.broadcast_to(mean, x.shape)) / jnp.broadcast_to(scale, x.shape)
@@ -109,3 +110,92 @@ def standardized(mean: Any, scale: Any) -> Transform:
         return -jnp.sum(jnp.log(jnp.broadcast_to(scale, x.shape)))
 
     return Transform(forward, inverse, log_jacobian)
+
+
+@made_by
+def arcsinh(centre: Any = 0.0, width: Any = 1.0) -> Transform:
+    """arcsinh((x - centre) / width): linear near the centre, logarithmic far from it.
+
+    It tames heavy tails of any sign. The mean of x given z is then one in the model's units, whose
+    inverse is nearer to the median of x.
+
+    Args:
+      centre: what is taken away, a number or an array that broadcasts to an example.
+      width: what is divided by, above zero.
+
+    Returns:
+      The transform.
+
+    Raises:
+      ValueError, TypeError: if one is not finite, or the width not above zero.
+
+    Example:
+      >>> made = arcsinh(0.0, 2.0)
+      >>> float(made.inverse(made.forward(jnp.array([3000.0])))[0])
+      3000.0
+    """
+    centre, width = _pair("centre", centre, "width", width)
+    linear = standardized(centre, width)
+
+    def forward(x: Any) -> Any:
+        return jnp.arcsinh(linear.forward(x))
+
+    def inverse(x: Any) -> Any:
+        return linear.inverse(jnp.sinh(jnp.clip(x, -LARGEST_ARCSINH, LARGEST_ARCSINH)))
+
+    def log_jacobian(x: Any) -> jax.Array:
+        # d arcsinh(s) / ds = 1 / sqrt(1 + s^2), without the overflow of s^2.
+        slope = -jnp.log(jnp.hypot(1.0, linear.forward(x)))
+        return jnp.sum(slope) + linear.log_jacobian(x)  # type: ignore[misc]
+
+    return Transform(forward, inverse, log_jacobian)
+
+
+def fitted(x: Any, *, images: bool = False) -> Transform:
+    """The transform that suits numbers as they look, as `jaxvae train` chooses it.
+
+    Args:
+      x: examples [N, ...] to train on, an array or a CSR.
+      images: whether an example is an image: then all of its values are scaled alike.
+
+    Returns:
+      `identity` for numbers from 0 to 1 and for counts; `divided_by` for bytes, and for numbers of
+      one scale from 0 on; else `standardized` by column, or `arcsinh` where tails are heavy.
+
+    Raises:
+      ValueError, TypeError: if x is no array of finite numbers.
+
+    Example:
+      >>> fitted(np.array([[0, 255], [128, 7]], np.uint8), images=True).forward(255.0)
+      1.0
+    """
+    own = finite("x", x_arrays("x", x))
+    return of_scale(looks.look(own, images=images).scale)
+
+
+def of_scale(scale: looks.Scale) -> Transform:
+    """The transform of a scale that was found.
+
+    Args:
+      scale: of `data.looks.look`.
+
+    Returns:
+      The transform.
+
+    Example:
+      >>> of_scale(looks.Scale(width=4.0)).forward(2.0)
+      0.5
+    """
+    if scale.curve == "arcsinh":
+        return arcsinh(scale.centre, scale.width)
+    if np.ndim(scale.width) or scale.centre != 0:
+        return standardized(scale.centre, scale.width)
+    return identity() if scale.width == 1 else divided_by(scale.width)
+
+
+def _pair(name: str, value: Any, positive: str, above_zero: Any) -> tuple[np.ndarray, np.ndarray]:
+    pair = [checks.real_array(n, v).astype(np.float32)
+            for n, v in ((name, value), (positive, above_zero))]  # fmt: skip
+    checks.finite_array(name, pair[0])
+    checks.finite_array(positive, pair[1], positive=True)
+    return pair[0], pair[1]

@@ -160,7 +160,13 @@ def bind(
         return values if latent.parts else {"z": values}
 
     def in_units(batch: Batch) -> Batch:
-        return batch._replace(x=transform.forward(jax.tree.map(_floating, batch.x)))
+        """The batch in the model's units, where what was not seen is 0 whatever lay there."""
+        if batch.x is None:
+            return batch
+        x = transform.forward(jax.tree.map(_floating, batch.x))
+        if batch.mask is not None:
+            x = jax.tree.map(lambda leaf, seen: jnp.where(seen, leaf, 0), x, batch.mask)
+        return batch._replace(x=x)
 
     def posterior(params: Params, batch: Batch, training: Training | None) -> tuple[Any, Params]:
         outputs, statistics = net.encode(params, batch, training)

@@ -12,7 +12,10 @@ from jax.tree_util import keystr
 from jaxvae.data import sparse
 from jaxvae.data.batches import Batch, as_batch, rows_of
 from jaxvae.data.examples import dense_rows
+from jaxvae.model.likelihoods import Likelihood
 from jaxvae.model.networks import Params
+from jaxvae.model.ready_networks import sees_log
+from jaxvae.model.transforms import identity
 from jaxvae.model.vae import VAE
 
 # A network is made for values of about one. Beyond the first of these, data are named where a step
@@ -22,12 +25,13 @@ ROWS = 1024
 TINY, HUGE = float(np.finfo(np.float32).tiny), 1e18  # what has a logarithm, and what a square
 
 
-def too_large(x: Any, above: float = ABSURD) -> str:
+def too_large(x: Any, above: float = ABSURD, vae: VAE | None = None) -> str:
     """Advice on data that no network is made for; empty where they are not so large.
 
     Args:
       x: examples [N, ...], a tree of such, or a `Batch`.
       above: the largest |value| about which nothing is said.
+      vae: the model, in whose units it counts how large they are.
 
     Returns:
       A sentence, or nothing.
@@ -36,16 +40,46 @@ def too_large(x: Any, above: float = ABSURD) -> str:
       >>> too_large(np.array([[0.0, -255.0]]))
       'The largest |value| of x is 255: scale the data to values of about one.'
     """
-    arrays = [
-        leaf.data if sparse.is_sparse(leaf) else np.asarray(leaf)
-        for leaf in jax.tree.leaves(as_batch(x).x)
-    ]
+    x = as_batch(x).x
     # A host whose stream has ended has no rows. Bytes have no -(-128).
-    ends = [abs(float(end)) for own in arrays if own.size for end in (own.min(), own.max())]
-    largest = max(ends, default=0.0)
-    if largest <= above:
+    if not all(leaf.shape[0] for leaf in jax.tree.leaves(x)):
         return ""
-    return f"The largest |value| of x is {largest:g}: scale the data to values of about one."
+    parts = None if vae is None else vae.parts
+    ends = jax.tree.map(_ends, x)
+    if parts is not None and parts.transform != identity():
+        ends = jax.device_get(jax.jit(parts.transform.forward)(jax.device_put(ends)))
+    largest = _largest(ends)
+    if largest <= above or (parts is not None and sees_log(parts.network)):
+        return ""
+    advice = "scale the data to values of about one"
+    if parts is not None and not _takes_fractions(parts.likelihood, x):
+        advice = "jaxvae.networks.of_counts(network) lets the encoder see the logarithm"
+    return f"The largest |value| of x is {largest:g}: {advice}."
+
+
+def _ends(leaf: Any) -> np.ndarray:
+    """Two examples, of the least and of the largest value in each place: what a transform that
+    rises makes of all others lies between what it makes of these.
+    """
+    if sparse.is_sparse(leaf):
+        own = np.asarray(leaf.data, np.float32)
+        ends = (own.min(initial=0), own.max(initial=0))
+        return np.stack([np.full(leaf.shape[1:], end, np.float32) for end in ends])
+    own = np.asarray(leaf)
+    return np.stack([own.min(axis=0), own.max(axis=0)]).astype(np.float32)
+
+
+def _largest(x: Any) -> float:
+    return max((float(np.abs(leaf).max(initial=0)) for leaf in jax.tree.leaves(x)), default=0.0)
+
+
+def _takes_fractions(likelihood: Likelihood, x: Any) -> bool:
+    """Whether data may be scaled: counts may not."""
+    try:
+        likelihood.check(jax.tree.map(lambda leaf: np.full((1, *leaf.shape[1:]), 0.5), x))
+    except ValueError:
+        return False
+    return True
 
 
 def schedule_note(vae: VAE, steps: int | None) -> str:
@@ -109,7 +143,11 @@ def why_not_finite(vae: VAE, params: Params, x: Any, *, step: int) -> str:
         output = _bad_output(vae, params, as_batch(x))
     except Exception:  # a model of the user's own may encode to anything
         output = ""
-    found = [too_large(x, LARGE), output, "A smaller learning rate may help." if step > 0 else ""]
+    found = [
+        too_large(x, LARGE, vae),
+        output,
+        "A smaller learning rate may help." if step > 0 else "",
+    ]
     return " ".join(filter(None, found)) or (
         "x and what network.encode and network.decode give are sound: look for a function in them, "
         "or in the loss, whose slope is not finite (a root or a logarithm at 0)."

@@ -235,7 +235,8 @@ def run(
         if not any(live()):
             return (state if best is None else best), histories(0.0)
         steps = source.steps(epochs)
-        for note in (too_large(source.all), schedule_note(who.models[0], steps)):
+        model = who.models[0]
+        for note in (too_large(source.all, vae=model), schedule_note(model, steps)):
             if note:
                 show.note(note)
         show.note("compiling ...")

@@ -1,7 +1,8 @@
-"""The manifest of a checkpoint, by which it is known whether each byte is as it was saved."""
+"""The manifest of a folder, by which it is known whether each byte is as it was saved."""
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxvae._door import door
@@ -24,19 +25,24 @@ class DamagedCheckpointError(ValueError):
     """
 
 
-def check(path: Path) -> None:
-    """Compare every byte of a checkpoint with what was saved.
+def check(
+    path: Path, error: type[ValueError] = DamagedCheckpointError, *, alone: bool = True
+) -> None:
+    """Compare every byte of a checkpoint, or of another folder, with what was saved.
 
     Args:
-      path: the checkpoint's folder.
+      path: the folder.
+      error: what is raised.
+      alone: whether no other files may lie in the folder.
 
     Raises:
-      DamagedCheckpointError: if it is not what was saved.
+      DamagedCheckpointError: or what is given in its place, if it is not what was saved; the
+        message names the file.
     """
 
     def must(right: bool, what: str) -> None:
         if not right:
-            raise DamagedCheckpointError(f"{path} is damaged: {what}")
+            raise error(f"{path} is damaged: {what}")
 
     manifest = path / MANIFEST
     must(manifest.is_file(), f"there is no {MANIFEST}")
@@ -46,24 +52,26 @@ def check(path: Path) -> None:
     present = {
         file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()
     } - {MANIFEST}
-    for name in sorted(present ^ files.keys()):
+    for name in sorted(present ^ files.keys() if alone else files.keys() - present):
         must(False, f"{name} is {'missing' if name in files else 'not one of its files'}")
     for name, (size, digest) in files.items():
         must((path / name).stat().st_size == size, f"{name} has another size")
         must(_digest(path / name) == digest, f"{name} was changed")
 
 
-def write(folder: Path) -> None:
-    """Flush each file of a new checkpoint to the disk, and write its size and digest down.
+def write(folder: Path, names: Sequence[str] | None = None) -> None:
+    """Flush each file of a new folder to the disk, and write its size and digest down.
 
     Args:
-      folder: the checkpoint's.
+      folder: of a checkpoint, or of another whole thing.
+      names: the files; None: all in it.
 
     Raises:
       OSError: if one of them cannot be written.
     """
     files = {}
-    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+    found = (file for file in folder.rglob("*") if file.is_file())
+    for file in sorted(found if names is None else map(folder.joinpath, names)):
         sync(file)
         name = file.relative_to(folder).as_posix()
         files[name] = (file.stat().st_size, _digest(file))

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from jaxvae.training.whole_files import STRAY
 
-CONFIG, METRICS, SUMMARY, PARAMS = "config.json", "metrics.jsonl", "summary.json", "params.npz"
+CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
+PARAMS, FIRST_PARAMS = "params.safetensors", "params.npz"  # the second is the first version's
+FINAL = (PARAMS, FIRST_PARAMS)
 CHECKPOINTS = "checkpoints"  # the folder of them in a run's folder
 
 
@@ -44,7 +46,7 @@ def new_run(folder: str | os.PathLike, *, another: bool = False) -> Iterator[Pat
         claim = _claim(path)
         yield path
     except BaseException:
-        if claim is not None and not any(any(path.rglob(name)) for name in (METRICS, PARAMS)):
+        if claim is not None and not any(any(path.rglob(name)) for name in (METRICS, *FINAL)):
             for file in path.iterdir():
                 shutil.rmtree(file, ignore_errors=True) if file.is_dir() else file.unlink()
         for folder in made:

@@ -12,7 +12,7 @@ from PIL import Image
 from jaxvae._door import door
 from jaxvae.apps.figures import arguments
 from jaxvae.apps.figures.arguments import ImageShape
-from jaxvae.apps.figures.style import colour_and_marker, styled
+from jaxvae.apps.figures.style import colour_and_marker, short, styled
 
 
 @door("figures")
@@ -55,16 +55,22 @@ class GifWriter(AbstractMovieWriter):
 
 @styled
 def walk(
-    images: Any, captions: Sequence[str], image_shape: ImageShape, *, shares: Any = None
+    images: Any,
+    captions: Sequence[str],
+    image_shape: ImageShape,
+    *,
+    shares: Any = None,
+    names: Sequence[str] | None = None,
 ) -> FuncAnimation:
     """A walk through the latent space, a frame for each step.
 
     Args:
       images: what decodes from each step [N, D].
       captions: a line of text for each step.
-      image_shape: (height, width), or None where an example is no image.
+      image_shape: (height, width) or (height, width, channels) of an image, a `Series`, or None.
       shares: the point on the simplex at each step [N, K], drawn as bars beside the image; or
         None.
+      names: of the categories beside the bars; None: their numbers.
 
     Returns:
       The animation; its `save("walk.gif", writer=GifWriter(fps=12))` writes it.
@@ -93,12 +99,13 @@ def walk(
     ax = figure.add_axes((0.06, 0.06, width, 0.8))
     caption = figure.suptitle(captions[0], y=0.96)
     ax.set_axis_off()
-    if image_shape is None:
-        (curve,) = ax.plot(images[0], linewidth=1.5)
+    shown = images
+    if not arguments.is_image(image_shape):
+        lines = ax.plot(arguments.curves(images[0], image_shape).T, linewidth=1.5)
         low, high = float(images.min()), float(images.max())
         ax.set_ylim(low, max(high, low + 1e-9))
     else:
-        shown = images.reshape(-1, *image_shape)
+        shown = np.clip(images.reshape(-1, *image_shape), 0, 1)  # type: ignore[misc]
         picture = ax.imshow(shown[0], vmin=0, vmax=1)
     if shares is not None:
         shares = arguments.examples("shares", shares)
@@ -113,13 +120,14 @@ def walk(
         side.set(xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "½", "1"))
         side.set(ylim=(len(categories) - 0.4, -0.6), xlabel="share")
         if len(categories) <= 20:
-            side.set_yticks(categories)
+            side.set_yticks(categories, None if names is None else [short(n) for n in names])
         side.tick_params(length=0)
 
     def draw(step: int) -> list[Any]:
         caption.set_text(captions[step])
-        if image_shape is None:
-            curve.set_ydata(images[step])
+        if not arguments.is_image(image_shape):
+            for line, curve in zip(lines, arguments.curves(images[step], image_shape), strict=True):
+                line.set_ydata(curve)
         else:
             picture.set_data(shown[step])
         if shares is not None:

@@ -1,13 +1,33 @@
 """What pictures are made of: arrays of examples, checked."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxvae._door import door
 from jaxvae.numerics import checks
 
-ImageShape = tuple[int, int] | None
+
+@door("figures")
+class Series(NamedTuple):
+    """The shape of an example that is a series, in place of an image's.
+
+    Attributes:
+      steps: in time.
+      values: of each step; each gets a curve.
+
+    Example:
+      >>> Series(48, 3).values
+      3
+    """
+
+    steps: int
+    values: int
+
+
+# (height, width), (height, width, channels), a series, or None where an example is neither.
+ImageShape = tuple[int, ...] | Series | None
 
 
 def examples(name: str, value: Any, image_shape: ImageShape = None) -> np.ndarray:
@@ -16,7 +36,7 @@ def examples(name: str, value: Any, image_shape: ImageShape = None) -> np.ndarra
     Args:
       name: what a message calls them.
       value: the examples [N, D].
-      image_shape: (height, width), or None where an example is no image.
+      image_shape: (height, width) or (height, width, channels) of an image, a `Series`, or None.
 
     Returns:
       The examples [N, D].
@@ -32,3 +52,30 @@ def examples(name: str, value: Any, image_shape: ImageShape = None) -> np.ndarra
             f"image_shape must be of the {array.shape[1]} values of an example, got {image_shape}"
         )
     return array.astype(np.float64)
+
+
+def is_image(image_shape: ImageShape) -> bool:
+    """Whether an example is an image.
+
+    Args:
+      image_shape: of it.
+
+    Returns:
+      False for a series, and for an example of no shape.
+    """
+    return image_shape is not None and not isinstance(image_shape, Series)
+
+
+def curves(example: np.ndarray, image_shape: ImageShape) -> np.ndarray:
+    """The values of an example that is no image, a row for each curve.
+
+    Args:
+      example: [D].
+      image_shape: a `Series` or None.
+
+    Returns:
+      [values, steps]; one curve where there is no shape.
+    """
+    if isinstance(image_shape, Series):
+        return example.reshape(image_shape).T
+    return example[None]

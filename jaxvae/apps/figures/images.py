@@ -1,5 +1,6 @@
 """Images side by side: what a model decodes, and what it was given."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -19,11 +20,11 @@ GAP = 0.04  # between the cells of a grid, as a part of a cell's width
 def image_grid(
     images: Any, image_shape: ImageShape, *, columns: int, title: str, names: Sequence[str] = ()
 ) -> Figure:
-    """Images in rows, on one grey scale from 0 to 1. Examples that are no images become curves.
+    """Images in rows, from 0 (black) to 1. Examples that are no images become curves.
 
     Args:
       images: examples [N, D].
-      image_shape: (height, width), or None where an example is no image.
+      image_shape: (height, width) or (height, width, channels) of an image, a `Series`, or None.
       columns: images a row.
       title: of the figure.
       names: a caption for each image, or none.
@@ -46,7 +47,7 @@ def image_grid(
         raise ValueError(f"names must be one for each of {len(images)} images, got {len(names)}")
     rows = -(-len(images) // columns)
     side = float(np.clip(12 / columns, 0.35, 1.6))  # inches a cell; the unit of both axes
-    shape = image_shape or (1, 1)
+    shape = image_shape if arguments.is_image(image_shape) and image_shape else (1, 1)
     caption = (0.16 * max(name.count("\n") + 1 for name in names) + 0.06) / side if names else 0.0
     cell = shape[0] / shape[1] + caption + GAP
     size = columns * side, rows * cell * side + 0.5
@@ -59,13 +60,17 @@ def image_grid(
     for i, image in enumerate(images):
         left, right = i % columns, i % columns + 1 - GAP
         top, bottom = i // columns * cell + caption, (i // columns + 1) * cell - GAP
-        if image_shape is None:
+        if not arguments.is_image(image_shape):
             height = (bottom - top) / max(high - low, 1e-9)
-            along = np.linspace(left, right, len(image))
-            ax.plot(along, bottom - (image - low) * height, PALETTE[0], lw=1)
+            for curve, colour in zip(
+                arguments.curves(image, image_shape), itertools.cycle(PALETTE), strict=False
+            ):
+                along = np.linspace(left, right, len(curve))
+                ax.plot(along, bottom - (curve - low) * height, colour, lw=1)
         else:
             place = (left, right, bottom, top)
-            ax.imshow(image.reshape(shape), vmin=0, vmax=1, extent=place, aspect="equal")
+            shown = np.clip(image.reshape(shape), 0, 1)  # colours beyond it would be wrapped
+            ax.imshow(shown, vmin=0, vmax=1, extent=place, aspect="equal")
         if names:
             middle = (left + right) / 2
             ax.text(middle, top - 0.06, names[i], fontsize=9, ha="center", va="bottom")
@@ -79,7 +84,7 @@ def mosaic(images: Any, image_shape: ImageShape, *, title: str, extent: Any = No
 
     Args:
       images: examples [n * n, D], row by row from the top.
-      image_shape: (height, width), or None where an example is no image.
+      image_shape: (height, width) or (height, width, channels) of an image, a `Series`, or None.
       title: of the figure.
       extent: (left, right, bottom, top) of a two-dimensional latent that the square spans, for
         its axes; None where it has none.
@@ -100,10 +105,11 @@ def mosaic(images: Any, image_shape: ImageShape, *, title: str, extent: Any = No
     n = math.isqrt(len(images))
     if n * n != len(images):
         raise ValueError(f"images must be a square number of them, n * n, got {len(images)}")
-    if image_shape is None:
-        return image_grid(images, None, columns=n, title=title)
-    height, width = image_shape
-    square = images.reshape(n, n, height, width).swapaxes(1, 2).reshape(n * height, n * width)
+    if image_shape is None or not arguments.is_image(image_shape):
+        return image_grid(images, image_shape, columns=n, title=title)
+    height, width, *channels = image_shape
+    rows = images.reshape(n, n, height, width, *channels).swapaxes(1, 2)
+    square = np.clip(rows.reshape(n * height, n * width, *channels), 0, 1)
     figure = Figure(figsize=(8, 8), layout="constrained")
     ax = figure.add_subplot(title=title)
     ax.imshow(square, vmin=0, vmax=1, extent=extent, aspect="auto")
@@ -121,7 +127,7 @@ def reconstructions(x: Any, x_decoded: Any, image_shape: ImageShape) -> Figure:
     Args:
       x: examples [N, D].
       x_decoded: their reconstructions [N, D].
-      image_shape: (height, width), or None where an example is no image.
+      image_shape: (height, width) or (height, width, channels) of an image, a `Series`, or None.
 
     Returns:
       The figure.
@@ -149,12 +155,13 @@ def reconstructions(x: Any, x_decoded: Any, image_shape: ImageShape) -> Figure:
     )
 
 
-def corners(images: Any, image_shape: ImageShape) -> Figure:
+def corners(images: Any, image_shape: ImageShape, *, names: Sequence[str] | None = None) -> Figure:
     """What each corner of the simplex decodes to: the categories' ideal examples.
 
     Args:
       images: one decoded image for each category [K, D].
-      image_shape: (height, width), or None where an example is no image.
+      image_shape: (height, width) or (height, width, channels) of an image, a `Series`, or None.
+      names: of the categories; None: their numbers.
 
     Returns:
       The figure.
@@ -163,11 +170,11 @@ def corners(images: Any, image_shape: ImageShape) -> Figure:
       ValueError, TypeError: if the images do not fit image_shape; the argument is named.
 
     Example:
-      >>> figure = corners(np.zeros((3, 64)), (8, 8))
+      >>> figure = corners(np.zeros((3, 64)), (8, 8), names="abc")
       >>> [text.get_text() for text in figure.axes[0].texts]
-      ['category 0', 'category 1', 'category 2']
+      ['category a', 'category b', 'category c']
     """
-    names = [f"category {k}" for k in range(len(images))]
+    names = [f"category {k}" for k in (range(len(images)) if names is None else names)]
     title = "The corners of the simplex, decoded"
     return image_grid(images, image_shape, columns=5, title=title, names=names)
 
@@ -181,7 +188,7 @@ def blend(
       images: one decoded image for each weight [N, D].
       weights: the share of the second category in each.
       names: the two categories.
-      image_shape: (height, width), or None where an example is no image.
+      image_shape: (height, width) or (height, width, channels) of an image, a `Series`, or None.
 
     Returns:
       The figure.

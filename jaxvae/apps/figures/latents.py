@@ -1,6 +1,6 @@
 """Points of the latent space: in the plane, and on the simplex."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,19 +8,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxvae.apps.figures import arguments
-from jaxvae.apps.figures.style import colour_and_marker, styled
+from jaxvae.apps.figures.style import colour_and_marker, short, styled
 from jaxvae.numerics import checks
 
 
 @styled
-def latent_scatter(z: Any, y: Any = None, *, title: str = "Latent space") -> Figure:
+def latent_scatter(
+    z: Any,
+    y: Any = None,
+    *,
+    title: str = "Latent space",
+    names: Sequence[str] | None = None,
+    corners: Sequence[str] | None = None,
+) -> Figure:
     """Examples in the latent space, coloured by label.
 
     Args:
       z: posterior means [N, K]. K = 2 is drawn as it is. Rows that lie on a simplex are drawn in
         a regular polygon with a corner for each category; of any other z, the first two axes.
-      y: integer labels [N], or None.
+      y: integer labels [N], -1 where one is missing; or None.
       title: of the figure.
+      names: of the labels, by number; None: the numbers.
+      corners: of the categories, the corners of a simplex; None: their numbers.
 
     Returns:
       The figure.
@@ -35,7 +44,7 @@ def latent_scatter(z: Any, y: Any = None, *, title: str = "Latent space") -> Fig
       '$z_0$'
     """
     z = arguments.examples("z", z)
-    y = None if y is None else checks.label_array("y", y, len(z))
+    y, name_of = _labels(y, len(z), names)
     categories = z.shape[1]
     simplex = categories > 2 and bool(np.allclose(z.sum(axis=1), 1, atol=1e-3) and z.min() >= 0)
     figure = Figure(figsize=(8, 7), layout="constrained")
@@ -45,34 +54,42 @@ def latent_scatter(z: Any, y: Any = None, *, title: str = "Latent space") -> Fig
         _draw_simplex_axes(
             ax,
             radius=min(1.0, 1.15 * float(np.linalg.norm(z, axis=1).max())),
-            categories=categories,
+            names=corners or tuple(map(str, range(categories))),
         )
     elif categories == 1:
         z = np.column_stack([z[:, 0], np.zeros(len(z))])
         ax.set(xlabel="$z_0$", yticks=[])
     else:
         ax.set(xlabel="$z_0$", ylabel="$z_1$")
-    _draw_points(ax, z[:, :2], y)
+    _draw_points(ax, z[:, :2], y, name_of)
     if y is not None:
-        for label in [] if simplex else np.unique(y):
+        for label in [] if simplex else np.unique(y[y >= 0]):
             colour, _ = colour_and_marker(label)
             box = {"boxstyle": "circle,pad=0.2", "fc": "white", "ec": colour, "alpha": 0.85}
             middle = np.median(z[y == label, :2], axis=0)
-            ax.annotate(str(label), middle, ha="center", va="center", bbox=box)
+            ax.annotate(name_of(label), middle, ha="center", va="center", bbox=box)
         figure.legend(title="label", loc="outside right upper")
     return figure
 
 
 @styled
-def ternary(shares: Any, y: Any = None, *, names: Sequence[str], title: str) -> Figure:
+def ternary(
+    shares: Any,
+    y: Any = None,
+    *,
+    names: Sequence[str],
+    title: str,
+    label_names: Sequence[str] | None = None,
+) -> Figure:
     """Examples in the triangle of three categories, coloured by label.
 
     Args:
       shares: what each example has of the three [N, 3], at least 0 and not all 0; scaled to a sum
         of 1.
-      y: integer labels [N], or None.
+      y: integer labels [N], -1 where one is missing; or None.
       names: of the three corners: the first at the top, then clockwise.
       title: of the figure.
+      label_names: of the labels, by number; None: the numbers.
 
     Returns:
       The figure.
@@ -94,7 +111,7 @@ def ternary(shares: Any, y: Any = None, *, names: Sequence[str], title: str) -> 
         )
     if shares.min() < 0 or not (shares.sum(axis=1) > 0).all():
         raise ValueError(f"shares must be at least 0 and not all 0, got {shares.min()}")
-    y = None if y is None else checks.label_array("y", y, len(shares))
+    y, name_of = _labels(y, len(shares), label_names)
     figure = Figure(figsize=(8, 6.5), layout="constrained")
     ax = figure.add_subplot(title=title)
     ax.set_axis_off()
@@ -117,7 +134,7 @@ def ternary(shares: Any, y: Any = None, *, names: Sequence[str], title: str) -> 
             )
         ax.annotate(names[k], 1.1 * start, ha="center", va="center", fontsize=13)
     points = shares / shares.sum(axis=1, keepdims=True) @ triangle
-    _draw_points(ax, points, y)
+    _draw_points(ax, points, y, name_of)
     if y is not None:
         figure.legend(title="label", loc="outside right upper")
     ax.set(xlim=(-1.05, 1.05), ylim=(-0.64, 1.18), aspect="equal")
@@ -153,7 +170,25 @@ def lattice(z: Any, n: int = 30) -> tuple[np.ndarray, tuple[float, float, float,
     return np.stack([across, down], axis=-1).reshape(-1, 2).astype(np.float32), extent
 
 
-def _draw_points(ax: Axes, points: np.ndarray, y: np.ndarray | None) -> None:
+def _labels(
+    y: Any, examples: int, names: Sequence[str] | None
+) -> tuple[np.ndarray | None, Callable[[int], str]]:
+    """Labels checked, and what each is called."""
+    if y is not None:
+        categories = None if names is None else len(names)
+        y = checks.label_array("y", y, examples, categories=categories, missing=True)
+
+    def name_of(label: int) -> str:
+        if label < 0:
+            return "no label"
+        return str(label) if names is None else short(names[label])
+
+    return y, name_of
+
+
+def _draw_points(
+    ax: Axes, points: np.ndarray, y: np.ndarray | None, name_of: Callable[[int], str]
+) -> None:
     """Points [N, 2], smaller the more there are, with a legend entry for each label."""
     size = float(np.clip(9000 / len(points), 4, 36))
     look: dict[str, Any] = {"s": size, "alpha": 0.75, "linewidths": 0}
@@ -164,18 +199,18 @@ def _draw_points(ax: Axes, points: np.ndarray, y: np.ndarray | None) -> None:
         ax.scatter(*points.T, **look)
         return
     for label in np.unique(y):
-        colour, marker = colour_and_marker(label)
+        colour, marker = ("0.8", "o") if label < 0 else colour_and_marker(label)
         marker = marker if large else "o"
         ax.scatter(*points[y == label].T, color=colour, marker=marker, **look)
         # The legend's own: of one size, however small the points are.
-        ax.scatter([], [], color=colour, marker=marker, s=45, label=str(label))
+        ax.scatter([], [], color=colour, marker=marker, s=45, label=name_of(label))
 
 
-def _draw_simplex_axes(ax: Axes, *, radius: float, categories: int) -> None:
+def _draw_simplex_axes(ax: Axes, *, radius: float, names: Sequence[str]) -> None:
     """A ray towards each corner of the projected simplex, as far as the points reach."""
-    for category, corner in enumerate(_polygon(categories)):
+    for name, corner in zip(names, _polygon(len(names)), strict=True):
         ax.plot(*np.outer(corner, [0, radius]), color="0.85", linewidth=1, zorder=0)
-        ax.annotate(str(category), 1.07 * radius * corner, ha="center", va="center", size=13)
+        ax.annotate(short(name), 1.07 * radius * corner, ha="center", va="center", size=13)
     limit = 1.15 * radius
     ax.set(
         xlabel=f"simplex, projected: ray $k$ leads to category $k$; radius {radius:.2f} of 1 shown",

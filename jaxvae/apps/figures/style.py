@@ -40,3 +40,16 @@ def colour_and_marker(label: int) -> tuple[str, str]:
       The colour and the marker.
     """
     return PALETTE[label % 10], MARKERS[(label + label // 10) % 10]
+
+
+def short(name: str, most: int = 14) -> str:
+    """A name that is not too long for its place.
+
+    Args:
+      name: of a label or a column.
+      most: characters.
+
+    Returns:
+      The name, its end left out where it is longer.
+    """
+    return name if len(name) <= most else f"{name[: most - 1]}…"

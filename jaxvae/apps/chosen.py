@@ -1,0 +1,181 @@
+"""What options choose: the data, the model; and what they leave open, by the data."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxvae.apps.description import Description
+from jaxvae.apps.model_parts import KINDS, UNIT, Identity
+from jaxvae.apps.options import (
+    EPOCHS,
+    FACE,
+    PRIORS,
+    READING,
+    DataOptions,
+    ModelOptions,
+    Options,
+    absolute,
+    fields_of,
+)
+from jaxvae.data import datasets
+from jaxvae.data.dataset import Dataset
+from jaxvae.data.formats.source import Reading
+from jaxvae.model import transforms
+from jaxvae.numerics import checks
+
+
+def resolve(options: Options, data: Dataset) -> Options:
+    """Fill in what depends on the data.
+
+    Args:
+      options: some of them None.
+      data: the data.
+
+    Returns:
+      The options, those that were None chosen, and the paths absolute.
+    """
+    own = PRIORS[options.model]
+    prior: Any = options.prior
+    if prior is None and None not in own:
+        prior = "symmetric" if data.y_train is None else "labels"
+    likelihood = options.likelihood
+    if likelihood is None:
+        is_counts = data.look.counts and options.objective != "original" and options.scale == "auto"
+        likelihood = "multinomial" if is_counts else "normal"
+    on_simplex = KINDS["latent"][options.model]().value().support == "simplex"
+    width = (data.categories or 10) if on_simplex else 2
+    return dataclasses.replace(
+        options,
+        prior=prior,
+        likelihood=likelihood,
+        epochs=options.epochs or EPOCHS,
+        latent_dim=width if options.latent_dim is None else options.latent_dim,
+        data=None if options.data is None else absolute(options.data),
+        data_dir=None if options.data_dir is None else absolute(options.data_dir),
+    )
+
+
+def describe(options: Options, data: Dataset) -> Description:
+    """The model that the options choose.
+
+    Args:
+      options: resolved.
+      data: the data, for the shape of an example.
+
+    Returns:
+      The description.
+
+    Raises:
+      ValueError, TypeError: if an option is out of range; it is named.
+    """
+    for name in ("smoothness", "total_concentration", "prior_concentration", "prior_variance"):
+        checks.positive_float(name, getattr(options, name))
+
+    def part(name: str, kind: str) -> Any:
+        own = {field: getattr(options, o) for o, (p, field) in FACE.items() if p == name}
+        known = fields_of(name, kind)
+        return KINDS[name][kind](**{f: value for f, value in own.items() if f in known})
+
+    network, likelihood = part("network", options.network), _likelihood(options)
+    shape: tuple[int, ...] | None = data.x_train.shape[1:]
+    of_counts = likelihood.of_counts
+    if "channels" in fields_of("network", options.network):
+        shape = data.image_shape
+        if shape is None:
+            raise ValueError(
+                f"network must be dense for examples that are no images, got {options.network}"
+            )
+    elif of_counts:
+        network = dataclasses.replace(network, counts=True)
+    assert shape is not None
+    objective = part("objective", options.objective)
+    scaled = not of_counts and objective.value() is not None and options.scale == "auto"
+    return Description(
+        latent=part("latent", options.model),
+        prior=part("prior", PRIORS[options.model][options.prior]),
+        likelihood=likelihood,
+        objective=objective,
+        network=network,
+        transform=_transform(data, shape) if scaled else Identity(),
+        data_shape=tuple(shape),
+        latent_dim=options.latent_dim or 0,
+        label_names=data.label_names,
+        column_names=data.column_names,
+        image_shape=data.image_shape,
+        image_range=data.value_range if data.kind == "images" else None,
+        series_shape=data.shape if data.kind == "series" else None,
+        data_kind=data.kind,
+    )
+
+
+def _transform(data: Dataset, shape: tuple[int, ...]) -> Any:
+    """The scale that suits the data, as a transform of examples of a shape."""
+    scale = data.look.scale
+    if np.ndim(scale.width):
+        scale = scale._replace(
+            centre=np.reshape(scale.centre, shape), width=np.reshape(scale.width, shape)
+        )
+    return transforms.of_scale(scale) if scale.changes else Identity()
+
+
+def _likelihood(options: ModelOptions) -> Any:
+    chosen, scale = KINDS["likelihood"][options.likelihood or "normal"](), options.likelihood_scale
+    if scale is not None:
+        scale = checks.positive_float("likelihood_scale", scale)
+        chosen = dataclasses.replace(chosen, scale=scale, learned=False)
+    if KINDS["objective"][options.objective]().value() is not None:
+        return chosen
+    if type(chosen) is not type(UNIT) or scale not in (None, 1.0):
+        raise ValueError(
+            f'likelihood must be "normal" with objective="{options.objective}", '
+            f"got {options.likelihood!r}"
+        )
+    return UNIT
+
+
+def load_data(options: DataOptions, known: Description | None = None) -> Dataset:
+    """The data that a run is trained on.
+
+    Args:
+      options: which.
+      known: a model for which they are read: its names of labels and columns hold.
+
+    Returns:
+      The data set.
+
+    Raises:
+      ValueError, TypeError, OSError: if the data cannot be read.
+    """
+    if options.data is not None:
+        return datasets.load(
+            options.data,
+            kind=options.kind if known is None else known.data_kind,
+            missing=options.missing,
+            label_names=None if known is None else known.label_names,
+            **vars(reading_of(options, known)),
+        )
+    if options.dataset == "mnist":
+        return datasets.load_mnist(options.data_dir)
+    return datasets.load_digits()
+
+
+def reading_of(options: DataOptions, known: Description | None = None) -> Reading:
+    """How the user's own file is read.
+
+    Args:
+      options: of the run.
+      known: the model that it is read for: its columns have to be there.
+
+    Returns:
+      The reading.
+
+    Raises:
+      ValueError: if the size of images is not one number or two.
+    """
+    size = options.image_size
+    if size is not None and len(size) not in (1, 2):
+        raise ValueError(f"image_size must be one number or height and width, got {size}")
+    own: dict[str, Any] = {name: getattr(options, name) for name in READING}
+    own["image_size"] = None if size is None else (size[0], size[-1])
+    return Reading(**own, columns=None if known is None else known.column_names)

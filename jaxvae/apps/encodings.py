@@ -1,0 +1,203 @@
+"""What a run makes of a file: z of each example, and beside it who the example is."""
+
+import csv
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from jaxvae.apps import runs
+from jaxvae.apps.chosen import reading_of
+from jaxvae.apps.runs import Run
+from jaxvae.data import labels
+from jaxvae.data.batches import Batch
+from jaxvae.data.flat import dense, laid_flat, len_of
+from jaxvae.data.formats.registry import read
+from jaxvae.data.formats.source import needed
+
+BATCH_SIZE = 1024  # examples a compiled call
+ENDINGS = (".npz", ".csv", ".npy", ".parquet", ".h5ad")
+OBSM, CATEGORY = "X_jaxvae", "jaxvae_category"  # of an AnnData
+
+
+class Encoding(NamedTuple):
+    """The posteriors of a file's examples.
+
+    Attributes:
+      ids: of the examples, as the file has them; else their places.
+      labels: their labels by name, "" where one is missing; None where the file has none.
+      category: the number of each one's largest category; None where z is not on a simplex.
+      names: of the categories, by number; or None.
+      arrays: the posterior's parameters by name, each [N, K]; first the mean.
+    """
+
+    ids: list[str]
+    labels: list[str] | None
+    category: np.ndarray | None
+    names: tuple[str, ...] | None
+    arrays: dict[str, np.ndarray]
+
+    @property
+    def category_names(self) -> list[str] | None:
+        """The name of each example's largest category."""
+        if self.category is None or self.names is None:
+            return None
+        return [self.names[k] for k in self.category]
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """All of it as the columns of a table."""
+        columns: dict[str, Any] = {"id": self.ids}
+        each = {"label": self.labels, "category": self.category, "name": self.category_names}
+        columns |= {name: column for name, column in each.items() if column is not None}
+        for name, array in self.arrays.items():
+            columns |= {f"{name}_{k}": array[:, k] for k in range(array.shape[1])}
+        return columns
+
+
+def encode_file(run: Run, path: Path) -> Encoding:
+    """Encode the examples of a file.
+
+    Args:
+      run: the run.
+      path: a file or folder of any format that is known, read as the run's data were.
+
+    Returns:
+      The encoding.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError, TypeError: if it cannot be read, or its examples are not like the run's.
+    """
+    model, data = run.config.model, run.config.data
+    source = read(path, reading_of(data, model), examples_only=True)
+    try:
+        x, *_ = laid_flat("x", source.x, model.data_kind)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{path}: {error}") from None
+    width = int(np.prod(model.data_shape))
+    if x.shape[1] != width:
+        raise ValueError(
+            f"file must hold examples of {width} values as the run's data, "
+            f"got {x.shape[1]} in {path}"
+        )
+    if data.data is None and x.dtype == np.uint8:
+        x = x / np.float32(256)  # as MNIST's own are divided before they are a data set
+    ids = list(source.ids) if source.ids is not None else [str(i) for i in range(len_of(x))]
+    own = None if source.y is None else label_names(source.y)
+    arrays = _posteriors(run, x, str(path))
+    assert run.vae.parts is not None
+    on_simplex = run.vae.parts.latent.support == "simplex"
+    category = next(iter(arrays.values())).argmax(axis=1) if on_simplex else None
+    names = model.label_names if run.vae.parts.prior.uses_labels else None
+    return Encoding(ids, own, category, names, arrays)
+
+
+def label_names(y: Any) -> list[str]:
+    """Labels as text, "" where one is missing.
+
+    Args:
+      y: in any form that `labels.encode_labels` takes.
+
+    Returns:
+      [N].
+
+    Example:
+      >>> label_names([3, None])
+      ['3', '']
+    """
+    codes, names = labels.encode_labels(y, allow_none=True)
+    return ["" if code < 0 else names[code] for code in codes]
+
+
+def write(path: Path, encoding: Encoding, origin: Path) -> None:
+    """Write an encoding.
+
+    Args:
+      path: its ending, one of `ENDINGS`, says how.
+      encoding: what to write.
+      origin: the file that was encoded; an .h5ad becomes a copy of it, with z in `obsm`.
+
+    Raises:
+      ValueError: if an .h5ad is to be made of another format.
+      OSError: if it cannot be written.
+    """
+    if path.suffix == ".npy":
+        np.save(path, next(iter(encoding.arrays.values())))
+    elif path.suffix == ".npz":
+        columns = encoding.columns
+        named = {
+            n: np.asarray(columns[n]) for n in ("id", "label", "category", "name") if n in columns
+        }
+        np.savez(path, **encoding.arrays, **named)  # type: ignore[arg-type]
+    elif path.suffix == ".csv":
+        columns = encoding.columns
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(zip(*map(_texts, columns.values()), strict=True))
+    elif path.suffix == ".parquet":
+        arrow, parquet = (needed(f"pyarrow{part}", ".parquet") for part in ("", ".parquet"))
+        parquet.write_table(arrow.table(encoding.columns), path)
+    else:
+        _write_annotated(path, encoding, origin)
+
+
+def _texts(column: Any) -> list[str]:
+    if isinstance(column, np.ndarray) and column.dtype.kind == "f":
+        return [f"{value:.9g}" for value in column.tolist()]
+    return [str(value) for value in column]
+
+
+def _write_annotated(path: Path, encoding: Encoding, origin: Path) -> None:
+    if origin.suffix != ".h5ad":
+        raise ValueError(f"out must not end in .h5ad where the file is none, got {origin}")
+    anndata = needed("anndata", ".h5ad")
+    own = anndata.read_h5ad(origin)
+    own.obsm[OBSM] = next(iter(encoding.arrays.values()))
+    if encoding.category is not None:
+        names = encoding.category_names or [str(k) for k in encoding.category]
+        own.obs[CATEGORY] = np.asarray(names)
+    own.write_h5ad(path)
+
+
+def _posteriors(run: Run, x: Any, where: str) -> dict[str, np.ndarray]:
+    """The parameters of the posterior of each example by name; first the mean if it is none."""
+    encode = jax.jit(run.vae.encode)
+    count = len_of(x)
+    size = min(BATCH_SIZE, count)
+    parts = []
+    for start in tqdm(range(0, count, size), unit="batch", delay=1, disable=None):
+        batch = _batch(run, x[start : start + size], where)
+        padded = jax.tree.map(lambda leaf: _padded(leaf, size), batch)
+        parts.append(jax.tree.map(runs.on_host, encode(run.params, padded)))
+    posterior = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+    fields = {
+        jax.tree_util.keystr(path, simple=True, separator="_"): leaf
+        for path, leaf in jax.tree.leaves_with_path(posterior)
+    }
+    assert run.vae.parts is not None
+    mean = run.vae.parts.latent.mean(posterior)
+    if any(mean is leaf for leaf in fields.values()):
+        return fields
+    return {"mean": np.asarray(mean), **fields}
+
+
+def _padded(leaf: np.ndarray, size: int) -> np.ndarray:
+    """So many rows, the last of them zeros: one shape, compiled once."""
+    return np.pad(leaf, ((0, size - len(leaf)), *[(0, 0)] * (leaf.ndim - 1)))
+
+
+def _batch(run: Run, rows: Any, where: str) -> Batch:
+    """Some rows as the model takes them; NaN is masked where the run was trained so."""
+    x = dense(rows).reshape(-1, *run.config.model.data_shape)
+    seen = np.isfinite(x)
+    if seen.all():
+        return Batch(x)
+    if run.config.data.missing != "mask" or np.isinf(x).any():
+        bad = x[~seen][0]
+        raise ValueError(f"{where}: x must be finite, got {bad}; a run that was trained with "
+                         "--missing mask takes NaN")  # fmt: skip
+    return Batch(np.where(seen, x, np.float32(0)), mask=seen)

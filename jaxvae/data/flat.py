@@ -1,0 +1,110 @@
+"""Examples of any shape, laid flat: a row for each."""
+
+from typing import Any
+
+import numpy as np
+
+from jaxvae.data import fields, sparse
+from jaxvae.numerics import checks
+
+SMALLEST_IMAGE = 4  # pixels a side
+LONGEST_IMAGE = 4  # times its other side
+CHANNELS = (1, 3, 4)
+
+
+def len_of(x: Any) -> int:
+    """How many rows there are.
+
+    Args:
+      x: an array, a sparse matrix, or None.
+
+    Returns:
+      N; 0 for None.
+
+    Example:
+      >>> len_of(np.zeros((2, 3)))
+      2
+    """
+    return 0 if x is None else int(x.shape[0])
+
+
+def dense(x: Any) -> np.ndarray:
+    """Some rows as an array of float32.
+
+    Args:
+      x: an array or a sparse matrix.
+
+    Returns:
+      The array.
+
+    Example:
+      >>> dense(np.zeros((2, 3), np.uint8)).dtype
+      dtype('float32')
+    """
+    return np.asarray(x.toarray() if sparse.is_sparse(x) else x).astype(np.float32, copy=False)
+
+
+def laid_flat(
+    name: str, value: Any, kind: str | None
+) -> tuple[Any, tuple[int, ...], str, list[str]]:
+    """Examples as a data set has them.
+
+    Args:
+      name: of the argument.
+      value: an array, a sparse matrix, a list.
+      kind: what they are, or None to find it out.
+
+    Returns:
+      The examples flat [N, D], perhaps with NaN; the shape of one; what they are; what was decided,
+      in sentences.
+
+    Raises:
+      ValueError, TypeError: if it is no array of examples.
+
+    Example:
+      >>> laid_flat("x", np.zeros((2, 4, 4)), "images")[1]
+      (4, 4)
+    """
+    x = fields.x_arrays(name, value) if np.ndim(value) != 1 else checks.real_array(name, value)
+    if isinstance(x, dict | tuple):
+        raise TypeError(f"{name} must be one array to make a data set of, got a tree of arrays")
+    if sparse.is_sparse(x):
+        return x, x.shape[1:], kind or "table", []
+    if x.ndim < 2 or x.ndim > 4:
+        raise ValueError(
+            f"{name} must have the shape [N, D], [N, H, W], [N, H, W, C] or [N, T, C], "
+            f"got {x.shape}"
+        )
+    said = []
+    if x.ndim == 4 and kind in (None, "images"):
+        kind = "images"
+        if x.shape[-1] not in CHANNELS and x.shape[1] in CHANNELS:
+            x = np.moveaxis(x, 1, -1)
+            said.append("The channels of the images came first; they are last here.")
+        if x.shape[-1] == 1:
+            x = x[..., 0]
+    if kind is None:
+        kind = "table"
+        if x.ndim == 3:
+            kind = "images" if _are_images(x) else "series"
+            other = "series" if kind == "images" else "images"
+            said.append(
+                f"Examples of {x.shape[1]} x {x.shape[2]} are taken for {kind}; "
+                f"the option kind={other} says otherwise."
+            )
+    if kind == "images" and x.ndim not in (3, 4):
+        raise ValueError(f"{name} must be [N, H, W] or [N, H, W, C] for images, got {x.shape}")
+    return np.ascontiguousarray(x).reshape(len(x), -1), x.shape[1:], kind, said
+
+
+def _are_images(x: np.ndarray) -> bool:
+    """Whether [N, H, W] are images: no stripes, and of values as pixels have them."""
+    height, width = x.shape[1:]
+    if min(height, width) < SMALLEST_IMAGE or max(height, width) > LONGEST_IMAGE * min(
+        height, width
+    ):
+        return False
+    some = x[:1000]
+    low, high = float(np.nanmin(some)), float(np.nanmax(some))
+    whole = bool((some == np.round(some)).all())
+    return (low >= 0 and (high <= 1 or (whole and high <= 65535))) or (low >= -1 and high <= 1)
