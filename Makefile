@@ -13,7 +13,7 @@ TORCH ?= torch==2.13.0
 OPTIMIZED := XLA_FLAGS=--xla_backend_optimization_level=3
 
 .PHONY: train test test-fast test-core test-tensorflow test-long mnist robust-start bench bench-quick bench-gpu bench-samplers \
-	bench-gradients bench-compat bench-scaling bench-safety lint docs notebooks dist lock clean help
+	bench-gradients bench-compat bench-scaling bench-safety bench-inputs lint docs notebooks dist lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -69,6 +69,9 @@ bench-scaling: $(VENV)/.run  ## what devices, streams, seeds and noise keys cost
 
 bench-safety: $(VENV)/.run  ## what the guard against bad numbers and checkpoints cost (8 minutes)
 	$(BIN)/python benchmarks/safety.py
+
+bench-inputs: $(VENV)/.dev  ## what tables and folders of pictures cost to read, against pandas (8 minutes)
+	$(BIN)/python benchmarks/inputs.py $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .

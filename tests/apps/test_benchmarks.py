@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import compare
 import gpu
 import growth
+import inputs
 import report
 import timing
 import workers
@@ -210,3 +211,29 @@ def test_the_gpu_script_names_the_limit_that_binds():
     assert [line[2] for line in lines] == ["floor", "jaxvae, float32"]
     assert lines[1][3:7] == ["1,600", "40000.0", "2.00", "25.0%"]
     assert lines[1][-1] == "launches"
+
+
+def test_the_table_of_inputs_compares_with_pandas():
+    other = {"read_seconds": [1.0, 2.0], "seconds": [4.0, 8.0], "read_mib": [9.0] * 2}
+    own = {name: [2 * value for value in values] for name, values in other.items()}
+    measured = {"load": own | {"mib": [30.0, 30.0]}, "pandas": other | {"mib": [20.0, 20.0]}}
+    times = {"seconds": 2.0, "mib": 1.5, "read_seconds": 2.0, "read_mib": 2.0}
+    assert inputs.ratios(measured) == times
+    text = inputs.tables(
+        {"tables": {"CSV": measured}, "pictures": {"200, load": own | other | {"mib": [5.0]}}}
+    )
+    assert "| CSV | load | 3.00 | 12.00 | 18 | 30 | 2.00 | 2.00 | 1.50 |" in text
+    assert "| 200, load | 1.50 | 6.00 | 9 | 5 |" in text
+
+
+@pytest.mark.slow
+def test_inputs_reads_and_trains(tmp_path):
+    path = inputs.table(tmp_path, 1200)["CSV"]
+    folder = inputs.pictures(tmp_path / "pictures", 30, (8, 8, 3))
+    for reader, source in (("load", path), ("pandas", path), ("stream_images", folder)):
+        measured = inputs.one(reader, source)
+        assert measured["seconds"] > measured["read_seconds"] > 0, reader
+        assert measured["mib"] >= measured["read_mib"], reader
+    (x, y), (other, labels) = inputs.read_load(path), inputs.read_pandas(path)
+    assert x.shape == other.shape == (1080, inputs.COLUMNS)
+    assert set(y) == set(labels) == set(range(10))

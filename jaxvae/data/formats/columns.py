@@ -159,11 +159,9 @@ def labels(column: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
         table = np.array([*names, None], dtype=object)
         codes = column.cat.codes.to_numpy()
         return (table[codes] if (codes < 0).any() else label_strings(table[codes])), names
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biufmM":
         return column.to_numpy(), None
     seen = column.notna().to_numpy()
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "mM":
-        column = column.astype(str)
     values = column.to_numpy(dtype=object)
     if seen.all():
         return _objects(values.tolist()), None

@@ -1,15 +1,18 @@
 """A folder of pictures of any size, read batch after batch in bounded memory."""
 
 import collections
+import copy
 import itertools
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import jax
 import numpy as np
 
+from jaxvae._door import door
 from jaxvae.data.formats.images import (
     ENDINGS,
     common_shape,
@@ -18,22 +21,22 @@ from jaxvae.data.formats.images import (
     named,
     threads,
 )
+from jaxvae.data.formats.row_stream import pass_order
 from jaxvae.data.formats.trees import scan
 from jaxvae.numerics import checks
 
 AHEAD = 2  # batches that are decoded while one is in use
 
 
+@door("datasets")
 class ImageStream:
-    """Batches of a folder's pictures, decoded as they are needed: what `fit` takes for a stream.
+    """Batches of a folder's pictures, decoded as they are needed: what `stream_images` gives.
 
-    Each pass over it gives every picture once. At most three batches are in memory.
+    It can be read again and again, as `fit` does. Each pass gives every picture once, and at most
+    three batches are in memory.
 
     Args:
-      folder: as `read_images` takes it; of one that is split the part `train` is read.
-      batch_size: B; the last batch may be smaller.
-      image_size: the height and width that every picture is resized to, or None.
-      seed: of the order, a new one in each pass; None: the order of the files' paths.
+      folder, batch_size, image_size: as `stream_images` takes them.
 
     Attributes:
       label_names: sorted, the sub-folders; None where there are none.
@@ -42,19 +45,16 @@ class ImageStream:
       said: sentences for the user.
 
     Raises:
-      FileNotFoundError: if there is no such folder.
-      ValueError: if a header is damaged, or sizes differ and no `image_size` is given.
+      FileNotFoundError, ValueError: as `stream_images`.
 
     Example:
       >>> import tempfile
       >>> from PIL import Image
       >>> folder = Path(tempfile.mkdtemp())
-      >>> for name in ("cats", "dogs"):
-      ...     (folder / name).mkdir()
-      ...     Image.new("L", (8, 6)).save(folder / name / "1.png")
-      >>> stream = stream_images(folder, batch_size=2)
-      >>> [(x.shape, y.tolist()) for x, y in stream], len(stream)
-      ([((2, 6, 8), [0, 1])], 2)
+      >>> Image.new("RGB", (8, 6)).save(folder / "1.png")
+      >>> stream = ImageStream(folder, batch_size=2)
+      >>> stream.shape, stream.ids
+      ((6, 8, 3), ('1.png',))
     """
 
     def __init__(
@@ -63,10 +63,8 @@ class ImageStream:
         *,
         batch_size: int,
         image_size: tuple[int, int] | None = None,
-        seed: int | None = None,
     ):
         self._batch_size = checks.positive_int("batch_size", batch_size)
-        self._seed = None if seed is None else checks.positive_int("seed", seed, minimum=0)
         path = Path(folder)
         if not path.is_dir():
             raise FileNotFoundError(f"folder must name an existing folder, got {path}")
@@ -80,17 +78,34 @@ class ImageStream:
         if tree.label_names is not None:
             place = {name: i for i, name in enumerate(tree.label_names)}
             self._labels = np.array([place[str(file.label)] for file in tree.train], np.int32)
+        self._key: jax.Array | None = None
         self._passes = 0
+
+    def shuffled(self, key: jax.Array) -> Self:
+        """The same pictures in a random order, another in each pass.
+
+        Args:
+          key: a typed key. The order of a pass follows from it and from the number of the pass.
+
+        Returns:
+          A stream whose passes are counted anew, as in another process they are.
+
+        Raises:
+          TypeError, ValueError: if the key is not one typed key.
+        """
+        checks.typed_key("key", key)
+        other = copy.copy(self)
+        other._key, other._passes = key, 0
+        return other
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def __iter__(self) -> Iterator[Any]:
-        order = np.arange(len(self))
-        if self._seed is not None:
-            order = np.random.default_rng([self._seed, self._passes]).permutation(order)
-        self._passes += 1
-        return self._batches(order)
+        number, self._passes = self._passes, self._passes + 1
+        if self._key is None:
+            return self._batches(np.arange(len(self)))
+        return self._batches(pass_order(self._key, number, len(self)))
 
     def _batches(self, order: np.ndarray) -> Iterator[Any]:
         read = decoder(self.shape)
@@ -122,5 +137,34 @@ class ImageStream:
             pool.shutdown(cancel_futures=True)
 
 
-# The class is what makes the value: one name for it as an action.
-stream_images = ImageStream
+def stream_images(
+    folder: str | os.PathLike, *, batch_size: int, image_size: tuple[int, int] | None = None
+) -> ImageStream:
+    """Make a stream of batches of a folder's pictures, for data that memory does not hold.
+
+    Args:
+      folder: of pictures, its sub-folders the labels; of one that is split the part `train` is
+        read. Grey beside coloured pictures become coloured.
+      batch_size: B; the last batch may be smaller.
+      image_size: the height and width that every picture is resized to, or None.
+
+    Returns:
+      A stream that gives (x uint8 [B, H, W] or [B, H, W, 3], y int32 [B]), or x where there are no
+      labels, in the order of the files' paths. `shuffled(key)` gives it in random order.
+
+    Raises:
+      FileNotFoundError: if there is no such folder.
+      ValueError: if a header is damaged, or sizes differ and no `image_size` is given.
+
+    Example:
+      >>> import tempfile
+      >>> from PIL import Image
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> for name in ("cats", "dogs"):
+      ...     (folder / name).mkdir()
+      ...     Image.new("L", (8, 6)).save(folder / name / "1.png")
+      >>> stream = stream_images(folder, batch_size=2).shuffled(jax.random.key(0))
+      >>> [(x.shape, sorted(y.tolist())) for x, y in stream], len(stream)
+      ([((2, 6, 8), [0, 1])], 2)
+    """
+    return ImageStream(folder, batch_size=batch_size, image_size=image_size)

@@ -1,5 +1,6 @@
 """The reader of a path: by its ending, or for a folder by what it holds."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from jaxvae.data.formats.arrays import read_npy, read_npz
 from jaxvae.data.formats.idx import idx_images, read_idx_file, read_idx_folder
 from jaxvae.data.formats.images import read_images
 from jaxvae.data.formats.matrices import mtx_files, read_10x_folder, read_mtx
-from jaxvae.data.formats.source import Reading, Source, listed
+from jaxvae.data.formats.source import NO_LABEL, Reading, Source, listed
 from jaxvae.data.formats.tables import read_csv, read_parquet
 from jaxvae.data.formats.texts import read_text, read_text_folder
 from jaxvae.data.formats.trees import files_in
@@ -34,6 +35,16 @@ ENDINGS: dict[str, Reader] = {
     "-ubyte": read_idx_file,
     ".gz": read_idx_file,
     **dict.fromkeys(images.ENDINGS, read_images),
+}
+# What of a run's reading a format has a use for, where a file to be encoded is of another one.
+OF_TABLES = ("label", "ids", "leave_out", "text", "words")
+USES: dict[Reader, tuple[str, ...]] = {
+    read_csv: OF_TABLES,
+    read_parquet: OF_TABLES,
+    read_h5ad: ("label", "ids", "leave_out", "layer"),
+    read_text: ("words",),
+    read_text_folder: ("words",),
+    read_images: ("image_size",),
 }
 TABLE = "save it as a .csv or .parquet"
 RUNS_CODE = "it is refused, for reading it can run code; save arrays by np.savez as an .npz"
@@ -82,7 +93,8 @@ def read(
       path: the file or folder.
       reading: how; what does not apply to the format, and is set, is refused by name.
       examples_only: labels are optional everywhere, as in a file to be encoded by a trained model:
-        a label column that is named and missing is no error.
+        a label column that is named and missing is no error, nor is what applies to the format of
+        the model's data and not to this one.
 
     Returns:
       What it holds, not yet checked or encoded, but that there is a label for each example.
@@ -101,13 +113,15 @@ def read(
     """
     path = Path(path)
     if path.is_dir():
-        source = _folder_reader(path)(path, reading, examples_only=examples_only)
+        reader = _folder_reader(path)
     elif not path.exists():
         raise FileNotFoundError(f"path must name an existing file or folder, got {path}")
     elif not path.is_file():
         raise ValueError(f"path must name a file or a folder, got {path}")
     else:
-        source = _file_reader(path)(path, reading, examples_only=examples_only)
+        reader = _file_reader(path)
+    own = _of_use(reader, reading) if examples_only else reading
+    source = reader(path, own, examples_only=examples_only)
     _check(path, source)
     return source
 
@@ -152,6 +166,15 @@ def _folder_reader(path: Path) -> Reader:
         f"{path} must hold pictures, .txt files, MNIST's four files, or a .mtx with what lies "
         f"beside it, got {listed(others) or 'no file'}{hint}"
     )
+
+
+def _of_use(reader: Reader, reading: Reading) -> Reading:
+    """What a reader has a use for of how another file was read."""
+    used = {"columns", *USES.get(reader, ())} | ({"label"} if reading.label == NO_LABEL else set())
+    others: dict[str, Any] = {
+        field.name: field.default for field in dataclasses.fields(reading) if field.name not in used
+    }
+    return dataclasses.replace(reading, **others)
 
 
 def _check(path: Path, source: Source) -> None:

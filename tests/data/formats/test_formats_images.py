@@ -1,5 +1,6 @@
 """Folders of pictures, and the stream of them."""
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -250,14 +251,19 @@ def test_a_stream(folder):
 
 
 def test_a_stream_in_random_order(folder):
-    def passes():
-        stream = stream_images(folder, batch_size=8, seed=1)
-        return [[int(n) for x, _ in stream for n in x[:, 0, 0]] for _ in range(2)]
+    stream = stream_images(folder, batch_size=8)
 
-    first, second = passes()
+    def passes(number):
+        shuffled = stream.shuffled(jax.random.key(number))
+        return [[int(n) for x, _ in shuffled for n in x[:, 0, 0]] for _ in range(2)]
+
+    first, second = passes(1)
     assert first != second != sorted(second)
     assert sorted(first) == sorted(second) == list(range(23))
-    assert passes() == [first, second]
+    assert passes(1) == [first, second] != passes(2)
+    assert [int(n) for x, _ in stream for n in x[:, 0, 0]] != first  # itself it is not shuffled
+    with pytest.raises(TypeError, match="key must be a typed key"):
+        stream.shuffled(1)
 
 
 def test_a_stream_without_labels_or_left_early(tmp_path):
