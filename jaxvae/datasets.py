@@ -4,7 +4,8 @@ from jaxvae.data.batches import Batch
 from jaxvae.data.dataset import Dataset, from_arrays
 from jaxvae.data.datasets import MNIST_FILES, MNIST_SHA256, load, load_digits, load_mnist
 from jaxvae.data.files import read_arrays, read_idx
-from jaxvae.data.formats.image_stream import stream_images
+from jaxvae.data.formats.image_stream import ImageStream, stream_images
+from jaxvae.data.formats.row_stream import RowStream, stream_rows
 from jaxvae.data.formats.source import Reading
 from jaxvae.data.labels import encode_labels
 
@@ -13,7 +14,9 @@ __all__ = [
     "MNIST_SHA256",
     "Batch",
     "Dataset",
+    "ImageStream",
     "Reading",
+    "RowStream",
     "encode_labels",
     "from_arrays",
     "load",
@@ -22,4 +25,5 @@ __all__ = [
     "read_arrays",
     "read_idx",
     "stream_images",
+    "stream_rows",
 ]

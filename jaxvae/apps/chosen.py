@@ -18,7 +18,7 @@ from jaxvae.apps.options import (
     absolute,
     fields_of,
 )
-from jaxvae.data import datasets
+from jaxvae.data import datasets, looks
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.formats.source import Reading
 from jaxvae.model import transforms
@@ -112,6 +112,8 @@ def describe(options: Options, data: Dataset) -> Description:
 def _transform(data: Dataset, shape: tuple[int, ...]) -> Any:
     """The scale that suits the data, as a transform of examples of a shape."""
     scale = data.look.scale
+    if data.look.counts:  # of which a Normal is asked for
+        scale = looks.look(data.x_train, kind="table").scale
     if np.ndim(scale.width):
         scale = scale._replace(
             centre=np.reshape(scale.centre, shape), width=np.reshape(scale.width, shape)
@@ -153,6 +155,7 @@ def load_data(options: DataOptions, known: Description | None = None) -> Dataset
             kind=options.kind if known is None else known.data_kind,
             missing=options.missing,
             label_names=None if known is None else known.label_names,
+            like=None if known is None else known.image_shape or known.series_shape,
             **vars(reading_of(options, known)),
         )
     if options.dataset == "mnist":

@@ -21,7 +21,7 @@ from jaxvae.apps.commands import Encode, Evaluate, Figures, Generate, Interpolat
 from jaxvae.apps.compilation_cache import keep_compiled
 from jaxvae.apps.export import Export
 from jaxvae.apps.hub import Push
-from jaxvae.apps.model_parts import kind
+from jaxvae.apps.model_parts import Identity, kind
 from jaxvae.apps.options import Options
 from jaxvae.apps.run_config import Config, of_options, read_config
 from jaxvae.data.dataset import Dataset
@@ -104,7 +104,10 @@ class Train(Options):
             if jax.process_index() == 0:
                 for sentence in data.said:
                     say(sentence)
-                say(f"{data.name}: {data.sentence}")
+                sentence = data.sentence
+                if data.look.scale.changes and config.model.transform == Identity():
+                    sentence = f"{sentence.partition('; ')[0]}; the numbers stay as they are"
+                say(f"{data.name}: {sentence}")
                 say(
                     f"{model} VAE on {len_of(data.x_train):,} examples, "
                     f"{len_of(data.x_test):,} held out; results in {folder}"

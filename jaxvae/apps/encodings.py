@@ -73,11 +73,18 @@ def encode_file(run: Run, path: Path) -> Encoding:
     """
     model, data = run.config.model, run.config.data
     source = read(path, reading_of(data, model), examples_only=True)
+    width = int(np.prod(model.data_shape))
+    flat = np.ndim(source.x) == 2
+    if flat and source.x.shape[1] != width:
+        raise ValueError(
+            f"file must hold examples of {width} values as the run's data, "
+            f"got {source.x.shape[1]} in {path}"
+        )
     try:
-        x, *_ = laid_flat("x", source.x, model.data_kind)
+        like = model.image_shape or model.series_shape
+        x, *_ = laid_flat("x", source.x, None if flat and not like else model.data_kind, like)
     except (ValueError, TypeError) as error:
         raise type(error)(f"{path}: {error}") from None
-    width = int(np.prod(model.data_shape))
     if x.shape[1] != width:
         raise ValueError(
             f"file must hold examples of {width} values as the run's data, "
@@ -91,7 +98,8 @@ def encode_file(run: Run, path: Path) -> Encoding:
     assert run.vae.parts is not None
     on_simplex = run.vae.parts.latent.support == "simplex"
     category = next(iter(arrays.values())).argmax(axis=1) if on_simplex else None
-    names = model.label_names if run.vae.parts.prior.uses_labels else None
+    known = model.label_names is not None and run.vae.parts.prior.uses_labels
+    names = run.category_names if known else None
     return Encoding(ids, own, category, names, arrays)
 
 
@@ -170,7 +178,7 @@ def _posteriors(run: Run, x: Any, where: str) -> dict[str, np.ndarray]:
     size = min(BATCH_SIZE, count)
     parts = []
     for start in tqdm(range(0, count, size), unit="batch", delay=1, disable=None):
-        batch = _batch(run, x[start : start + size], where)
+        batch = _batch(run, x, start, size, where)
         padded = jax.tree.map(lambda leaf: _padded(leaf, size), batch)
         parts.append(jax.tree.map(runs.on_host, encode(run.params, padded)))
     posterior = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
@@ -190,14 +198,15 @@ def _padded(leaf: np.ndarray, size: int) -> np.ndarray:
     return np.pad(leaf, ((0, size - len(leaf)), *[(0, 0)] * (leaf.ndim - 1)))
 
 
-def _batch(run: Run, rows: Any, where: str) -> Batch:
+def _batch(run: Run, x: Any, start: int, size: int, where: str) -> Batch:
     """Some rows as the model takes them; NaN is masked where the run was trained so."""
-    x = dense(rows).reshape(-1, *run.config.model.data_shape)
+    x = dense(x[start : start + size]).reshape(-1, *run.config.model.data_shape)
     seen = np.isfinite(x)
     if seen.all():
         return Batch(x)
     if run.config.data.missing != "mask" or np.isinf(x).any():
-        bad = x[~seen][0]
-        raise ValueError(f"{where}: x must be finite, got {bad}; a run that was trained with "
-                         "--missing mask takes NaN")  # fmt: skip
+        place = tuple(int(i) for i in np.argwhere(~seen)[0])
+        place = (start + place[0], *place[1:])
+        raise ValueError(f"{where}: x must be finite, got {x[~seen][0]} at index {place}; a run "
+                         "that was trained with --missing mask takes NaN")  # fmt: skip
     return Batch(np.where(seen, x, np.float32(0)), mask=seen)

@@ -8,16 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
-from sklearn.utils._array_api import _convert_to_numpy, get_namespace
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxvae.apps import description
 from jaxvae.apps.description import Description
-from jaxvae.apps.model_parts import BY_NAME, KINDS, Dense, Elbo
-from jaxvae.model import evaluation, modules
+from jaxvae.apps.estimator_inputs import seed_of, to_numpy, weights
+from jaxvae.apps.model_parts import BY_NAME, KINDS, Dense, Elbo, Identity
+from jaxvae.data import looks
+from jaxvae.data.batches import Batch
+from jaxvae.data.sparse import is_sparse
+from jaxvae.model import evaluation, modules, transforms
 from jaxvae.model.likelihoods import Likelihood
 from jaxvae.numerics import checks
 from jaxvae.training.loop import fit
@@ -45,6 +46,8 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         activation: str,
         likelihood: Any,
         kl_weight: float,
+        scale: str,
+        missing: str,
         batch_size: int,
         epochs: int,
         learning_rate: float,
@@ -56,6 +59,8 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.activation = activation
         self.likelihood = likelihood
         self.kl_weight = kl_weight
+        self.scale = scale
+        self.missing = missing
         self.batch_size = batch_size
         self.epochs = epochs
         self.learning_rate = learning_rate
@@ -99,13 +104,26 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         decoded = jax.jit(description.build(self._model).decode)(self.params_, z)
         return give_back(np.array(decoded))  # a copy: what JAX lends can only be read
 
-    def _seen(self, X: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
+    def _seen(self, X: Any) -> tuple[Batch, Callable[[np.ndarray], Any]]:
         """X like what was fitted, checked; and what makes of a result an array like X."""
         check_is_fitted(self, "params_")
         own, give_back = to_numpy(X)
-        return validate_data(self, own, dtype=np.float32, reset=False), give_back
+        return self._masked(validate_data(self, own, **self._taken(), reset=False)), give_back
 
-    def _encode(self, x: np.ndarray) -> np.ndarray:
+    def _taken(self) -> dict[str, Any]:
+        """What X may be, for scikit-learn's check."""
+        missing = checks.one_of("missing", self.missing, ("refuse", "mask"))
+        finite: Any = "allow-nan" if missing == "mask" else True
+        return {"dtype": np.float32, "accept_sparse": "csr", "ensure_all_finite": finite}
+
+    def _masked(self, x: Any) -> Batch:
+        """Examples, those values masked that are missing."""
+        if is_sparse(x) or not np.isnan(x).any():
+            return Batch(x)
+        seen = ~np.isnan(x)
+        return Batch(np.where(seen, x, np.float32(0)), mask=seen)
+
+    def _encode(self, x: Batch) -> np.ndarray:
         return evaluation.encode_mean(description.build(self._model), self.params_, x)
 
     def _goes_on(self, *, partial: bool) -> bool:
@@ -116,9 +134,7 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _train(
         self,
         model: Description,
-        x: np.ndarray,
-        y: np.ndarray | None,
-        weight: np.ndarray | None,
+        data: Batch,
         *,
         goes_on: bool,
         partial: bool,
@@ -138,13 +154,11 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             state = TrainState(jnp.int32(self._step), self.params_, self._opt_state)
             state = jax.tree.map(jnp.array, state)  # copies: it may be donated
         else:
-            seed, losses, state = _seed(self.random_state), [], None
+            seed, losses, state = seed_of(self.random_state), [], None
         state, history = fit(
             jax.random.key(seed),
             description.build(model),
-            x,
-            y,
-            weight=weight,
+            data,
             batch_size=self.batch_size,
             epochs=1 if partial else epochs,
             optimizer=_adam(learning_rate),
@@ -156,8 +170,8 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self._model, self._seed, self._n_features_out = model, seed, model.latent_dim
         return self
 
-    def _model_of(self, data_dim: int, latent_dim: int, latent: Any, prior: Any) -> Description:
-        """The model, each value checked and of one kind: 2 and 2.0 would be one key."""
+    def _model_of(self, x: Any, latent_dim: int, latent: Any, prior: Any) -> Description:
+        """The model for examples, each value of one kind: 2 and 2.0 would be one key."""
         activation = self.activation
         if isinstance(activation, str):
             checks.one_of("activation", activation, modules.ACTIVATIONS)
@@ -167,6 +181,7 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         likelihood = self.likelihood
         if not isinstance(likelihood, Likelihood):
             likelihood = self._named(checks.one_of("likelihood", likelihood, BY_NAME))
+        of_counts = getattr(likelihood, "of_counts", False)
         return Description(
             latent=latent,
             prior=prior,
@@ -176,10 +191,20 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 layers=checks.positive_int("layers", self.layers),
                 hidden_units=checks.positive_int("hidden_units", self.hidden_units),
                 activation=activation,
+                counts=of_counts,
             ),
-            data_shape=(data_dim,),
+            transform=Identity() if of_counts else self._transform(x),
+            data_shape=(x.shape[1],),
             latent_dim=latent_dim,
         )
+
+    def _transform(self, x: Any) -> Any:
+        """The scale that suits the examples, or that of those that were fitted before."""
+        scale = checks.one_of("scale", self.scale, ("auto", "none"))
+        if self._goes_on(partial=True) and self._model.data_shape == (x.shape[1],):
+            return self._model.transform
+        found = looks.look(x, kind="table").scale
+        return transforms.of_scale(found) if scale == "auto" and found.changes else Identity()
 
     @staticmethod
     def _named(likelihood: str) -> Any:
@@ -196,11 +221,15 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def __setstate__(self, state: dict[str, Any]) -> None:
         if isinstance(model := state.get("_model"), dict):  # else of the first version
             state = state | {"_model": description.from_json(model)}
+        # An earlier version scaled and masked nothing.
+        state = {"scale": "none", "missing": "refuse"} | state
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.missing == "mask"
         # `array_api_support` stays False, though arrays of any namespace are taken and given back:
         # the tag also promises to refuse another one than that of `fit`. Parameters lie in JAX.
         return tags
@@ -247,12 +276,13 @@ class Unsupervised(Transformer):
 
     def _fit(self, X: Any, sample_weight: Any, *, partial: bool) -> Self:
         goes_on = self._goes_on(partial=partial)
-        x = validate_data(self, to_numpy(X)[0], dtype=np.float32, reset=not goes_on)
-        weight = weights(sample_weight, len(x))
-        model = self._own_model(x.shape[1])
-        return self._train(model, x, None, weight, goes_on=goes_on, partial=partial)
+        x = validate_data(self, to_numpy(X)[0], **self._taken(), reset=not goes_on)
+        weight = weights(sample_weight, x.shape[0])
+        model = self._own_model(x if weight is None else x[weight > 0])
+        data = self._masked(x)._replace(weight=weight)
+        return self._train(model, data, goes_on=goes_on, partial=partial)
 
-    def _own_model(self, data_dim: int) -> Description:
+    def _own_model(self, x: Any) -> Description:
         raise NotImplementedError
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
@@ -271,62 +301,10 @@ class Unsupervised(Transformer):
           ValueError, TypeError: if X is not an array [N, D] of finite numbers, or sample_weight
             cannot be used.
         """
-        x, _ = self._seen(X)
-        key, weight = jax.random.key(self._seed), weights(sample_weight, len(x))
-        vae = description.build(self._model)
-        return -evaluation.evaluate(key, vae, self.params_, x, weight=weight).loss
-
-
-def to_numpy(X: Any) -> tuple[Any, Callable[[np.ndarray], Any]]:
-    """X for scikit-learn's checks, and what makes of a result an array like X.
-
-    With `array_api_dispatch` an array of another namespace (JAX, PyTorch, CuPy) becomes NumPy's,
-    and the results are of its namespace and on its device.
-
-    Args:
-      X: an array, or what scikit-learn takes for one.
-
-    Returns:
-      X or a NumPy array, and a function of a NumPy array.
-    """
-    if not get_config()["array_api_dispatch"]:
-        return X, lambda result: result
-    namespace, is_array = get_namespace(X)
-    if not is_array or isinstance(X, np.ndarray | np.generic):
-        return X, lambda result: result
-    own = _convert_to_numpy(X, namespace)
-    return own, lambda result: namespace.asarray(result, device=X.device)
-
-
-def weights(sample_weight: Any, examples: int) -> np.ndarray | None:
-    """Weights as `fit` takes them; one number for all, and booleans, as in scikit-learn.
-
-    Args:
-      sample_weight: of the examples, or None.
-      examples: how many.
-
-    Returns:
-      The weights, or None.
-
-    Raises:
-      ValueError, TypeError: if they are no weights.
-    """
-    if sample_weight is None:
-        return None
-    array = np.asarray(to_numpy(sample_weight)[0])
-    array = np.full(examples, array) if array.ndim == 0 else array
-    array = array.astype(float) if array.dtype == bool else array
-    return checks.weight_array("sample_weight", array, examples)
-
-
-def _seed(random_state: Any) -> int:
-    try:
-        return int(check_random_state(random_state).randint(2**31 - 1))
-    except (ValueError, TypeError):
-        raise ValueError(
-            "random_state must be None, an integer from 0 to 2**32 - 1 or a numpy.random."
-            f"RandomState, got {random_state!r}"
-        ) from None
+        data, _ = self._seen(X)
+        data = data._replace(weight=weights(sample_weight, data.x.shape[0]))
+        key, vae = jax.random.key(self._seed), description.build(self._model)
+        return -evaluation.evaluate(key, vae, self.params_, data).loss
 
 
 def _network_of(model: Description) -> dict[str, Any]:

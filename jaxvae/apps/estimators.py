@@ -16,7 +16,8 @@ from sklearn.utils.validation import validate_data
 
 from jaxvae._door import door
 from jaxvae.apps.description import Description
-from jaxvae.apps.estimator_base import Transformer, Unsupervised, to_numpy, weights
+from jaxvae.apps.estimator_base import Transformer, Unsupervised
+from jaxvae.apps.estimator_inputs import classes_of, to_numpy, weights
 from jaxvae.apps.first_version import PickledModel
 from jaxvae.apps.model_parts import (
     UNIT,
@@ -45,6 +46,9 @@ class NormalVAE(Unsupervised):
       likelihood: "normal" (its scale learned), "bernoulli" (X in [0, 1]); of counts "poisson",
         "negative_binomial" or "multinomial"; or a value from `jaxvae.likelihoods`.
       kl_weight: factor of the KL term; 1 is the ELBO.
+      scale: "auto" scales X as it looks (`jaxvae.transforms.fitted`), and answers in its units;
+        "none" leaves it as it is.
+      missing: "refuse" NaN in X, or "mask" it: what is there is trained on.
       batch_size: examples a step.
       epochs: passes over the examples.
       learning_rate: of Adam.
@@ -76,6 +80,8 @@ class NormalVAE(Unsupervised):
         activation: str = "relu",
         likelihood: Any = "normal",
         kl_weight: float = 1.0,
+        scale: str = "auto",
+        missing: str = "refuse",
         batch_size: int = 64,
         epochs: int = 60,
         learning_rate: float = 1e-3,
@@ -88,6 +94,8 @@ class NormalVAE(Unsupervised):
             activation=activation,
             likelihood=likelihood,
             kl_weight=kl_weight,
+            scale=scale,
+            missing=missing,
             batch_size=batch_size,
             epochs=epochs,
             learning_rate=learning_rate,
@@ -97,11 +105,11 @@ class NormalVAE(Unsupervised):
         self.latent_dim = latent_dim
         self.prior_variance = prior_variance
 
-    def _own_model(self, data_dim: int) -> Description:
+    def _own_model(self, x: Any) -> Description:
         latent_dim = checks.positive_int("latent_dim", self.latent_dim)
         variance = checks.positive_float("prior_variance", self.prior_variance)
         prior = StandardNormal(variance=variance)
-        return self._model_of(data_dim, latent_dim, NormalLatent(), prior)
+        return self._model_of(x, latent_dim, NormalLatent(), prior)
 
 
 @door("estimators")
@@ -117,6 +125,9 @@ class DirichletVAE(Unsupervised):
       likelihood: "normal" (its scale learned), "bernoulli" (X in [0, 1]); of counts "poisson",
         "negative_binomial" or "multinomial"; or a value from `jaxvae.likelihoods`.
       kl_weight: factor of the KL term; 1 is the ELBO.
+      scale: "auto" scales X as it looks (`jaxvae.transforms.fitted`), and answers in its units;
+        "none" leaves it as it is.
+      missing: "refuse" NaN in X, or "mask" it: what is there is trained on.
       batch_size: examples a step.
       epochs: passes over the examples.
       learning_rate: of Adam.
@@ -148,6 +159,8 @@ class DirichletVAE(Unsupervised):
         activation: str = "relu",
         likelihood: Any = "normal",
         kl_weight: float = 1.0,
+        scale: str = "auto",
+        missing: str = "refuse",
         batch_size: int = 64,
         epochs: int = 60,
         learning_rate: float = 1e-3,
@@ -160,6 +173,8 @@ class DirichletVAE(Unsupervised):
             activation=activation,
             likelihood=likelihood,
             kl_weight=kl_weight,
+            scale=scale,
+            missing=missing,
             batch_size=batch_size,
             epochs=epochs,
             learning_rate=learning_rate,
@@ -169,11 +184,11 @@ class DirichletVAE(Unsupervised):
         self.latent_dim = latent_dim
         self.prior_concentration = prior_concentration
 
-    def _own_model(self, data_dim: int) -> Description:
+    def _own_model(self, x: Any) -> Description:
         latent_dim = checks.positive_int("latent_dim", self.latent_dim, minimum=2)
         concentration = checks.positive_float("prior_concentration", self.prior_concentration)
         prior = Symmetric(concentration=concentration)
-        return self._model_of(data_dim, latent_dim, DirichletLatent(), prior)
+        return self._model_of(x, latent_dim, DirichletLatent(), prior)
 
 
 @door("estimators")
@@ -195,6 +210,9 @@ class DirichletVAEClassifier(ClassifierMixin, Transformer):
       likelihood: "normal" (unit variance), "bernoulli" (X in [0, 1]); of counts "poisson",
         "negative_binomial" or "multinomial"; or a value from `jaxvae.likelihoods`.
       kl_weight: factor of the KL term; 1 is the ELBO.
+      scale: "auto" scales X as it looks (`jaxvae.transforms.fitted`), and answers in its units;
+        "none" leaves it as it is.
+      missing: "refuse" NaN in X, or "mask" it: what is there is trained on.
       batch_size: examples a step.
       epochs: passes over the examples.
       learning_rate: of Adam.
@@ -216,6 +234,8 @@ class DirichletVAEClassifier(ClassifierMixin, Transformer):
       ((3, 10), True)
     """
 
+    classes_: np.ndarray
+
     def __init__(
         self,
         *,
@@ -226,6 +246,8 @@ class DirichletVAEClassifier(ClassifierMixin, Transformer):
         activation: str = "relu",
         likelihood: Any = "normal",
         kl_weight: float = 1.0,
+        scale: str = "auto",
+        missing: str = "refuse",
         batch_size: int = 64,
         epochs: int = 60,
         learning_rate: float = 1e-3,
@@ -238,6 +260,8 @@ class DirichletVAEClassifier(ClassifierMixin, Transformer):
             activation=activation,
             likelihood=likelihood,
             kl_weight=kl_weight,
+            scale=scale,
+            missing=missing,
             batch_size=batch_size,
             epochs=epochs,
             learning_rate=learning_rate,
@@ -294,10 +318,11 @@ class DirichletVAEClassifier(ClassifierMixin, Transformer):
     ) -> Self:
         goes_on = self._goes_on(partial=partial)
         arrays = (to_numpy(array)[0] for array in (X, y))
-        x, y = validate_data(self, *arrays, dtype=np.float32, reset=not goes_on)
+        x, y = validate_data(self, *arrays, **self._taken(), reset=not goes_on)
         check_classification_targets(y)
-        weight = weights(sample_weight, len(x))
-        known = self._classes(y, weight, classes, goes_on=goes_on, partial=partial)
+        weight = weights(sample_weight, x.shape[0])
+        before = self.classes_ if goes_on else None
+        known = classes_of(y, weight, classes, before, partial=partial)
         place = np.minimum(np.searchsorted(known, y), len(known) - 1)
         if (strange := known[place] != y).any():
             raise ValueError(f"y must hold labels of the classes {known}, got {y[strange][0]!r}")
@@ -307,34 +332,12 @@ class DirichletVAEClassifier(ClassifierMixin, Transformer):
                 "total_concentration", self.total_concentration
             ),
         )
-        model = self._model_of(x.shape[1], len(known), DirichletLatent(), prior)
-        self._train(model, x, place, weight, goes_on=goes_on, partial=partial)
+        counted = x if weight is None else x[weight > 0]
+        model = self._model_of(counted, len(known), DirichletLatent(), prior)
+        data = self._masked(x)._replace(y=place, weight=weight)
+        self._train(model, data, goes_on=goes_on, partial=partial)
         self.classes_ = known
         return self
-
-    def _classes(
-        self, y: np.ndarray, weight: Any, classes: Any, *, goes_on: bool, partial: bool
-    ) -> np.ndarray:
-        """The labels that there are: those given or known, or of y where it has to have all."""
-        if classes is not None:
-            classes = np.unique(to_numpy(classes)[0])
-            check_classification_targets(classes)
-            if goes_on and not np.array_equal(classes, self.classes_):
-                raise ValueError(f"classes must be those of before, {self.classes_}, got {classes}")
-            if len(classes) < 2:
-                raise ValueError(f"classes must be at least two, got {classes}")
-        if goes_on:
-            return self.classes_
-        if partial:
-            if classes is None:
-                raise ValueError(
-                    "classes must be passed on the first call to partial_fit, got None"
-                )
-            return classes
-        counted = np.unique(y if weight is None else y[weight > 0])
-        if len(counted) < 2:
-            raise ValueError(f"y must hold at least two classes, got one class, {counted[0]}")
-        return np.unique(y)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The posterior mean: each class's share of an example.

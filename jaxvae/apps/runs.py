@@ -73,7 +73,8 @@ class Run:
         """The names of the categories: of the labels that they are made from, else numbers."""
         assert self.vae.parts is not None
         names = self.config.model.label_names if self.vae.parts.prior.uses_labels else None
-        return names or tuple(map(str, range(self.config.model.latent_dim)))
+        names = names or ()  # there may be more categories than labels
+        return (*names, *map(str, range(len(names), self.config.model.latent_dim)))
 
     def category_number(self, argument: str, name: str) -> int:
         """The number of a category by its name.
@@ -83,7 +84,7 @@ class Run:
         """
         known = self.category_names
         if name not in known:
-            raise ValueError(f"{argument} must be of {listed(known)}, got {name}")
+            raise ValueError(f"{argument} must be one of {listed(known)}, got {name}")
         return known.index(name)
 
     @property

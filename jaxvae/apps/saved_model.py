@@ -187,7 +187,10 @@ class SavedModel(NamedTuple):
         part = self._simplex_part()
         numbers = (z[part] if isinstance(z, dict) else z).argmax(axis=-1)
         names = self.description.label_names
-        return numbers if names is None else np.array(names)[numbers]
+        if names is None:
+            return numbers
+        more = map(str, range(len(names), self._width()))  # categories beyond the labels
+        return np.array([*names, *more])[numbers]
 
     @property
     def parts(self) -> Parts:

@@ -82,7 +82,8 @@ class Dataset(NamedTuple):
     def fingerprint(self) -> str:
         """The SHA-256 of all arrays and names: another for other data, in whatever file."""
         digest = hashlib.sha256(repr((self.shape, self.label_names, self.column_names)).encode())
-        parts: tuple[Any, ...] = (self.x_train, self.y_train, self.x_test, self.y_test)
+        parts: list[Any] = [self.x_train, self.y_train, self.x_test, self.y_test]
+        parts += [self.mask_train, self.mask_test]
         for part in parts:
             arrays = [part.data, part.indices, part.indptr] if sparse.is_sparse(part) else [part]
             for array in arrays:
@@ -168,6 +169,7 @@ def from_source(
     kind: str | None = None,
     missing: str = "refuse",
     label_names: Names | None = None,
+    like: tuple[int, ...] | None = None,
 ) -> Dataset:
     """Make a data set of what a reader found.
 
@@ -177,6 +179,7 @@ def from_source(
       kind: what they are, where the reader does not know better; None finds it out.
       missing: "refuse" or "mask" NaN.
       label_names: those that a model knows; None: those that are there.
+      like: the shape of an example that a model knows; None: that which is there.
 
     Returns:
       The data set.
@@ -188,11 +191,11 @@ def from_source(
       >>> from_source(Source(np.eye(20)), name="mine").x_train.shape
       (18, 20)
     """
-    x, shape, kind, said = laid_flat("x", source.x, kind or source.kind)
+    x, shape, what, said = laid_flat("x", source.x, kind or source.kind, like)
     y, names, x_test = source.y, source.label_names, source.x_test
     rows = len_of(x)
     if x_test is not None:
-        x_test, test_shape, *_ = laid_flat("x_test", x_test, kind)
+        x_test, test_shape, *_ = laid_flat("x_test", x_test, what, like)
         if test_shape != shape:
             raise ValueError(
                 f"x_test must hold examples like those of x, {shape}, got {test_shape}"
@@ -213,10 +216,11 @@ def from_source(
         if y is not None:
             y, y_test = y[~held_out], y[held_out]
     look = looks.look(
-        x if sparse.is_sparse(x) else x.reshape(-1, *shape), images=kind == "images", kind=kind
+        x if sparse.is_sparse(x) else x.reshape(-1, *shape),
+        images=what == "images",
+        kind="counts" if what == "counts" else kind,  # a reader's "table" may hold counts
     )
-    if look.counts and kind == "table":
-        kind = "counts"
+    what = "counts" if look.counts else what
     x, mask = _without_nan("x", x, missing)
     x_test, mask_test = _without_nan("x_test", x_test, missing)
     columns = source.column_names
@@ -234,9 +238,9 @@ def from_source(
         y_train=y,
         x_test=x_test,
         y_test=y_test,
-        image_shape=shape if kind == "images" else None,
+        image_shape=shape if what == "images" else None,
         shape=shape,
-        kind=kind,
+        kind=what,
         label_names=names,
         column_names=columns,
         mask_train=mask,

@@ -108,6 +108,7 @@ def load(
     kind: str | None = None,
     missing: str = "refuse",
     label_names: Sequence[str] | None = None,
+    like: Sequence[int] | None = None,
     **reading: Any,
 ) -> Dataset:
     """A user's own file or folder, of any format that is known.
@@ -118,6 +119,7 @@ def load(
       kind: "images", "series", "table" or "counts"; None finds it out.
       missing: "refuse" NaN, or "mask" it: a model is then trained on what is there.
       label_names: those that a model knows, in its order; None: those that are there.
+      like: the shape of an example that a model knows; None: that which is there.
       **reading: how to read it, as `Reading` says: label, ids, leave_out, text, words, layer,
         image_size, columns.
 
@@ -146,6 +148,7 @@ def load(
             kind=kind,
             missing=missing,
             label_names=None if label_names is None else tuple(label_names),
+            like=None if like is None else tuple(like),
         )
     except (ValueError, TypeError) as error:
         raise type(error)(f"{path}: {error}") from None

@@ -1,11 +1,11 @@
 """Examples of any shape, laid flat: a row for each."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from jaxvae.data import fields, sparse
-from jaxvae.numerics import checks
 
 SMALLEST_IMAGE = 4  # pixels a side
 LONGEST_IMAGE = 4  # times its other side
@@ -45,7 +45,7 @@ def dense(x: Any) -> np.ndarray:
 
 
 def laid_flat(
-    name: str, value: Any, kind: str | None
+    name: str, value: Any, kind: str | None, like: tuple[int, ...] | None = None
 ) -> tuple[Any, tuple[int, ...], str, list[str]]:
     """Examples as a data set has them.
 
@@ -53,6 +53,7 @@ def laid_flat(
       name: of the argument.
       value: an array, a sparse matrix, a list.
       kind: what they are, or None to find it out.
+      like: the shape of an example where it is known; rows of as many values are taken for such.
 
     Returns:
       The examples flat [N, D], perhaps with NaN; the shape of one; what they are; what was decided,
@@ -65,16 +66,18 @@ def laid_flat(
       >>> laid_flat("x", np.zeros((2, 4, 4)), "images")[1]
       (4, 4)
     """
-    x = fields.x_arrays(name, value) if np.ndim(value) != 1 else checks.real_array(name, value)
+    x = fields.x_arrays(name, value)
     if isinstance(x, dict | tuple):
         raise TypeError(f"{name} must be one array to make a data set of, got a tree of arrays")
     if sparse.is_sparse(x):
         return x, x.shape[1:], kind or "table", []
-    if x.ndim < 2 or x.ndim > 4:
+    if x.ndim > 4:
         raise ValueError(
             f"{name} must have the shape [N, D], [N, H, W], [N, H, W, C] or [N, T, C], "
             f"got {x.shape}"
         )
+    if like is not None and x.ndim == 2 and x.shape[1] == math.prod(like):
+        x = x.reshape(-1, *like)
     said = []
     if x.ndim == 4 and kind in (None, "images"):
         kind = "images"

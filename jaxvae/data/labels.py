@@ -42,9 +42,9 @@ def encode_labels(
       ('0', '100', '900')
     """
     values, own = _values("y", y)
-    if names is not None:
-        return _encoded("y", values, tuple(map(str, names)), found=False)
-    return _encoded("y", values, own, found=not allow_none)
+    order = own if names is None else tuple(map(str, names))
+    values = _without_missing(values, order)
+    return _encoded("y", values, order, found=names is None and not allow_none)
 
 
 def encode_together(
@@ -72,6 +72,7 @@ def encode_together(
     values = [values for values, _ in each.values()]
     joined = np.concatenate(values)
     order = known or order or next((own for _, own in each.values() if own is not None), None)
+    joined = _without_missing(joined, order)  # of all at once: -1 is the same in each
     codes, names = _encoded(next(iter(named)), joined, order, order is None)
     used = np.unique(codes[codes != MISSING])
     if known is None and len(used) < len(names):  # categories that no example has
@@ -155,7 +156,9 @@ def _array(name: str, value: Any) -> np.ndarray:
     if hasattr(value, "toarray"):  # a sparse one-hot
         value = value.toarray()
     if np.ma.is_masked(value):
-        value = value.astype(object).filled(None)
+        masked = np.ma.getmaskarray(value)
+        value = np.ma.getdata(value).astype(object)
+        value[masked] = None
     plain = isinstance(value, list | tuple)
     if plain and any(one is None or isinstance(one, str | bytes) for one in value):
         return _objects(value)
@@ -180,13 +183,16 @@ def _plain(name: str, array: np.ndarray) -> np.ndarray:
     """The labels [N] of an array as objects: None where one is missing."""
     kind = array.dtype.kind
     if kind in "Mm":
-        raise TypeError(f"{name} must name categories, got dates or durations, {array.dtype}")
+        raise TypeError(
+            f"{name} must name categories, got dates or durations, {array.dtype}; as text they are "
+            "names"
+        )
     if kind == "b":
         return array.astype(object)
     if kind in "iu":
-        return _without_missing(array)
+        return _objects(array.tolist())
     if kind == "f":
-        return _without_missing(_whole(name, array))
+        return _whole(name, array)
     if kind in "SUTO":
         return _objects([_one(name, value) for value in array.tolist()])
     raise TypeError(f"{name} must hold names, integers or booleans, got dtype {array.dtype}")
@@ -206,13 +212,18 @@ def _whole(name: str, array: np.ndarray) -> np.ndarray:
     return out
 
 
-def _without_missing(array: np.ndarray) -> np.ndarray:
-    """Integers as objects, -1 as None where it stands for a missing label."""
-    each = array.tolist()
+def _without_missing(values: np.ndarray, names: Names | None) -> np.ndarray:
+    """Labels with None for -1 where it stands for a missing one: by the names, where they are
+    known, else by the other labels.
+    """
+    each = values.tolist()
     known = {one for one in each if one is not None}
-    if -1 in known and min(known) == -1 and known != {-1, 1}:
-        each = [None if one == -1 else one for one in each]
-    return _objects(each)
+    numbers = {one for one in known if type(one) is int}
+    if names is None:
+        stands = min(numbers, default=0) == MISSING and known != {-1, 1}
+    else:
+        stands = str(MISSING) not in names
+    return _objects(None if stands and one == MISSING else one for one in each)
 
 
 def _one(name: str, value: Any) -> Any:
@@ -228,7 +239,7 @@ def _one(name: str, value: Any) -> Any:
     if isinstance(value, bool | np.bool_):
         return bool(value)
     if isinstance(value, int | np.integer):
-        return None if value == -1 else int(value)
+        return int(value)
     if isinstance(value, float | np.floating) and value == round(value):
         return int(value)
     raise TypeError(f"{name} must hold names, integers or booleans, got {value!r}")

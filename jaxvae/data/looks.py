@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxvae.data import sparse
 
-CHUNK = 1 << 22  # values looked at together: what is computed of them needs no more memory
+CHUNK = 1 << 19  # values looked at together: what is computed of them needs no more memory
 SAMPLE = 20_000  # rows whose quantiles stand for those of all
 HEAVY = 10.0  # standard deviations from the middle, beyond which a column has heavy tails
 NARROWEST = 0.1  # the largest value of numbers from 0 to 1 that are left as they are
@@ -65,7 +65,7 @@ def look(x: Any, *, images: bool = False, kind: str | None = None) -> Look:
     Args:
       x: examples [N, ...], an array or a CSR; NaN where a value is missing.
       images: whether an example is an image, whose values are of one kind.
-      kind: "counts" where it is known that they are.
+      kind: "counts" where it is known that they are; another where they are not; None finds out.
 
     Returns:
       The look.
@@ -83,7 +83,7 @@ def look(x: Any, *, images: bool = False, kind: str | None = None) -> Look:
     low, high = float(own.low.min()), float(own.high.max())
     if own.whole and low >= 0 and high <= 1:
         return Look("each value is 0 or 1")
-    if kind == "counts" or (not images and _are_counts(own, high)):
+    if kind == "counts" or (kind is None and not images and _are_counts(own, high)):
         return Look(f"counts from {_number(low)} to {_number(high)}", counts=True)
     if low >= 0 and NARROWEST < high <= 1:
         return Look("numbers from 0 to 1, left as they are")
@@ -141,7 +141,8 @@ def _look_at_entries(x: Any, kind: str | None) -> Look:
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     share = x.nnz / max(1, x.shape[0] * x.shape[1])
     entries = f"{share:.1%} of them not 0"
-    if kind == "counts" or (low >= 0 and high > 1 and bool((values == np.round(values)).all())):
+    whole = low >= 0 and high > 1 and bool((values == np.round(values)).all())
+    if kind == "counts" or (kind is None and whole):
         return Look(f"counts up to {_number(high)}, {entries}", counts=True)
     if low >= 0 and high <= 10:
         return Look(f"numbers up to {_number(high)}, {entries}, left as they are")

@@ -18,13 +18,15 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
 import jaxvae
 from jaxvae import _failures
 from jaxvae.apps import (
+    chosen,
     cli,
-    commands,
     description,
+    encodings,
     experiments,
     model_parts,
     options,
@@ -32,6 +34,7 @@ from jaxvae.apps import (
     results,
     runs,
 )
+from jaxvae.apps.runs import Run
 from jaxvae.training import run_folder
 
 FIRST_RUNS = Path(__file__).parents[1] / "data" / "runs_0.1"
@@ -57,12 +60,14 @@ def test_train_writes_its_files(run):
         "config.json",
         "metrics.jsonl",
         "summary.json",
-        "params.npz",
+        "params.safetensors",
+        "manifest.json",
         *(f"figures/{name}.png" for name in pictures),
         "figures/walk.gif",
     }
     config = json.loads((run / "config.json").read_text())
-    assert set(config) == {"model", "data", "training"}
+    assert set(config) == {"model", "data", "training", "origin"}
+    assert (config["origin"]["name"], config["origin"]["train_examples"]) == ("digits", 1437)
     model = config["model"]
     assert (model["latent_dim"], model["data_shape"]) == (10, [64])
     assert [model[part]["kind"] for part in ("latent", "prior")] == ["dirichlet", "from_labels"]
@@ -87,9 +92,9 @@ def test_the_scale_of_a_normal_is_learned(run):
     model = json.loads((run / "config.json").read_text())["model"]
     assert model["likelihood"]["learned"]
     start = np.log(np.exp(-1) - 1e-3)
-    with np.load(run / "params.npz") as params:
-        assert params["likelihood/log_scale"] != pytest.approx(start, abs=1e-3)
-        assert params["likelihood/log_scale"] == pytest.approx(start, abs=0.1)
+    params = load_file(run / "params.safetensors")
+    assert params["likelihood/log_scale"] != pytest.approx(start, abs=1e-3)
+    assert params["likelihood/log_scale"] == pytest.approx(start, abs=0.1)
 
 
 @pytest.mark.parametrize("factor", [1.0, 2.0])
@@ -99,7 +104,7 @@ def test_the_errors_of_a_summary(run, digits, factor):
     transform = model_parts.DividedBy(number=factor)
     model = dataclasses.replace(opened.config.model, transform=transform)
     zeros = jax.tree.map(np.zeros_like, opened.params)
-    zero = opened._replace(vae=description.build(model), params=zeros)
+    zero = Run(opened.folder, opened.config, description.build(model), zeros, opened.data)
     found = results.test_metrics(zero)
     x, mean = digits.x_test / factor, digits.x_train.mean(axis=0) / factor
     assert found["test_rmse"] == pytest.approx(np.sqrt(np.mean(x**2)), rel=1e-5)
@@ -199,7 +204,7 @@ def test_interpolate_between_examples(normal_run, tmp_path, digits):
 def test_encode(kind, request, tmp_path, digits, monkeypatch):
     """In batches, the last of them padded: as the model's own `encode` gives it at once."""
     folder = request.getfixturevalue(kind)
-    monkeypatch.setattr(commands, "BATCH_SIZE", 100)
+    monkeypatch.setattr(encodings, "BATCH_SIZE", 100)
     images = digits.x_test.reshape(-1, 8, 8)[:250]
     np.save(tmp_path / "x.npy", images)
     np.savez(tmp_path / "x.npz", x=images.reshape(250, 64), y=digits.y_test[:250])
@@ -216,13 +221,17 @@ def test_encode(kind, request, tmp_path, digits, monkeypatch):
     close = {"rtol": 1e-5, "atol": 1e-6}
     first = next(iter(expected.values()))
     np.testing.assert_allclose(np.load(tmp_path / "z.npy"), first, **close)
+    beside = {"id", "category", "name"} if kind == "run" else {"id"}
     with np.load(tmp_path / "z.npz") as arrays:
-        assert set(arrays) == set(expected)
-        for name in arrays:
+        assert set(arrays) == set(expected) | beside
+        for name in expected:
             np.testing.assert_allclose(arrays[name], expected[name], **close)
+        if kind == "run":
+            assert arrays["category"].tolist() == first.argmax(axis=1).tolist()
+            assert arrays["name"].tolist() == [str(k) for k in first.argmax(axis=1)]
     header, *lines = (tmp_path / "z.csv").read_text().splitlines()
-    assert header.split(",")[0] == f"{next(iter(expected))}_0"
-    table = np.array([line.split(",") for line in lines], float)
+    assert header.split(",")[len(beside)] == f"{next(iter(expected))}_0"
+    table = np.array([line.split(",")[len(beside) :] for line in lines], float)
     np.testing.assert_allclose(table, np.concatenate(list(expected.values()), axis=1), **close)
 
 
@@ -251,24 +260,30 @@ def test_what_was_generated_can_be_encoded(run, tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("generate RUN --category 10", "category must be from 0 to 9, got 10"),
-        ("generate RUN --category -1", "category must be from 0 to 9, got -1"),
+        (
+            "generate RUN --category 10",
+            "6, 7 and 2 more, got 10",
+        ),
+        ("generate RUN --category -1", "category must be one of 0, 1, 2"),
         ("generate NORMAL --category 1", "category must be left out except for a Dirichlet run"),
         ("generate RUN --out a.jpg", "out must end in .png, .npy, .npz, got a.jpg"),
         ("generate RUN --out nowhere/a.png", "out must be in a folder that exists, got nowhere"),
         ("interpolate RUN", "one of categories and examples must be given, got neither"),
         ("interpolate RUN --categories 0 1 --examples 0 1", "must be given, got both"),
-        ("interpolate RUN --categories 0 10", "categories must be from 0 to 9, got 10"),
+        ("interpolate RUN --categories 0 10", "categories must be one of 0, 1, 2"),
         ("interpolate NORMAL --categories 0 1", "categories must be left out for a Normal run"),
         ("interpolate RUN --examples 0 360", "examples must be from 0 to 359, got 360"),
         ("interpolate RUN --examples -1 3", "examples must be from 0 to 359, got -1"),
         ("interpolate RUN --categories 0 1 --steps 1", "steps must be at least 2, got 1"),
-        ("encode RUN missing.npy", "path must name an existing file, got missing.npy"),
-        ("encode RUN x.txt", "file must end in .npy, .npz or .gz, got x.txt"),
-        ("encode RUN y.npz", "file must hold x, got ['y'] in y.npz"),
+        ("encode RUN missing.npy", "path must name an existing file or folder, got missing.npy"),
+        ("encode RUN x.xlsx", "path must name an existing file or folder, got x.xlsx"),
+        ("encode RUN y.npz", "y.npz: x must have the shape [N, D] (rank 2), got (3,)"),
         ("encode RUN narrow.npy", "file must hold examples of 64 values as the run's data, got 5"),
         ("encode RUN nan.npy", "nan.npy: x must be finite, got nan at index (1, 0)"),
-        ("encode RUN nan.npy --out z.txt", "out must end in .npz, .csv, .npy, got z.txt"),
+        (
+            "encode RUN nan.npy --out z.txt",
+            ".npz, .csv, .npy, .parquet, .h5ad, got z.txt",
+        ),
     ],
 )
 def test_bad_use_of_a_run(run, normal_run, tmp_path, monkeypatch, capsys, line, message):
@@ -293,7 +308,7 @@ def test_a_file_that_is_there_is_replaced_by_force_alone(run, tmp_path, capsys, 
     assert cli.main(command) == 1
     assert "out must be a new file, or be replaced with --force" in capsys.readouterr().err
     with monkeypatch.context() as context:
-        context.setattr(commands.np, "save", fails_half_way)
+        context.setattr(np, "save", fails_half_way)
         assert cli.main([*command, "--force"]) == 1
     assert "disk full" in capsys.readouterr().err
     assert out.read_bytes() == b"mine"
@@ -386,7 +401,7 @@ def test_a_logistic_normal(tmp_path):
         out = ["--out", str(tmp_path / f"{command}.npz")]
         assert cli.main([command, str(folder), *rest, *out]) == 0
     with np.load(tmp_path / "encode.npz") as arrays:
-        assert list(arrays) == ["mean", "loc", "scale"]
+        assert list(arrays) == ["mean", "loc", "scale", "id", "category"]
         np.testing.assert_allclose(arrays["mean"], jax.nn.softmax(arrays["loc"]), rtol=1e-5)
     with np.load(tmp_path / "interpolate.npz") as arrays:
         np.testing.assert_allclose(arrays["z"][1, [0, 9]], 0.5)
@@ -424,9 +439,8 @@ def test_a_users_file(tmp_path, labels):
 @pytest.mark.slow
 def test_same_seed_same_parameters(tmp_path, run):
     assert train(tmp_path / "again") == 0
-    with np.load(run / "params.npz") as a, np.load(tmp_path / "again" / "params.npz") as b:
-        for name in a:
-            np.testing.assert_array_equal(a[name], b[name])
+    first, again = (path / "params.safetensors" for path in (run, tmp_path / "again"))
+    assert first.read_bytes() == again.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -448,7 +462,7 @@ def test_same_seed_same_parameters(tmp_path, run):
         (["--distributed", "here"], "distributed must be auto or ADDRESS:PORT,COUNT,INDEX, got h"),
         (["--distributed", "a:1,2,2"], "distributed must have an INDEX from 0 to COUNT - 1"),
         (["--kl-weight", "-0.5"], "kl_weight must be finite and at least 0, got -0.5"),
-        (["--data", "missing.npz"], "existing file, got missing.npz"),
+        (["--data", "missing.npz"], "existing file or folder, got missing.npz"),
         (["--dataset", "mnist", "--data-dir", "nowhere"], "nowhere lacks train-images"),
         (["--objective", "original", "--likelihood", "bernoulli"], "likelihood must be"),
         (
@@ -649,7 +663,7 @@ def test_links_in_a_ring(tmp_path, capsys, monkeypatch):
         assert error.count("\n") == 1
     assert len(list(tmp_path.iterdir())) == 2
     own = options.Options(data=tmp_path / "ring.npz")
-    assert options.resolve(own, jaxvae.datasets.load_digits()).data is not None
+    assert chosen.resolve(own, jaxvae.datasets.load_digits()).data is not None
 
 
 def test_starts_in_the_same_second(tmp_path, monkeypatch, capsys):
@@ -734,10 +748,10 @@ def test_help_and_version(capsys):
 
 
 def test_a_folder_with_content_is_refused(run, capsys):
-    before = (run / "params.npz").read_bytes()
+    before = (run / "params.safetensors").read_bytes()
     assert train(run) == 1
     assert "out must be a new or empty folder" in capsys.readouterr().err
-    assert (run / "params.npz").read_bytes() == before
+    assert (run / "params.safetensors").read_bytes() == before
 
 
 FIRST = json.loads((FIRST_RUNS / "normal" / "config.json").read_text())
@@ -755,7 +769,7 @@ def test_a_run_that_is_damaged(run, tmp_path, capsys):
         ("{", "must hold a JSON object"),
         ("[]", "must hold a JSON object"),
         (json.dumps(config | {"depth": 3}), "got or lacks depth"),
-        (json.dumps(config | {"data": 3}), "must hold options of `jaxvae train` in data, got 3"),
+        (json.dumps(config | {"data": 3}), "must hold an object in data, got 3"),
         (json.dumps(changed(config, "training", seed="x")), "options that `jaxvae train` takes"),
         (json.dumps(changed(config, "training", depth=3)), "options that `jaxvae train` takes"),
         (json.dumps(changed(config, "model", depth=3)), "got depth"),
@@ -802,8 +816,8 @@ def test_a_seed_that_fails_loses_nothing(tmp_path, capsys):
     assert train(tmp_path / "run", *options) == 1
     assert "member 0, step " in capsys.readouterr().err
     for seed in (0, 1):
-        with np.load(tmp_path / "run" / f"seed-{seed}" / "params.npz") as params:
-            assert all(np.isfinite(params[name]).all() for name in params)
+        params = load_file(tmp_path / "run" / f"seed-{seed}" / "params.safetensors")
+        assert all(np.isfinite(params[name]).all() for name in params)
 
 
 @pytest.mark.slow
@@ -815,14 +829,14 @@ def test_an_error_after_training_deletes_nothing(tmp_path, capsys, monkeypatch, 
     monkeypatch.setattr(results.evaluation, "evaluate", fail)
     assert train(tmp_path / "run", *options) == 1
     assert "the test data do not fit" in capsys.readouterr().err
-    assert list((tmp_path / "run").rglob("params.npz"))
+    assert list((tmp_path / "run").rglob("params.safetensors"))
 
 
 def test_blown_up_run_keeps_its_last_good_parameters(tmp_path, capsys):
     assert train(tmp_path / "run", "--learning-rate", "1e30", "--model", "normal") == 1
     assert "step " in capsys.readouterr().err
-    with np.load(tmp_path / "run" / "params.npz") as params:
-        assert all(np.isfinite(params[name]).all() for name in params)
+    params = load_file(tmp_path / "run" / "params.safetensors")
+    assert all(np.isfinite(params[name]).all() for name in params)
 
 
 @pytest.mark.slow

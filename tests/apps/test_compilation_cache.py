@@ -61,7 +61,7 @@ def test_the_command_line_keeps_its_programs(tmp_path):
     second = run(tmp_path, *command, "--out", str(tmp_path / "second"))
     assert first[1] > 20
     assert second[:2] == [first[0] + first[1], 0]
-    params = [(tmp_path / out / "params.npz").read_bytes() for out in ("first", "second")]
+    params = [(tmp_path / out / "params.safetensors").read_bytes() for out in ("first", "second")]
     assert params[0] == params[1]
 
 

@@ -77,8 +77,8 @@ def test_figures_generate_encode_interpolate(name, first, tmp_path, digits):
         assert (
             set(arrays)
             == {
-                "normal": {"loc", "scale"},
-                "dirichlet": {"mean", "concentration"},
+                "normal": {"id", "loc", "scale"},
+                "dirichlet": {"id", "category", "name", "mean", "concentration"},
             }[name]
         )
     with np.load(tmp_path / "generate.npz") as arrays:

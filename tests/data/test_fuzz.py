@@ -150,11 +150,21 @@ def examples(data):
 
 READERS = {
     ".gz": lambda path: examples(datasets.load_mnist(path.parent)),
-    ".npy": lambda path: examples(datasets.load_file(path)),
-    ".npz": lambda path: examples(datasets.load_file(path)),
+    ".npy": lambda path: examples(datasets.load(path)),
+    ".npz": lambda path: examples(datasets.load(path)),
     "params.npz": lambda path: jax.tree.leaves(whole_files.load_params(path, PARAMS)),
     ".json": lambda path: runs.read_config(path) and [],
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported(tmp_path_factory):
+    """What the readers import, once: memory is counted of what they read."""
+    folder = tmp_path_factory.mktemp("first")
+    np.savez(folder / "first.npz", x=X, y=Y)
+    datasets.load(folder / "first.npz")
+    (folder / "config.json").write_bytes(config())
+    READERS[".json"](folder / "config.json")
 
 
 def read(path, decoded=0):
@@ -170,7 +180,7 @@ def read(path, decoded=0):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert arrays is not None or path.name in message, f"the file is not named: {message}"
-    allowed = 2 * path.stat().st_size + 4 * decoded + 4 * MIB
+    allowed = 2 * path.stat().st_size + 4 * decoded + 8 * MIB  # a configuration's data are read
     assert peak <= allowed, f"{peak / MIB:.1f} MiB were allocated"
     assert sorted(path.parent.iterdir()) == before, "something was unpickled or extracted"
     assert arrays is None or all(np.isfinite(array).all() for array in arrays)
@@ -357,7 +367,10 @@ HOSTILE = {
         "mine.npz",
         lambda: archive(("x.npy", npy(X)), ("../../outside.npy", npy(X))),
     ),
-    "an absolute path": ("mine.npz", lambda: archive(("/tmp/outside.npy", npy(X)))),
+    "an absolute path": (
+        "mine.npz",
+        lambda: archive(("x.npy", npy(X)), ("/tmp/outside.npy", npy(X))),
+    ),
     "a member that is no array": (
         "mine.npz",
         lambda: archive(("x.npy", npy(X)), ("y", b"pickled labels")),
@@ -366,17 +379,13 @@ HOSTILE = {
         "mine.npz",
         lambda: archive(("x.npy", npy(np.array([Canary()]), allow_pickle=True))),
     ),
-    "labels that are text": (
+    "labels that are fractions": (
         "mine.npz",
-        lambda: archive(("x.npy", npy(X)), ("y.npy", npy(Y.astype(str)))),
+        lambda: archive(("x.npy", npy(X)), ("y.npy", npy(Y + 0.5))),
     ),
     "labels that are durations": (
         "mine.npz",
         lambda: archive(("x.npy", npy(X)), ("y.npy", npy(Y.astype("m8[s]")))),
-    ),
-    "labels beyond 32 bits": (
-        "mine.npz",
-        lambda: archive(("x.npy", npy(X)), ("y.npy", npy(np.full(20, 2**63, np.uint64)))),
     ),
     "an empty archive": ("mine.npz", lambda: archive()),
     "something compressed otherwise": ("mine.npz", lambda: lzma.compress(npy(X))),

@@ -12,9 +12,8 @@ import pytest
 
 import jaxvae
 from conftest import small_vae
-from jaxvae import compat, figures, objectives
+from jaxvae import compat, datasets, figures, objectives
 from jaxvae.apps import cli
-from jaxvae.data import datasets
 from jaxvae.numerics import distributions
 from jaxvae.training import parallel
 
@@ -156,7 +155,7 @@ BAD_CALLS = [
     (lambda: fit([[1.0], [1.0, 2.0]]), ValueError, "x must be an array"),
     (lambda: fit(-X, model_options={"likelihood": "bernoulli"}), ValueError, r"x must lie in \[0, 1\].*got -0.5"),
     (lambda: fit(3 * X, model_options={"likelihood": "bernoulli"}), ValueError, r"x must lie in \[0, 1\].*got 1.5"),
-    (lambda: datasets.from_arrays(X[0]), ValueError, r"x must have the shape \[N, D\] or \[N, H, W\], got \(64,\)"),
+    (lambda: datasets.from_arrays(X[0]), ValueError, r"x must have the shape \[N, D\] \(rank 2\), got \(64,\)"),
     (lambda: datasets.from_arrays(X[:1]), ValueError, "at least 2 examples.*got 1"),
     (lambda: datasets.from_arrays(X, x_test=X[:, :5]), ValueError, "x_test must hold examples like"),
     (lambda: datasets.from_arrays(X, Y, x_test=X), ValueError, "y and y_test must both be given"),
@@ -168,15 +167,20 @@ BAD_CALLS = [
     (lambda: datasets.from_arrays(X.astype("m8[s]")), TypeError, r"x must hold real numbers, got dtype timedelta64\[s\]"),
     (lambda: datasets.from_arrays(X.astype("M8[s]")), TypeError, r"x must hold real numbers, got dtype datetime64\[s\]"),
     (lambda: datasets.from_arrays(np.zeros((0, 5, 4))), ValueError, r"x must not be empty, got the shape \(0, 5, 4\)"),
-    (lambda: datasets.from_arrays(np.zeros((3, 2, 2, 1))), ValueError, r"x must have the shape \[N, D\] or \[N, H, W\], got \(3, 2, 2, 1\)"),
+    (lambda: datasets.from_arrays(np.zeros((3, 2, 2, 1, 1))), ValueError, r"x must have the shape \[N, D\], \[N, H, W\], .*got \(3, 2, 2, 1, 1\)"),
+    (lambda: datasets.from_arrays(X, kind="sounds"), ValueError, "kind must be one of 'images', 'series', 'table', 'counts', got 'sounds'"),
+    (lambda: datasets.from_arrays(X, missing="drop"), ValueError, "missing must be one of 'refuse', 'mask', got 'drop'"),
+    (lambda: datasets.from_arrays(X, kind="images"), ValueError, r"x must be \[N, H, W\] or \[N, H, W, C\] for images, got \(20, 64\)"),
+    (lambda: datasets.from_arrays(X, "label"), TypeError, "y must be labels where x has no columns by name, got 'label'"),
+    (lambda: datasets.from_arrays(X, column_names=["a"]), ValueError, "column_names must be one for each of 64 values, got 1"),
     (lambda: datasets.from_arrays(with_value(np.nan)), ValueError, r"x must be finite, got nan at index \(3, 5\)"),
     (lambda: datasets.from_arrays(X, x_test=X[:0]), ValueError, r"x_test must not be empty, got the shape \(0, 64\)"),
     (lambda: datasets.from_arrays(X, x_test=with_value(np.inf)), ValueError, r"x_test must be finite, got inf at index \(3, 5\)"),
     (lambda: datasets.from_arrays(X, x_test=X.reshape(20, 8, 8)), ValueError, r"x_test must hold examples like those of x, \(64,\), got \(8, 8\)"),
     (lambda: datasets.from_arrays(X, x_test=X, y_test=Y), ValueError, "y and y_test must both be given"),
     (lambda: datasets.from_arrays(X, Y, x_test=X, y_test=Y[:3]), ValueError, "y_test must have one label for each of 20 examples, got 3"),
-    (lambda: datasets.load_file("missing.npy"), FileNotFoundError, "path must name an existing file, got missing.npy"),
-    (lambda: datasets.load_file("data.csv"), ValueError, r"path must end in \.npy or \.npz, got data.csv"),
+    (lambda: datasets.load("missing.npy"), FileNotFoundError, "missing.npy"),
+    (lambda: datasets.load("data.xlsx"), (ValueError, FileNotFoundError), r"data.xlsx"),
     (lambda: datasets.load_mnist("missing"), FileNotFoundError, "data_dir must hold MNIST's four files; missing lacks train-images"),
     (lambda: datasets.read_idx("missing.gz"), FileNotFoundError, "path must name an existing file, got missing.gz"),
     (lambda: datasets.read_arrays("missing.npz"), FileNotFoundError, "path must name an existing file, got missing.npz"),
@@ -217,20 +221,20 @@ BAD_CALLS = [
     # labels
     (lambda: fit(y=None), ValueError, "y must hold the labels that the prior is made from, got None"),
     (lambda: fit(y=Y[:-1]), ValueError, "y must have one label for each of 20 examples, got 19"),
-    (lambda: fit(y=Y.astype(float)), TypeError, "y must hold integers, got dtype float64"),
+    (lambda: fit(y=Y + 0.5), TypeError, r"y must name categories, got \d\.5: a measurement is no label"),
     (lambda: fit(y=Y - 2), ValueError, "y must be at least 0, got -2 at index 0; -1 stands for a missing label"),
     (lambda: fit(y=Y + 1), ValueError, "y must be from 0 to 9, got 10 at index 9"),
-    (lambda: fit(y=Y[:, None]), ValueError, r"y must have the shape \[N\].*got \(20, 1\)"),
+    (lambda: fit(y=np.stack([Y, Y], axis=1)), ValueError, r"y must be labels \[N\], a column \[N, 1\] or one-hot rows \[N, K\], got the shape \(20, 2\)"),
     (lambda: fit(y=np.full(20, 2**40)), ValueError, "y must be at least 0"),
-    (lambda: fit(y=Y > 0), TypeError, "y must hold integers, got dtype bool"),
-    (lambda: fit(y="abc"), TypeError, "y must hold integers, got dtype <U3"),
+    (lambda: fit(y="abc"), (TypeError, ValueError), "y must "),
+    (lambda: fit(y=Y.astype(str)), TypeError, r"y must hold integers from 0 on, got names such as '\d': `jaxvae.datasets.encode_labels\(y\)`"),
     (lambda: fit(y=[[1], [1, 2]]), ValueError, "y must be an array, got rows that differ"),
-    (lambda: fit(y=Y.astype("m8[s]")), TypeError, r"y must hold integers, got dtype timedelta64\[s\]"),
+    (lambda: fit(y=Y.astype("m8[s]")), TypeError, r"y must name categories, got dates or durations, timedelta64\[s\]"),
     (lambda: fit(y=Y[:0]), ValueError, "y must have one label for each of 20 examples, got 0"),
     (lambda: datasets.from_arrays(X, [[1], [1, 2]]), ValueError, "y must be an array, got rows that differ"),
-    (lambda: datasets.from_arrays(X, Y.astype("m8[s]")), TypeError, r"y must hold integers, got dtype timedelta64\[s\]"),
-    (lambda: datasets.from_arrays(X, Y - 1), ValueError, "y must be at least 0, got -1 at index 0"),
-    (lambda: datasets.from_arrays(X, np.full(20, 2**31)), ValueError, "y must be at least 0, got 2147483648"),
+    (lambda: datasets.from_arrays(X, Y.astype("m8[s]")), TypeError, r"y must name categories, got dates or durations, timedelta64\[s\]"),
+    (lambda: datasets.from_arrays(X, np.full(20, -1)), ValueError, "y must hold a label, got 20 that are missing"),
+    (lambda: datasets.from_arrays(X, Y[:-1]), ValueError, "y must have one label for each of 20 examples, got 19"),
     # fit
     (lambda: fit(batch_size=0), ValueError, "batch_size must be at least 1, got 0"),
     (lambda: fit(batch_size=-3), ValueError, "batch_size must be at least 1, got -3"),
@@ -540,8 +544,8 @@ BAD_COMMANDS = [
     ("train --total-concentration -8", 1, "total_concentration must be finite and above 0, got -8.0"),
     ("train --prior symmetric --prior-concentration nan", 1, "concentration must be finite and above 0, got nan"),
     ("train --concentration-floor 0", 1, "concentration_floor must be finite and above 0, got 0.0"),
-    ("train --data missing.npz", 1, "path must name an existing file, got missing.npz"),
-    ("train --data data.csv", 1, "path must end in .npy or .npz, got data.csv"),
+    ("train --data missing.npz", 1, "missing.npz"),
+    ("train --data missing.xlsx", 1, "missing.xlsx"),
     ("train --dataset mnist --data-dir missing", 1, "data_dir must hold MNIST's four files; missing lacks"),
     ("train --dataset cifar", 2, "cifar"),
     ("train --data-dir missing", 1, "data_dir must be left out except with --dataset mnist"),
@@ -562,8 +566,8 @@ BAD_COMMANDS = [
     ("interpolate missing", 1, "one of categories and examples must be given, got neither"),
     ("interpolate missing --examples 0 1 --steps 1", 1, "steps must be at least 2, got 1"),
     ("interpolate missing --categories 0", 2, "--categories"),
-    ("encode missing x.npy", 1, "path must name an existing file, got x.npy"),
-    ("encode missing x.npy --out z.png", 1, "out must end in .npz, .csv, .npy, got z.png"),
+    ("encode missing x.npy", 1, "a run must hold config.json"),
+    ("encode missing x.npy --out z.png", 1, "out must end in .npz, .csv, .npy, .parquet, .h5ad, got z.png"),
     ("encode missing", 2, "FILE"),
     ("nonsense", 2, "nonsense"),
 ]  # fmt: skip

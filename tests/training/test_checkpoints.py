@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from safetensors.numpy import load_file
 
 import jaxvae
 from conftest import small_vae
@@ -602,8 +603,7 @@ def start(*arguments):
 
 def outcome(run):
     """The parameters and the metrics of a run that has ended."""
-    with np.load(run / run_folder.PARAMS) as file:
-        params = dict(file)
+    params = load_file(run / run_folder.PARAMS)
     lines = [
         {k: v for k, v in json.loads(line).items() if k not in ("seconds", "images_per_second")}
         for line in (run / run_folder.METRICS).read_text().splitlines()

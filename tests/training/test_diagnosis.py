@@ -141,14 +141,14 @@ def test_through_members():
 
 
 def test_through_an_estimator():
-    vae = estimators.NormalVAE(layers=1, hidden_units=8, epochs=1)
+    vae = estimators.NormalVAE(layers=1, hidden_units=8, epochs=1, scale="none")
     assert "The largest |value| of x is 1e+06:" in failure(lambda: vae.fit(1e6 * X))
 
 
 def test_through_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.save("x.npy", 1e6 * X)
-    line = "train --data x.npy --model normal --layers 1 --hidden-units 8 --epochs 1"
+    line = "train --data x.npy --model normal --layers 1 --hidden-units 8 --epochs 1 --scale none"
     assert cli.main(line.split()) == 1
     captured = capsys.readouterr()
     (error,) = (line for line in captured.err.splitlines() if "error" in line)
