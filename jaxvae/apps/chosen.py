@@ -136,12 +136,15 @@ def _likelihood(options: ModelOptions) -> Any:
     return UNIT
 
 
-def load_data(options: DataOptions, known: Description | None = None) -> Dataset:
+def load_data(
+    options: DataOptions, known: Description | None = None, *, split: bool = True
+) -> Dataset:
     """The data that a run is trained on.
 
     Args:
       options: which.
       known: a model for which they are read: its names of labels and columns hold.
+      split: whether a part of a file is held out, where it holds none out itself.
 
     Returns:
       The data set.
@@ -156,6 +159,7 @@ def load_data(options: DataOptions, known: Description | None = None) -> Dataset
             missing=options.missing,
             label_names=None if known is None else known.label_names,
             like=None if known is None else known.image_shape or known.series_shape,
+            split=split,
             **vars(reading_of(options, known)),
         )
     if options.dataset == "mnist":

@@ -71,8 +71,9 @@ class Generate:
     seed: int = 0
     """Of the draws."""
     out: Path | None = None
-    """A .png: a picture of all. An .npy: the examples, as --data takes them. An .npz: them as x,
-    and z. None: generated.png, or where that is there generated-2.png."""
+    """A .png: a picture of all. An .npy: the examples, as --data takes them; a .csv or .parquet:
+    them by the names of their columns. An .npz: them as x, and z. None: generated.png, or where
+    that is there generated-2.png."""
     force: bool = False
     """Replace a file that is there."""
 
@@ -84,7 +85,7 @@ class Generate:
             run = runs.open_run(self.folder)
             _write_decoded(path, run, *self._draw(run))
 
-        endings = (".png", ".npy", ".npz")
+        endings = (".png", ".npy", ".npz", ".csv", ".parquet")
         out = outputs.write_new(self.out, "generated.png", endings, write, replace=self.force)
         say(f"{self.count} examples in {out}")
         return 0
@@ -119,8 +120,8 @@ class Interpolate(_OnData):
     steps: int | None = None
     """How many, both ends included; None: 9, or 36 for a .gif."""
     out: Path | None = None
-    """A .png: a strip. A .gif: an animation. An .npy: the examples. An .npz: them as x, and z.
-    None: interpolation.png, or where that is there interpolation-2.png."""
+    """A .png: a strip. A .gif: an animation. An .npy, .csv or .parquet: the examples. An .npz: them
+    as x, and z. None: interpolation.png, or where that is there interpolation-2.png."""
     force: bool = False
     """Replace a file that is there."""
 
@@ -138,7 +139,7 @@ class Interpolate(_OnData):
             z = outputs.path_between(start, end, steps)
             _write_decoded(path, run, z, f"From {first} to {last}")
 
-        endings = (".png", ".gif", ".npy", ".npz")
+        endings = (".png", ".gif", ".npy", ".npz", ".csv", ".parquet")
         out = outputs.write_new(self.out, "interpolation.png", endings, write, replace=self.force)
         say(f"{steps} steps in {out}")
         return 0
@@ -213,5 +214,10 @@ def _write_decoded(path: Path, run: Run, z: np.ndarray, title: str) -> None:
 
         gallery.save_decoded(path, run, z, x, title)
         return
+    if path.suffix in (".csv", ".parquet"):
+        names = run.config.model.column_names or tuple(map(str, range(x.shape[1])))
+        outputs.write_table(path, dict(zip(names, x.T, strict=True)))
+        return
+    shape = shape or run.config.model.series_shape
     x = x if shape is None else x.reshape(-1, *shape)
     np.save(path, x) if path.suffix == ".npy" else np.savez(path, x=x, z=z)

@@ -1,6 +1,5 @@
 """What a run makes of a file: z of each example, and beside it who the example is."""
 
-import csv
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +7,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from jaxvae.apps import runs
+from jaxvae.apps import outputs, runs
 from jaxvae.apps.chosen import reading_of
 from jaxvae.apps.runs import Run
 from jaxvae.data import labels
@@ -140,23 +139,10 @@ def write(path: Path, encoding: Encoding, origin: Path) -> None:
             n: np.asarray(columns[n]) for n in ("id", "label", "category", "name") if n in columns
         }
         np.savez(path, **encoding.arrays, **named)  # type: ignore[arg-type]
-    elif path.suffix == ".csv":
-        columns = encoding.columns
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(zip(*map(_texts, columns.values()), strict=True))
-    elif path.suffix == ".parquet":
-        arrow, parquet = (needed(f"pyarrow{part}", ".parquet") for part in ("", ".parquet"))
-        parquet.write_table(arrow.table(encoding.columns), path)
-    else:
+    elif path.suffix == ".h5ad":
         _write_annotated(path, encoding, origin)
-
-
-def _texts(column: Any) -> list[str]:
-    if isinstance(column, np.ndarray) and column.dtype.kind == "f":
-        return [f"{value:.9g}" for value in column.tolist()]
-    return [str(value) for value in column]
+    else:
+        outputs.write_table(path, encoding.columns)
 
 
 def _write_annotated(path: Path, encoding: Encoding, origin: Path) -> None:

@@ -2,12 +2,15 @@
 and never over what is there.
 """
 
+import csv
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from jaxvae.data.formats.source import needed
 
 
 def path_between(start: Any, end: Any, steps: int) -> np.ndarray:
@@ -74,6 +77,33 @@ def write_new(
         return out
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write_table(path: Path, columns: Mapping[str, Any]) -> None:
+    """Write columns as a table.
+
+    Args:
+      path: a .csv or a .parquet.
+      columns: each [N], by name.
+
+    Raises:
+      ModuleNotFoundError: if a .parquet is asked for and pyarrow is not installed.
+      OSError: if it cannot be written.
+    """
+    if path.suffix == ".parquet":
+        arrow, parquet = (needed(f"pyarrow{part}", ".parquet") for part in ("", ".parquet"))
+        parquet.write_table(arrow.table(dict(columns)), path)
+        return
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*map(_texts, columns.values()), strict=True))
+
+
+def _texts(column: Any) -> list[str]:
+    if isinstance(column, np.ndarray) and column.dtype.kind == "f":
+        return [f"{value:.9g}" for value in column.tolist()]
+    return [str(value) for value in column]
 
 
 def _put(unfinished: Path, out: Path) -> bool:

@@ -193,7 +193,7 @@ def load_data(config: Config, path: Path | None = None, *, other: bool = False) 
       config: of the run.
       path: where they lie now; None: where they lay.
       other: whether they may be others than it was trained on. Labels are then by the names that
-        the model knows, columns by their names.
+        the model knows, columns by their names, and all examples are test examples.
 
     Returns:
       The data, examples of the shape that the model sees.
@@ -207,7 +207,7 @@ def load_data(config: Config, path: Path | None = None, *, other: bool = False) 
         own = dataclasses.replace(own, data=options.absolute(path), dataset="digits", data_dir=None)
     known = model if other or config.origin is None else None
     try:
-        data = chosen.load_data(own, known)
+        data = chosen.load_data(own, known, split=not other)
     except FileNotFoundError as error:
         if path is None:
             raise FileNotFoundError(f"{error}; --data says where the run's data lie now") from None

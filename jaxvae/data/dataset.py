@@ -170,6 +170,7 @@ def from_source(
     missing: str = "refuse",
     label_names: Names | None = None,
     like: tuple[int, ...] | None = None,
+    split: bool = True,
 ) -> Dataset:
     """Make a data set of what a reader found.
 
@@ -180,6 +181,7 @@ def from_source(
       missing: "refuse" or "mask" NaN.
       label_names: those that a model knows; None: those that are there.
       like: the shape of an example that a model knows; None: that which is there.
+      split: whether a part is held out, where the source holds none out; else all are both.
 
     Returns:
       The data set.
@@ -210,7 +212,9 @@ def from_source(
         y, y_test = codes if len(codes) == 2 else (codes[0], None)
     else:
         y_test = names = None
-    if x_test is None:
+    if x_test is None and not split:
+        x_test, y_test = x, y
+    elif x_test is None:
         held_out = _held_out(rows)
         x, x_test = x[~held_out], x[held_out]
         if y is not None:

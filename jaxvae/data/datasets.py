@@ -109,6 +109,7 @@ def load(
     missing: str = "refuse",
     label_names: Sequence[str] | None = None,
     like: Sequence[int] | None = None,
+    split: bool = True,
     **reading: Any,
 ) -> Dataset:
     """A user's own file or folder, of any format that is known.
@@ -120,6 +121,7 @@ def load(
       missing: "refuse" NaN, or "mask" it: a model is then trained on what is there.
       label_names: those that a model knows, in its order; None: those that are there.
       like: the shape of an example that a model knows; None: that which is there.
+      split: whether a part is held out, where the file holds none out; else all are both.
       **reading: how to read it, as `Reading` says: label, ids, leave_out, text, words, layer,
         image_size, columns.
 
@@ -149,6 +151,7 @@ def load(
             missing=missing,
             label_names=None if label_names is None else tuple(label_names),
             like=None if like is None else tuple(like),
+            split=split,
         )
     except (ValueError, TypeError) as error:
         raise type(error)(f"{path}: {error}") from None
