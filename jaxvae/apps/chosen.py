@@ -78,6 +78,8 @@ def describe(options: Options, data: Dataset) -> Description:
         return KINDS[name][kind](**{f: value for f, value in own.items() if f in known})
 
     network, likelihood = part("network", options.network), _likelihood(options)
+    prior = part("prior", PRIORS[options.model][options.prior])
+    _check_width(prior, options, data)
     shape: tuple[int, ...] | None = data.x_train.shape[1:]
     of_counts = likelihood.of_counts
     if "channels" in fields_of("network", options.network):
@@ -93,7 +95,7 @@ def describe(options: Options, data: Dataset) -> Description:
     scaled = not of_counts and objective.value() is not None and options.scale == "auto"
     return Description(
         latent=part("latent", options.model),
-        prior=part("prior", PRIORS[options.model][options.prior]),
+        prior=prior,
         likelihood=likelihood,
         objective=objective,
         network=network,
@@ -109,11 +111,30 @@ def describe(options: Options, data: Dataset) -> Description:
     )
 
 
+def look_for_normal(data: Dataset) -> looks.Look:
+    """What data look like to a likelihood that is not of counts.
+
+    Args:
+      data: the data.
+
+    Returns:
+      Their look; of counts as that of any numbers.
+    """
+    return looks.look(data.x_train, kind="table") if data.look.counts else data.look
+
+
+def _check_width(prior: Any, options: Options, data: Dataset) -> None:
+    """Refuse fewer categories than labels, where a prior is made from labels."""
+    latent = KINDS["latent"][options.model]().value()
+    labels, width = data.categories, options.latent_dim or 0
+    if labels is not None and width < labels and prior.value(latent).uses_labels:
+        raise ValueError(f"latent_dim must be at least {labels}, the number of labels, "
+                         f"got {width}")  # fmt: skip
+
+
 def _transform(data: Dataset, shape: tuple[int, ...]) -> Any:
     """The scale that suits the data, as a transform of examples of a shape."""
-    scale = data.look.scale
-    if data.look.counts:  # of which a Normal is asked for
-        scale = looks.look(data.x_train, kind="table").scale
+    scale = look_for_normal(data).scale
     if np.ndim(scale.width):
         scale = scale._replace(
             centre=np.reshape(scale.centre, shape), width=np.reshape(scale.width, shape)
@@ -144,7 +165,8 @@ def load_data(
     Args:
       options: which.
       known: a model for which they are read: its names of labels and columns hold.
-      split: whether a part of a file is held out, where it holds none out itself.
+      split: whether a part of a file is held out, where it holds none out itself; where not, it is
+        another file than the run's, perhaps of another format.
 
     Returns:
       The data set.
@@ -160,6 +182,7 @@ def load_data(
             label_names=None if known is None else known.label_names,
             like=None if known is None else known.image_shape or known.series_shape,
             split=split,
+            examples_only=not split,
             **vars(reading_of(options, known)),
         )
     if options.dataset == "mnist":

@@ -104,10 +104,7 @@ class Train(Options):
             if jax.process_index() == 0:
                 for sentence in data.said:
                     say(sentence)
-                sentence = data.sentence
-                if data.look.scale.changes and config.model.transform == Identity():
-                    sentence = f"{sentence.partition('; ')[0]}; the numbers stay as they are"
-                say(f"{data.name}: {sentence}")
+                say(f"{data.name}: {_sentence(config, data)}")
                 say(
                     f"{model} VAE on {len_of(data.x_train):,} examples, "
                     f"{len_of(data.x_test):,} held out; results in {folder}"
@@ -169,6 +166,16 @@ def _main(argv: list[str]) -> int:
             raise
         say(line, error=True)
         return _failures.status(error)
+
+
+def _sentence(config: Config, data: Dataset) -> str:
+    """What the data are, and what is made of their numbers."""
+    shown = data
+    if not getattr(config.model.likelihood, "of_counts", False):
+        shown = data._replace(look=chosen.look_for_normal(data))
+    if shown.look.scale.changes and config.model.transform == Identity():
+        return f"{data.sentence.partition('; ')[0]}; the numbers stay as they are"
+    return shown.sentence
 
 
 def _join_hosts(where: str) -> None:

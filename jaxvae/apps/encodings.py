@@ -14,7 +14,8 @@ from jaxvae.data import labels
 from jaxvae.data.batches import Batch
 from jaxvae.data.flat import dense, laid_flat, len_of
 from jaxvae.data.formats.registry import read
-from jaxvae.data.formats.source import needed
+from jaxvae.data.formats.source import Source, needed
+from jaxvae.data.sparse import is_sparse
 
 BATCH_SIZE = 1024  # examples a compiled call
 ENDINGS = (".npz", ".csv", ".npy", ".parquet", ".h5ad")
@@ -71,7 +72,7 @@ def encode_file(run: Run, path: Path) -> Encoding:
       ValueError, TypeError: if it cannot be read, or its examples are not like the run's.
     """
     model, data = run.config.model, run.config.data
-    source = read(path, reading_of(data, model), examples_only=True)
+    source = _whole(read(path, reading_of(data, model), examples_only=True))
     width = int(np.prod(model.data_shape))
     flat = np.ndim(source.x) == 2
     if flat and source.x.shape[1] != width:
@@ -100,6 +101,24 @@ def encode_file(run: Run, path: Path) -> Encoding:
     known = model.label_names is not None and run.vae.parts.prior.uses_labels
     names = run.category_names if known else None
     return Encoding(ids, own, category, names, arrays)
+
+
+def _whole(source: Source) -> Source:
+    """All examples of a source that holds a part out: those after the others."""
+    x, more = source.x, source.x_test
+    if more is None:
+        return source
+    y = None
+    if source.y is not None and source.y_test is not None:
+        y = [*label_names(source.y), *label_names(source.y_test)]
+    ids = source.ids
+    if ids is not None:
+        ids = (*ids, *(f"test/{i}" for i in range(len_of(more))))
+    if is_sparse(x):
+        x = needed("scipy.sparse", "a sparse matrix").vstack([x, more]).tocsr()
+    else:
+        x = np.concatenate([np.asarray(x), np.asarray(more)])
+    return source._replace(x=x, y=y, ids=ids, x_test=None, y_test=None)
 
 
 def label_names(y: Any) -> list[str]:

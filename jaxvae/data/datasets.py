@@ -110,6 +110,7 @@ def load(
     label_names: Sequence[str] | None = None,
     like: Sequence[int] | None = None,
     split: bool = True,
+    examples_only: bool = False,
     **reading: Any,
 ) -> Dataset:
     """A user's own file or folder, of any format that is known.
@@ -122,6 +123,8 @@ def load(
       label_names: those that a model knows, in its order; None: those that are there.
       like: the shape of an example that a model knows; None: that which is there.
       split: whether a part is held out, where the file holds none out; else all are both.
+      examples_only: for a file that a trained model is to judge: labels may be missing, and what
+        does not apply to its format is no error.
       **reading: how to read it, as `Reading` says: label, ids, leave_out, text, words, layer,
         image_size, columns.
 
@@ -142,7 +145,7 @@ def load(
       ('mine', (18, 20), ('cat', 'dog'))
     """
     path = Path(path)
-    source = read(path, Reading(**reading))
+    source = read(path, Reading(**reading), examples_only=examples_only)
     try:
         return from_source(
             source,

@@ -9,7 +9,7 @@ from jaxvae.data import sparse
 
 CHUNK = 1 << 19  # values looked at together: what is computed of them needs no more memory
 SAMPLE = 20_000  # rows whose quantiles stand for those of all
-HEAVY = 10.0  # standard deviations from the middle, beyond which a column has heavy tails
+HEAVY = 10.0  # spreads from the middle, beyond which a column has heavy tails
 NARROWEST = 0.1  # the largest value of numbers from 0 to 1 that are left as they are
 
 
@@ -108,14 +108,15 @@ def look(x: Any, *, images: bool = False, kind: str | None = None) -> Look:
 def _look_at_columns(array: np.ndarray, own: _Summary) -> Look:
     """Columns of units of their own."""
     constant = own.high == own.low
-    width = np.where(constant, 1.0, own.deviation)
-    reach = np.maximum(own.high - own.mean, own.mean - own.low) / width
-    centre, curve, said = own.mean, "linear", []
+    centre, width = own.mean, np.where(constant, 1.0, own.deviation)
     ready = (np.abs(own.mean) < 0.1) & (np.abs(width - 1) < 0.5)
+    curve, said = "linear", []
+    middle, spread = _middle(array, own, constant)
+    reach = np.maximum(own.high - middle, middle - own.low) / spread
     if heavy := int((reach > HEAVY).sum()):
         curve = "arcsinh"
         if not ready.all():
-            centre, width = _middle(array, own, constant)
+            centre, width = middle, spread
     elif ready.all() and not constant.any():
         return Look("columns that are standardised already")
     what = "columns that are standardised already" if ready.all() else "columns, each standardised"
@@ -168,8 +169,10 @@ def _on_one_scale(own: _Summary) -> bool:
 
 def _middle(array: np.ndarray, own: _Summary, constant: Any) -> tuple[np.ndarray, np.ndarray]:
     """Median and spread of each column: outliers do not move them."""
-    step = max(1, len(array) // SAMPLE)
-    low, middle, high = np.nanquantile(array[::step].astype(np.float64), [0.25, 0.5, 0.75], axis=0)
+    step = max(1, len(array) // SAMPLE, array.size // (8 * CHUNK))
+    some = array[::step].astype(np.float64)
+    some[:, np.isnan(some).all(axis=0)] = 0
+    low, middle, high = np.nanquantile(some, [0.25, 0.5, 0.75], axis=0)
     width = (high - low) / 1.349  # of a Normal, its standard deviation
     width = np.where(width > 0, width, own.deviation)
     return np.where(constant, own.mean, middle), np.where(constant, 1.0, width)
