@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.apps.description import Description
+from jaxvae.apps.description import Description, about
 from jaxvae.apps.model_parts import KINDS, UNIT, Identity
 from jaxvae.apps.options import (
     EPOCHS,
@@ -39,10 +39,12 @@ def resolve(options: Options, data: Dataset) -> Options:
     prior: Any = options.prior
     if prior is None and None not in own:
         prior = "symmetric" if data.y_train is None else "labels"
-    likelihood = options.likelihood
+    likelihood: Any = options.likelihood
     if likelihood is None:
         is_counts = data.look.counts and options.objective != "original" and options.scale == "auto"
-        likelihood = "multinomial" if is_counts else "normal"
+        # A multinomial's total is of all values: it takes no mask.
+        of_counts = "multinomial" if options.missing == "refuse" else "negative_binomial"
+        likelihood = of_counts if is_counts else "normal"
     on_simplex = KINDS["latent"][options.model]().value().support == "simplex"
     width = (data.categories or 10) if on_simplex else 2
     return dataclasses.replace(
@@ -80,6 +82,9 @@ def describe(options: Options, data: Dataset) -> Description:
     network, likelihood = part("network", options.network), _likelihood(options)
     prior = part("prior", PRIORS[options.model][options.prior])
     _check_width(prior, options, data)
+    if data.mask_train is not None and not likelihood.takes_masks:
+        raise ValueError(f"likelihood must be another with missing values, got "
+                         f"{options.likelihood}: the total is of all")  # fmt: skip
     shape: tuple[int, ...] | None = data.x_train.shape[1:]
     of_counts = likelihood.of_counts
     if "channels" in fields_of("network", options.network):
@@ -102,12 +107,7 @@ def describe(options: Options, data: Dataset) -> Description:
         transform=_transform(data, shape) if scaled else Identity(),
         data_shape=tuple(shape),
         latent_dim=options.latent_dim or 0,
-        label_names=data.label_names,
-        column_names=data.column_names,
-        image_shape=data.image_shape,
-        image_range=data.value_range if data.kind == "images" else None,
-        series_shape=data.shape if data.kind == "series" else None,
-        data_kind=data.kind,
+        **(about(data) | {"masked": options.missing == "mask"}),
     )
 
 

@@ -29,7 +29,7 @@ from jaxvae.data.flat import len_of
 from jaxvae.training import run_folder
 from jaxvae.training.parallel import choose_devices
 
-RESUMABLE = ("epochs", "devices", "distributed")  # what may be given anew with --resume
+RESUMABLE = ("epochs", "devices", "distributed", "data")  # what may be given anew with --resume
 # What a run of several seeds does not have.
 ALONE = ("distributed", "hold_out", "patience", "on_non_finite", "checkpoint_every")
 
@@ -82,8 +82,10 @@ class Train(Options):
         training = dataclasses.replace(before, **given)
         options.check(training)
         self._join_hosts()
-        data = runs.load_data(config)
-        return self._train(dataclasses.replace(config, training=training), data, folder)
+        data, own = runs.load_data(config, self.data), config.data
+        if self.data is not None:
+            own = dataclasses.replace(own, data=options.absolute(self.data))
+        return self._train(dataclasses.replace(config, training=training, data=own), data, folder)
 
     def _train(self, config: Config, data: Dataset, resumed: Path | None) -> int:
         training = config.training

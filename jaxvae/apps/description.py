@@ -29,6 +29,7 @@ from jaxvae.apps.model_parts import (
     kind,
 )
 from jaxvae.data.batches import Batch
+from jaxvae.data.dataset import Dataset
 from jaxvae.model import portable, ready
 from jaxvae.model.likelihoods import Likelihood
 from jaxvae.model.public_names import is_value
@@ -43,7 +44,7 @@ class Description:
 
     A part is a dataclass of `model_parts` or a value of `jaxvae.latents`, `jaxvae.priors` and so
     on. `condition_shape` is of what encoder and decoder see beside one example; `data_kind` is
-    "images", "series", "table" or "counts".
+    "images", "series", "table" or "counts"; `masked` says that values may be missing.
     """
 
     latent: Any
@@ -61,6 +62,7 @@ class Description:
     series_shape: tuple[int, ...] | None = None
     condition_shape: tuple[int, ...] | None = None
     data_kind: str | None = None
+    masked: bool = False
     jaxvae: str = field(default=__version__, compare=False)
 
 
@@ -71,9 +73,8 @@ def of(
     latent_dim: int | None = None,
     label_names: tuple[str, ...] | None = None,
     column_names: tuple[str, ...] | None = None,
-    image_shape: tuple[int, ...] | None = None,
     condition_shape: tuple[int, ...] | None = None,
-    data_kind: str | None = None,
+    **about: Any,
 ) -> Description:
     """The description of a model that is made already, its parts as values.
 
@@ -83,9 +84,8 @@ def of(
       latent_dim: K, of a product the sum over its parts; found where None.
       label_names: of the categories, or None.
       column_names: of the values of an example, or None.
-      image_shape: of an example that is an image, or None.
       condition_shape: of the condition of one example, or None.
-      data_kind: what the data are, or None.
+      **about: what else is known of the data, as `data_kind` and `image_shape`.
 
     Returns:
       The description; `build` makes a model of the same parts of it.
@@ -115,9 +115,8 @@ def of(
         latent_dim=latent_dim,
         label_names=label_names,
         column_names=column_names,
-        image_shape=image_shape,
         condition_shape=condition_shape,
-        data_kind=data_kind,
+        **about,
     )
 
 
@@ -166,6 +165,26 @@ def is_product(latent_shape: Any) -> bool:
       (True, False)
     """
     return isinstance(latent_shape[0], tuple)
+
+
+def about(data: Dataset) -> dict[str, Any]:
+    """What a description says of the data that a model is for.
+
+    Args:
+      data: the data.
+
+    Returns:
+      Fields of `Description` by name.
+    """
+    return {
+        "label_names": data.label_names,
+        "column_names": data.column_names,
+        "image_shape": data.image_shape,
+        "image_range": data.value_range if data.kind == "images" else None,
+        "series_shape": data.shape if data.kind == "series" else None,
+        "data_kind": data.kind,
+        "masked": data.mask_train is not None,
+    }
 
 
 def abstract_example(data_shape: Any, condition_shape: Any = None) -> Batch:

@@ -209,7 +209,7 @@ def _batch(run: Run, x: Any, start: int, size: int, where: str) -> Batch:
     seen = np.isfinite(x)
     if seen.all():
         return Batch(x)
-    if run.config.data.missing != "mask" or np.isinf(x).any():
+    if not run.config.model.masked or np.isinf(x).any():
         place = tuple(int(i) for i in np.argwhere(~seen)[0])
         place = (start + place[0], *place[1:])
         raise ValueError(f"{where}: x must be finite, got {x[~seen][0]} at index {place}; a run "

@@ -20,6 +20,7 @@ from jaxvae.data.batches import Batch
 from jaxvae.data.sparse import is_sparse
 from jaxvae.model import evaluation, modules, transforms
 from jaxvae.model.likelihoods import Likelihood
+from jaxvae.model.vae import VAE
 from jaxvae.numerics import checks
 from jaxvae.training.loop import fit
 from jaxvae.training.state import TrainState
@@ -66,6 +67,14 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.learning_rate = learning_rate
         self.warm_start = warm_start
         self.random_state = random_state
+
+    @property
+    def vae_(self) -> VAE:
+        """The model that was fitted, whose parameters are `params_`; both are what `jaxvae.save`
+        takes.
+        """
+        check_is_fitted(self, "params_")
+        return description.build(self._model)
 
     def transform(self, X: Any) -> np.ndarray:
         """The posterior mean of z for each example.

@@ -57,7 +57,8 @@ class NormalVAE(Unsupervised):
       random_state: seed of everything random: an int, a `RandomState`, or None.
 
     Attributes:
-      params_: the trained parameters, for `encode` and `decode` of a `jaxvae.VAE`.
+      vae_: the model, a `jaxvae.VAE`, which holds the scale.
+      params_: its trained parameters.
       loss_curve_: the mean loss of each epoch, and of each call of `partial_fit`.
       n_features_in_: the width of an example.
 
@@ -136,7 +137,8 @@ class DirichletVAE(Unsupervised):
       random_state: seed of everything random: an int, a `RandomState`, or None.
 
     Attributes:
-      params_: the trained parameters, for `encode` and `decode` of a `jaxvae.VAE`.
+      vae_: the model, a `jaxvae.VAE`, which holds the scale.
+      params_: its trained parameters.
       loss_curve_: the mean loss of each epoch, and of each call of `partial_fit`.
       n_features_in_: the width of an example.
 
@@ -222,7 +224,8 @@ class DirichletVAEClassifier(ClassifierMixin, Transformer):
 
     Attributes:
       classes_: the labels, sorted: of any kind that scikit-learn takes.
-      params_: the trained parameters, for `encode` and `decode` of a `jaxvae.VAE`.
+      vae_: the model, a `jaxvae.VAE`, which holds the scale.
+      params_: its trained parameters.
       loss_curve_: the mean loss of each epoch, and of each call of `partial_fit`.
       n_features_in_: the width of an example.
 

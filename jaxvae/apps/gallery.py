@@ -58,7 +58,8 @@ def draw(run: Run) -> None:
     pages["generated.png"] = generated
     if support == "simplex":
         pages |= _simplex_pages(run, data, z)
-    lines = (run.folder / run_folder.METRICS).read_text().splitlines()
+    metrics = run.folder / run_folder.METRICS
+    lines = metrics.read_text().splitlines() if metrics.exists() else []
     if lines:
         records = [SimpleNamespace(**json.loads(line)) for line in lines]
         pages["loss.png"] = losses.loss_curves(records, unit=_unit(run.vae))
@@ -76,6 +77,8 @@ def _pages_of_data(run: Run, data: Dataset) -> dict[str, Any]:
     z = _means(run, data)
     some = dense(data.x_test[:12])
     x, again = some.reshape(len(some), -1), run.decode(z[:12], some)
+    if data.mask_test is not None:  # what is missing is left blank
+        x = np.where(data.mask_test[:12].reshape(len(some), -1), x, np.nan)
     pages = {
         "latent.png": latents.latent_scatter(
             z, data.y_test, names=data.label_names, corners=run.category_names

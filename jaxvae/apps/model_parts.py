@@ -163,6 +163,7 @@ class Mixture:
 
 class _Likelihood(_Made):
     of_counts: ClassVar[bool] = False  # the encoder then sees their log
+    takes_masks: ClassVar[bool] = True
 
     def decoded_shape(self, data_shape: Shape) -> Shape:
         """What the decoder returns for one example."""
@@ -215,6 +216,7 @@ class Multinomial(_Likelihood):
 
     make = staticmethod(counts.multinomial)
     of_counts = True
+    takes_masks = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,7 +97,7 @@ def test_metrics(run: Run) -> dict[str, float | None]:
         "test_rmse": rmse,
         "baseline_rmse": baseline,
         "test_accuracy": (
-            evaluation.accuracy(vae, params, data.x_test, data.y_test)
+            evaluation.accuracy(vae, params, Batch(data.x_test, mask=data.mask_test), data.y_test)
             if vae.parts.prior.uses_labels
             else None
         ),
@@ -147,11 +147,12 @@ def errors(run: Run) -> tuple[float | None, float | None]:
         rows = slice(start, start + ROWS)
         x = dense(data.x_test[rows])
         # By their places in all of the data, so that the draws are those of one call.
-        batch = Batch(x, position=np.arange(start, start + len(x)))
+        mask = None if data.mask_test is None else data.mask_test[rows]
+        batch = Batch(x, position=np.arange(start, start + len(x)), mask=mask)
         decoded = np.asarray(generation.reconstruct(key, vae, params, batch))
         if decoded.shape != x.shape:  # as of categories, of which it has the probabilities
             return None, None
-        seen = np.ones(x.shape, bool) if data.mask_test is None else data.mask_test[rows]
+        seen = np.ones(x.shape, bool) if mask is None else mask
         own = np.asarray(forward(x), np.float64)
         both = np.asarray(forward(decoded)), mean
         squares += [float((((other - own) ** 2) * seen).sum()) for other in both]

@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxvae.apps import chosen, description, options
+from jaxvae.apps import chosen, description, options, saved_models
 from jaxvae.apps.description import Description
-from jaxvae.apps.options import EPOCHS, TrainingOptions
-from jaxvae.apps.run_config import Config, read_config, write_config
+from jaxvae.apps.options import EPOCHS, DataOptions, TrainingOptions
+from jaxvae.apps.run_config import Config, Origin, read_config, write_config
 from jaxvae.apps.saved_model import SavedModel
-from jaxvae.apps.saved_models import DamagedModelError
 from jaxvae.data.batches import Batch
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.flat import len_of
@@ -27,6 +26,9 @@ from jaxvae.training import manifest, run_folder, whole_files
 from jaxvae.training.averaging import average_params, averaged_params
 from jaxvae.training.epochs import steps_per_epoch
 from jaxvae.training.loop import load_state
+
+# Of a model that `jaxvae.save` saved: it names no data.
+NOWHERE = Origin(name="a saved model", train_examples=0, test_examples=0, fingerprint="")
 
 
 class Run:
@@ -123,7 +125,7 @@ def open_run(path: Path, *, data: Path | None = None, other_data: bool = False) 
 
     Args:
       path: its folder, for its final parameters or, before it has any, those of its last
-        checkpoint; or one of the checkpoints in it.
+        checkpoint; one of the checkpoints in it; or a folder that `jaxvae.save` made.
       data: where its data lie now; None: where they lay.
       other_data: whether they may be others than it was trained on.
 
@@ -135,13 +137,15 @@ def open_run(path: Path, *, data: Path | None = None, other_data: bool = False) 
       ValueError: if a file of it is damaged or belongs to another run.
     """
     path = options.absolute(path)
+    if not (path / run_folder.CONFIG).exists() and (path / saved_models.MODEL).exists():
+        return _of_saved(path, data, other_data)
     is_checkpoint = path.parent.name == run_folder.CHECKPOINTS
     folder = path.parent.parent if is_checkpoint else path
     config = read_config(folder / run_folder.CONFIG)
     vae = description.build(config.model)
     final = next((file for file in map(folder.joinpath, run_folder.FINAL) if file.exists()), None)
     if final is not None and final.name == run_folder.PARAMS:
-        manifest.check(folder, DamagedModelError, alone=False)
+        manifest.check(folder, saved_models.DamagedModelError, alone=False)
     if not is_checkpoint and final is not None:
         example = description.abstract_example(config.model.data_shape)
         params = whole_files.load_params(
@@ -155,6 +159,14 @@ def open_run(path: Path, *, data: Path | None = None, other_data: bool = False) 
     if data is not None or other_data:
         at_hand = load_data(config, data, other=other_data)
     return Run(folder, config, vae, params, at_hand)
+
+
+def _of_saved(path: Path, data: Path | None, other_data: bool) -> Run:
+    """A saved model as a run that names no data."""
+    vae, params, model = saved_models.load(path)
+    config = Config(model=model, data=DataOptions(), training=TrainingOptions(), origin=NOWHERE)
+    own = None if data is None else load_data(config, data, other=other_data)
+    return Run(path, config, vae, params, own)
 
 
 def begin(folder: Path, config: Config) -> None:
@@ -202,6 +214,9 @@ def load_data(config: Config, path: Path | None = None, *, other: bool = False) 
       ValueError: if their content is not what the run was trained on.
       ValueError, TypeError, OSError: if they cannot be read.
     """
+    if path is None and config.origin == NOWHERE:
+        raise ValueError("data must be given for a saved model, which names none: --data and "
+                         "--other-data")  # fmt: skip
     own, model = config.data, config.model
     if path is not None:
         own = dataclasses.replace(own, data=options.absolute(path), dataset="digits", data_dir=None)

@@ -15,6 +15,7 @@ from jaxvae.data import labels
 from jaxvae.data.batches import Batch, as_batch
 from jaxvae.data.examples import count as count_of
 from jaxvae.data.examples import examples, host_batches
+from jaxvae.data.sparse import is_sparse
 from jaxvae.model import evaluation, generation, latents, priors
 from jaxvae.model.evaluation import Evaluation
 from jaxvae.model.networks import Params
@@ -209,6 +210,10 @@ class SavedModel(NamedTuple):
         """Examples, of whose shape it is known that it is the model's."""
         batch, own = as_batch(x), self.description
         _check_rows("x", batch.x, own.data_shape)
+        if own.masked and batch.mask is None and not is_sparse(batch.x):
+            values = np.asarray(batch.x)
+            seen = ~np.isnan(values)
+            batch = batch._replace(x=np.where(seen, values, 0), mask=None if seen.all() else seen)
         if own.condition_shape is not None:
             if batch.condition is None:
                 raise ValueError("x must be a jaxvae.Batch with the condition that the model was "

@@ -200,13 +200,7 @@ def _about(vae: VAE, data: Any) -> dict[str, Any]:
         shape = own if np.prod(own) == np.prod(shape) else shape
     found = {name: getattr(data, name, None) for name in ("label_names", "column_names")}
     names = {name: None if v is None else tuple(map(str, v)) for name, v in found.items()}
-    image = data.image_shape
-    return {
-        "data_shape": shape,
-        "image_shape": None if image is None else tuple(map(int, image)),
-        "data_kind": getattr(data, "kind", None),
-        **names,
-    }
+    return {"data_shape": shape, **description.about(data), **names}
 
 
 def _shape_of(name: str, array: Any) -> tuple[int, ...]:

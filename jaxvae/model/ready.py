@@ -15,6 +15,7 @@ from jaxvae.model.networks import Network
 from jaxvae.model.objectives import Objective
 from jaxvae.model.parameters import Dirichlet
 from jaxvae.model.priors import Context, Own, Prior, in_family, standard_normal, symmetric
+from jaxvae.model.transforms import Transform
 from jaxvae.model.vae import VAE, bind
 from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
@@ -37,6 +38,7 @@ def normal_vae(
     likelihood: str | Likelihood = "normal",
     objective: str | Objective = "elbo",
     kl_weight: Any = 1.0,
+    transform: Transform | None = None,
 ) -> VAE:
     """A VAE with a Normal latent, z ~ Normal(loc, scale^2), prior Normal(0, prior_variance).
 
@@ -50,6 +52,8 @@ def normal_vae(
         (`objectives.original_normal_kl`; its likelihood is its own); or a value from
         `jaxvae.objectives`.
       kl_weight: what the KL term is multiplied by, as for `objectives.elbo`; 1 is the ELBO.
+      transform: from the units of the data to the model's, from `jaxvae.transforms`; none where
+        None, as with the original's objective.
 
     Returns:
       The model.
@@ -72,6 +76,7 @@ def normal_vae(
     if prior is not None and prior_variance is not None and not _is_default(prior_variance):
         raise ValueError(f"prior_variance must be left out with a prior, got {prior_variance}")
     minimised = _objective(objective, kl_weight)
+    _check_transform(transform, objective)
     if _is_original(objective):
         if prior is not None:
             raise ValueError(f'prior must be None with objective="original", got {prior!r}')
@@ -83,7 +88,9 @@ def normal_vae(
             minimised,
         )
     own = standard_normal(prior_variance) if prior is None else prior
-    return bind(network, latents.normal, own, _likelihood(likelihood), minimised)
+    return bind(
+        network, latents.normal, own, _likelihood(likelihood), minimised, transform=transform
+    )
 
 
 @made_by
@@ -95,6 +102,7 @@ def dirichlet_vae(
     objective: str | Objective = "elbo",
     kl_weight: Any = 1.0,
     gradient: str = "beta",
+    transform: Transform | None = None,
 ) -> VAE:
     """A VAE with a Dirichlet latent: z lies on the simplex of K categories.
 
@@ -110,6 +118,7 @@ def dirichlet_vae(
       kl_weight: what the KL term is multiplied by, as for `objectives.elbo`; 1 is the ELBO.
       gradient: the estimator of the draw's gradient, as for `sample_dirichlet`; the original's is
         "gamma".
+      transform: from the units of the data to the model's, as for `normal_vae`.
 
     Returns:
       The model.
@@ -133,6 +142,7 @@ def dirichlet_vae(
     prior = label_prior() if prior is None else prior
     if not isinstance(prior, Prior):
         raise TypeError(f"prior must be a jaxvae.priors.Prior, got {prior!r}")
+    _check_transform(transform, objective)
     own = originals.mean_square() if _is_original(objective) else None
     return bind(
         network,
@@ -140,6 +150,7 @@ def dirichlet_vae(
         prior,
         _likelihood(likelihood, own),
         _objective(objective, kl_weight),
+        transform=transform,
     )
 
 
@@ -266,6 +277,13 @@ def _by_concentration(concentration: Callable[[Any, int], jax.Array], uses_label
 def _check_network(network: Any) -> None:
     if not isinstance(network, Network):
         raise TypeError(f"network must be a jaxvae.Network, got {network!r}")
+
+
+def _check_transform(transform: Transform | None, objective: str | Objective) -> None:
+    if transform is not None and _is_original(objective):
+        raise ValueError(
+            f'transform must be None with objective="original", got {transform.forward!r}'
+        )
 
 
 def _is_default(variance: Any) -> bool:

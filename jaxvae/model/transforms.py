@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxvae._door import door
 from jaxvae.data import looks
+from jaxvae.data.dataset import Dataset
 from jaxvae.data.fields import finite, x_arrays
 from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
@@ -160,7 +161,8 @@ def fitted(x: Any, *, images: bool = False) -> Transform:
     """The transform that suits numbers as they look, as `jaxvae train` chooses it.
 
     Args:
-      x: examples [N, ...] to train on, an array or a CSR.
+      x: examples [N, ...] to train on, an array or a CSR; or a `jaxvae.Dataset`, of which it is
+        known already, missing values left out.
       images: whether an example is an image: then all of its values are scaled alike.
 
     Returns:
@@ -174,6 +176,8 @@ def fitted(x: Any, *, images: bool = False) -> Transform:
       >>> fitted(np.array([[0, 255], [128, 7]], np.uint8), images=True).forward(255.0)
       1.0
     """
+    if isinstance(x, Dataset):
+        return of_scale(x.look.scale)
     own = finite("x", x_arrays("x", x))
     return of_scale(looks.look(own, images=images).scale)
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -443,3 +444,48 @@ def test_bad_arrays(data, classifier):
         classifier.inverse_transform(np.zeros((4, 2)))
     with pytest.raises(ValueError, match=r"x must lie in \[0, 1\] for a Bernoulli likelihood"):
         NormalVAE(likelihood="bernoulli", scale="none", **SMALL).fit(2 * x)
+
+
+def test_what_was_fitted_is_a_model_to_save(data, tmp_path):
+    """With the scale in it: the saved model answers as the estimator does, in X's units."""
+    x = 1000 * data[0] + 5
+    found = NormalVAE(**SMALL).fit(x)
+    jaxvae.save(tmp_path / "saved", found.vae_, found.params_)
+    model = jaxvae.load(tmp_path / "saved")
+    z = model.encode(x.astype(np.float32))
+    np.testing.assert_array_equal(z, found.transform(x))
+    np.testing.assert_allclose(model.decode(z), found.inverse_transform(z), rtol=1e-6)
+    with pytest.raises(NotFittedError):
+        NormalVAE(**SMALL).vae_  # noqa: B018
+
+
+def test_the_scale_of_x_does_not_matter(data):
+    """Bytes, shares and thousands are the same numbers to the model, unless scale is none."""
+    x = np.round(16 * data[0])
+    first, *others = (
+        NormalVAE(**SMALL).fit(form).transform(form) for form in (x, (1000 * x), x.astype(np.uint8))
+    )
+    for other in others:
+        np.testing.assert_allclose(other, first, rtol=1e-4, atol=1e-5)
+    plain = NormalVAE(scale="none", **SMALL).fit(x).transform(x)
+    assert not np.allclose(plain, first, atol=1e-2)
+
+
+def test_missing_and_sparse_x(data):
+    x = data[0].copy()
+    x[::7, 3] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        NormalVAE(**SMALL).fit(x)
+    masked = NormalVAE(missing="mask", **SMALL).fit(x)
+    assert np.isfinite(masked.transform(x)).all()
+    assert np.isfinite(masked.score(x))
+    dense = np.where(data[0] > 0.5, data[0], 0)
+    found, other = (NormalVAE(**SMALL).fit(form) for form in (dense, csr_array(dense)))
+    assert found.vae_ == other.vae_
+    np.testing.assert_allclose(
+        found.transform(dense), other.transform(csr_array(dense)), rtol=1e-3, atol=1e-4
+    )
+    with pytest.raises(ValueError, match="scale must be one of 'auto', 'none', got 'unit'"):
+        NormalVAE(scale="unit", **SMALL).fit(data[0])
+    with pytest.raises(ValueError, match="missing must be one of 'refuse', 'mask', got 'drop'"):
+        NormalVAE(missing="drop", **SMALL).fit(data[0])

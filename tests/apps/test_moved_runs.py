@@ -1,5 +1,6 @@
 """A run is used anywhere: moved, without its data, by a fresh process; and damage is found."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 import jaxvae
-from jaxvae.apps import cli, runs
+from jaxvae.apps import cli, results, runs
 from jaxvae.apps.saved_models import DamagedModelError
 from jaxvae.training import manifest, run_folder
 
@@ -221,3 +222,94 @@ def test_paths_in_a_run_are_absolute(tmp_path, monkeypatch):
     opened = runs.open_run(Path("../here/run"))
     np.testing.assert_array_equal(opened.data.x_test, X[9::10])
     assert opened.config.origin.name == "x"
+
+
+def test_the_commands_take_a_saved_model(tmp_path, capsys):
+    """What needs no data works as of a run; what does asks for them."""
+    frame = pd.DataFrame(X, columns=list("abcde")).assign(species=Y)
+    data = jaxvae.datasets.from_arrays(frame, "species", name="animals")
+    vae = jaxvae.dirichlet_vae(
+        jaxvae.dense_dirichlet_network(5, 3, layers=1, hidden_units=8),
+        transform=jaxvae.transforms.fitted(data),
+    )
+    params = vae.init(jax.random.key(0), data.x_train[:1])
+    folder = jaxvae.save(tmp_path / "saved", vae, params, data=data)
+    frame.to_csv(tmp_path / "animals.csv", index=False)
+    for command, out in (
+        (f"encode {folder} {tmp_path / 'animals.csv'}", "z.csv"),
+        (f"generate {folder} --category owl --count 3", "made.csv"),
+        (f"interpolate {folder} --categories cat owl", "way.csv"),
+    ):
+        assert cli.main([*command.split(), "--out", str(tmp_path / out)]) == 0
+    made = pd.read_csv(tmp_path / "made.csv")
+    assert list(made) == list("abcde")
+    assert len(made) == 3
+    z = pd.read_csv(tmp_path / "z.csv")
+    np.testing.assert_allclose(
+        z[["mean_0", "mean_1", "mean_2"]], jaxvae.load(folder).encode(X), rtol=1e-4, atol=1e-5
+    )
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(folder)]) == 1
+    assert "data must be given for a saved model" in capsys.readouterr().err
+    options = ["--data", str(tmp_path / "animals.csv"), "--other-data"]
+    assert cli.main(["evaluate", str(folder), *options]) == 1
+    assert "y must hold the labels" in capsys.readouterr().err  # no column is called label
+    frame.rename(columns={"species": "label"}).to_csv(tmp_path / "animals.csv", index=False)
+    assert cli.main(["evaluate", str(folder), *options]) == 0
+
+
+def test_a_run_goes_on_with_data_that_were_moved(tmp_path, capsys):
+    """The same content is enough, and is found again afterwards; another is refused."""
+    np.savez(tmp_path / "a.npz", x=X)
+    command = ["train", "--data", str(tmp_path / "a.npz"), "--out", str(tmp_path / "run")]
+    small = ["--layers", "1", "--hidden-units", "8", "--model", "normal"]
+    assert cli.main([*command, *small, "--epochs", "1"]) == 0
+    (tmp_path / "a.npz").rename(tmp_path / "b.npz")
+    resume = ["train", "--resume", str(tmp_path / "run"), "--epochs", "2"]
+    assert cli.main(resume) == 1
+    assert "--data says where the run's data lie now" in capsys.readouterr().err
+    np.savez(tmp_path / "c.npz", x=X + 1)
+    assert cli.main([*resume, "--data", str(tmp_path / "c.npz")]) == 1
+    assert "data must be what the run was trained on" in capsys.readouterr().err
+    assert cli.main([*resume, "--data", str(tmp_path / "b.npz")]) == 0
+    assert cli.main(["evaluate", str(tmp_path / "run")]) == 0
+
+
+def test_missing_values_reach_neither_error_nor_picture(tmp_path, monkeypatch):
+    """What was not seen is no value: the error of a masked run does not depend on what lies there,
+    and a loaded model takes NaN.
+    """
+    holes = np.where(RNG.random(X.shape) < 0.2, np.nan, X)
+    np.savez(tmp_path / "x.npz", x=holes, y=np.array(Y))
+    command = ["train", "--data", str(tmp_path / "x.npz"), "--out", str(tmp_path / "run")]
+    options = ["--missing", "mask", "--layers", "1", "--hidden-units", "8", "--epochs", "1"]
+    assert cli.main([*command, *options]) == 0
+    opened = runs.open_run(tmp_path / "run")
+    before = results.test_metrics(opened)
+    data = opened.data
+    filled = data._replace(x_test=np.where(data.mask_test, data.x_test, np.float32(7e5)))
+    again = results.test_metrics(
+        runs.Run(opened.folder, opened.config, opened.vae, opened.params, filled)
+    )
+    assert again == before
+    model = jaxvae.load(tmp_path / "run")
+    assert np.isfinite(model.encode(holes.astype(np.float32))).all()
+    with pytest.raises(ValueError, match="x must be finite"):
+        model._replace(description=dataclasses.replace(model.description, masked=False)).encode(
+            holes.astype(np.float32)
+        )
+
+
+def test_counts_with_missing_values(tmp_path, capsys):
+    """A multinomial's total is of all values: by default it is another likelihood then."""
+    counts = RNG.negative_binomial(0.3, 0.3, (60, 8)).astype(float)
+    counts[3, 2] = np.nan
+    np.savez(tmp_path / "x.npz", x=counts)
+    command = ["train", "--data", str(tmp_path / "x.npz"), "--missing", "mask", "--epochs", "1"]
+    small = ["--layers", "1", "--hidden-units", "8", "--kind", "counts"]
+    refused = [*small, "--likelihood", "multinomial", "--out", str(tmp_path / "no")]
+    assert cli.main([*command, *refused]) == 1
+    assert "likelihood must be another with missing values" in capsys.readouterr().err
+    assert cli.main([*command, *small, "--out", str(tmp_path / "run")]) == 0
+    model = json.loads((tmp_path / "run" / "config.json").read_text())["model"]
+    assert model["likelihood"]["kind"] == "negative_binomial"

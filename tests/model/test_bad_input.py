@@ -168,6 +168,7 @@ BAD_CALLS = [
     (lambda: datasets.from_arrays(X.astype("M8[s]")), TypeError, r"x must hold real numbers, got dtype datetime64\[s\]"),
     (lambda: datasets.from_arrays(np.zeros((0, 5, 4))), ValueError, r"x must not be empty, got the shape \(0, 5, 4\)"),
     (lambda: datasets.from_arrays(np.zeros((3, 2, 2, 1, 1))), ValueError, r"x must have the shape \[N, D\], \[N, H, W\], .*got \(3, 2, 2, 1, 1\)"),
+    (lambda: jaxvae.normal_vae(jaxvae.dense_normal_network(64, 2), objective="original", transform=jaxvae.transforms.divided_by(2)), ValueError, 'transform must be None with objective="original"'),
     (lambda: datasets.from_arrays(X, kind="sounds"), ValueError, "kind must be one of 'images', 'series', 'table', 'counts', got 'sounds'"),
     (lambda: datasets.from_arrays(X, missing="drop"), ValueError, "missing must be one of 'refuse', 'mask', got 'drop'"),
     (lambda: datasets.from_arrays(X, kind="images"), ValueError, r"x must be \[N, H, W\] or \[N, H, W, C\] for images, got \(20, 64\)"),

@@ -56,7 +56,7 @@ def image_grid(
     # One set of axes: one for each image takes Matplotlib ten times as long.
     ax = figure.add_subplot()
     ax.set_axis_off()
-    low, high = float(images.min()), float(images.max())
+    low, high = float(np.nanmin(images)), float(np.nanmax(images))
     for i, image in enumerate(images):
         left, right = i % columns, i % columns + 1 - GAP
         top, bottom = i // columns * cell + caption, (i // columns + 1) * cell - GAP
