@@ -58,7 +58,8 @@ from jaxvae.training.state import Metrics, TrainState, init_state
 from jaxvae.training.steps import make_train_step
 
 if TYPE_CHECKING:
-    from jaxvae.apps.saved_models import load, save
+    from jaxvae.apps.loading import load
+    from jaxvae.apps.saved_models import save
 
 __all__ = [
     "VAE",
@@ -125,9 +126,9 @@ def __getattr__(name: str) -> Any:
     """`load` and `save` when they are first used: training needs none of what they bring."""
     if name not in ("load", "save"):
         raise AttributeError(f"module 'jaxvae' has no attribute {name!r}")
-    from jaxvae.apps import saved_models
+    from jaxvae.apps import loading, saved_models
 
-    return getattr(saved_models, name)
+    return getattr(loading if name == "load" else saved_models, name)
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ from jax import export
 
 from jaxvae._output import say
 from jaxvae._version import __version__
-from jaxvae.apps import outputs
+from jaxvae.apps import loading, outputs
 from jaxvae.data.batches import Batch
 from jaxvae.model import latents
 from jaxvae.model.evaluation import parts_of_vae
@@ -246,10 +246,8 @@ class Export:
     """Replace a file that is there."""
 
     def run(self) -> int:
-        from jaxvae.apps import saved_models
-
         def write(path: Path) -> None:
-            vae, params, description = saved_models.load(self.folder)
+            vae, params, description = loading.load(self.folder)
             write_model(
                 path,
                 vae,

@@ -18,7 +18,7 @@ import tyro
 
 from jaxvae._output import say
 from jaxvae._version import __version__
-from jaxvae.apps import model_card
+from jaxvae.apps import model_card, runs, saved_models
 from jaxvae.training import run_folder, whole_files
 
 SCHEME = "hf://"
@@ -183,14 +183,12 @@ def push(
 
 def _files(folder: Path, repo: str, license: str | None, made: Path) -> dict[str, str | bytes]:
     """What is pushed: bytes, or the path of a file, by its name in the repository."""
-    from jaxvae.apps import saved_models
-
     if all((folder / name).is_file() for name in MODEL_FILES):
         for name in MODEL_FILES:
             shutil.copyfile(folder / name, made / name)
-        model = saved_models.load(made)  # what is pushed is whole
+        model = saved_models.read(made)  # what is pushed is whole
     else:
-        model = saved_models.load(folder)
+        model = runs.open_run(folder).model
         saved_models.write(made, model.description, model.params)
     files: dict[str, str | bytes] = {name: str(made / name) for name in MODEL_FILES}
     summary = None

@@ -163,7 +163,7 @@ def open_run(path: Path, *, data: Path | None = None, other_data: bool = False) 
 
 def _of_saved(path: Path, data: Path | None, other_data: bool) -> Run:
     """A saved model as a run that names no data."""
-    vae, params, model = saved_models.load(path)
+    vae, params, model = saved_models.read(path)
     config = Config(model=model, data=DataOptions(), training=TrainingOptions(), origin=NOWHERE)
     own = None if data is None else load_data(config, data, other=other_data)
     return Run(path, config, vae, params, own)

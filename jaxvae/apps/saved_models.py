@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxvae._door import door
-from jaxvae.apps import description, hub
+from jaxvae.apps import description
 from jaxvae.apps.description import Description
 from jaxvae.apps.saved_model import SavedModel
 from jaxvae.data.batches import as_batch
@@ -20,7 +20,7 @@ from jaxvae.model.evaluation import parts_of_vae
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE, check_model
 from jaxvae.numerics import checks
-from jaxvae.training import manifest, run_folder, whole_files
+from jaxvae.training import manifest, whole_files
 
 MODEL, PARAMS = "model.json", "params.safetensors"
 FILES = {MODEL, PARAMS, manifest.MANIFEST}
@@ -35,7 +35,7 @@ class DamagedModelError(ValueError):
       >>> (path / "model.json").write_text("{}")
       2
       >>> try:
-      ...     load(path)
+      ...     read(path)
       ... except DamagedModelError as error:
       ...     print("there is no manifest.json" in str(error))
       True
@@ -114,7 +114,7 @@ def write(
       >>> vae = jaxvae.normal_vae(jaxvae.dense_normal_network(64, 2, layers=1, hidden_units=8))
       >>> params = vae.init(jax.random.key(0), np.zeros((1, 64)))
       >>> what = description.of(vae, data_shape=(64,), column_names=tuple(map(str, range(64))))
-      >>> load(write(Path(tempfile.mkdtemp(), "mine"), what, params)).description == what
+      >>> read(write(Path(tempfile.mkdtemp(), "mine"), what, params)).description == what
       True
     """
     _check_params(params, what)
@@ -137,35 +137,20 @@ def write(
     return Path(path)
 
 
-def load(path: str | os.PathLike) -> SavedModel:
-    """Load a saved model, or the model of a run.
-
-    Nothing in the files is run: they can name what is public in jaxvae and what this process has
-    registered.
+def read(path: Path) -> SavedModel:
+    """Read a folder that `save` made.
 
     Args:
-      path: a folder that `save` made; the folder of a run of `jaxvae train`; or "hf://owner/name",
-        a model on the Hugging Face Hub.
+      path: the folder.
 
     Returns:
       The model with its parameters.
 
     Raises:
-      FileNotFoundError: if there is neither.
-      DamagedModelError: if a byte of a saved model is not as it was saved; the file is named.
+      FileNotFoundError: if there is none.
+      DamagedModelError: if a byte is not as it was saved; the file is named.
       ValueError: if it needs a name that is not registered, or is of another version's format.
-
-    Example:
-      >>> import jaxvae
-      >>> vae = jaxvae.normal_vae(jaxvae.dense_normal_network(64, 2, layers=1, hidden_units=8))
-      >>> params = vae.init(jax.random.key(0), jnp.zeros((1, 64)))
-      >>> path = jaxvae.save(Path(tempfile.mkdtemp(), "mine"), vae, params)
-      >>> jaxvae.load(path).vae.parts == vae.parts
-      True
     """
-    path = hub.fetch(str(path)) if hub.is_address(path) else Path(path)
-    if (path / run_folder.CONFIG).is_file():
-        return _of_run(path)
     if not any((path / name).is_file() for name in FILES):
         raise FileNotFoundError(f"path must name a saved model or a run, got {path}")
     manifest.check(path, DamagedModelError)
@@ -176,13 +161,6 @@ def load(path: str | os.PathLike) -> SavedModel:
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path / MODEL}: {error}") from None
     return SavedModel(vae, whole_files.load_params(path / PARAMS, like), what)
-
-
-def _of_run(path: Path) -> SavedModel:
-    from jaxvae.apps.runs import open_run  # here: it brings all of the command line's options
-
-    run = open_run(path)
-    return SavedModel(run.vae, run.params, run.config.model)
 
 
 def _about(vae: VAE, data: Any) -> dict[str, Any]:
