@@ -23,7 +23,9 @@ PROMISED = {
     "kl_normal": "(loc, scale, *, prior_variance)",
     "kl_dirichlet": "(concentration, prior_concentration)",
     "bind": "(network, latent, prior, likelihood, objective, *, transform)",
-    "normal_vae": "(network, *, prior_variance, prior, likelihood, objective, kl_weight, transform)",
+    "normal_vae": (
+        "(network, *, prior_variance, prior, likelihood, objective, kl_weight, transform)"
+    ),
     "dirichlet_vae": "(network, *, prior, likelihood, objective, kl_weight, gradient, transform)",
     "init_state": "(key, vae, optimizer, x)",
     "make_train_step": "(vae, optimizer, *, axis_name)",
