@@ -348,7 +348,6 @@ class Frame:
         (object(), "__len__ and __getitem__"),
         ([1.0, 2.0], "row 0 of source must be an array or a picture, got 1.0"),
     ],
-    ids=str,
 )
 def test_what_is_no_source(source, message):
     with pytest.raises((TypeError, ValueError), match=message):
