@@ -31,11 +31,12 @@ class DamagedModelError(ValueError):
     """A saved model is not what was saved. The message names the file.
 
     Example:
+      >>> import jaxvae
       >>> path = Path(tempfile.mkdtemp())
       >>> (path / "model.json").write_text("{}")
       2
       >>> try:
-      ...     read(path)
+      ...     jaxvae.load(path)
       ... except DamagedModelError as error:
       ...     print("there is no manifest.json" in str(error))
       True

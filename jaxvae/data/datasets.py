@@ -208,5 +208,5 @@ def _mnist_openml() -> dict[str, np.ndarray]:
             f"MNIST could not be downloaded from OpenML ({error}); give a folder with its four IDX "
             "files by --data-dir or the environment variable JAXVAE_DATA"
         ) from error
-    x, y = x.astype(np.uint8), y.astype(np.uint8)
+    x, y = x.astype(np.uint8).reshape(-1, 28, 28), y.astype(np.uint8)
     return {"x_train": x[:60000], "y_train": y[:60000], "x_test": x[60000:], "y_test": y[60000:]}

@@ -282,9 +282,9 @@ BAD = [
     # labels
     (lambda: examples(X, Y - 2), ValueError, "^y must be at least 0, got -2 at index 0; -1 stands for a missing label"),
     (lambda: examples(X, Y[:3]), ValueError, "^y must have one label for each of 7 examples, got 3"),
-    (lambda: examples(X, Y[:, None]), ValueError, r"^y must have the shape \[N\] .* got \(7, 1\)"),
-    (lambda: examples(X, Y.astype(float)), TypeError, "^y must hold integers, got dtype float64"),
-    (lambda: examples(X, Y > 0), TypeError, "^y must hold integers, got dtype bool"),
+    (lambda: examples(X, np.stack([Y, Y], 1)), ValueError, r"^y must be labels \[N\], a column \[N, 1\] or one-hot rows .* got the shape \(7, 2\)"),
+    (lambda: examples(X, Y + 0.5), TypeError, "^y must name categories, got 0.5: a measurement is no label"),
+    (lambda: examples(X, Y.astype(str)), TypeError, "^y must hold integers from 0 on, got names such as '0'"),
     (lambda: examples(X, Y + 2**31), ValueError, "^y must be at least 0, got 2147483648 at index 0"),
     (lambda: examples(X, Y[:3], name="validation x"), ValueError, "^validation y must have one label"),
     # weights

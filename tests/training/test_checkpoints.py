@@ -612,8 +612,9 @@ def outcome(run):
 
 
 def state_of(run):
-    _, config, data, vae, _ = runs.open_run(run)
-    optimizer = runs.optimizer(config, data)
+    opened = runs.open_run(run)
+    config, data, vae = opened.config, opened.data, opened.vae
+    optimizer = runs.optimizer(config)
     return loop.load_state(run / run_folder.CHECKPOINTS, vae, optimizer, data.x_train)
 
 
