@@ -10,6 +10,7 @@ from jaxvae.data import sparse
 CHUNK = 1 << 19  # values looked at together: what is computed of them needs no more memory
 SAMPLE = 20_000  # rows whose quantiles stand for those of all
 HEAVY = 10.0  # spreads from the middle, beyond which a column has heavy tails
+LARGEST = 1e18  # beyond it squares are no float32: no unit that anyone measures in, but a fault
 NARROWEST = 0.1  # the largest value of numbers from 0 to 1 that are left as they are
 
 
@@ -81,6 +82,8 @@ def look(x: Any, *, images: bool = False, kind: str | None = None) -> Look:
     array = x.reshape(len(x), -1) if images or x.ndim == 2 else x.reshape(-1, x.shape[-1])
     own = _summary(array)
     low, high = float(own.low.min()), float(own.high.max())
+    if max(-low, high) > LARGEST:
+        return Look(f"numbers up to {max(-low, high):.4g}, beyond what is scaled")
     if own.whole and low >= 0 and high <= 1:
         return Look("each value is 0 or 1")
     if kind == "counts" or (kind is None and not images and _are_counts(own, high)):
@@ -148,6 +151,8 @@ def _look_at_entries(x: Any, kind: str | None) -> Look:
     if low >= 0 and high <= 10:
         return Look(f"numbers up to {_number(high)}, {entries}, left as they are")
     width = float(np.abs(values).max())
+    if width > LARGEST:
+        return Look(f"numbers up to {width:.4g}, beyond what is scaled")
     return Look(f"numbers, {entries}, divided by {_number(width)}", Scale(width=width))
 
 

@@ -404,3 +404,14 @@ def test_fitted_refuses_what_is_not_finite():
         transforms.fitted(with_nan(UNITS))
     with pytest.raises(ValueError, match=r"x must have the shape \[N, D\]"):
         transforms.fitted(np.zeros(5))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_no_one_measures_in_is_not_scaled(sign):
+    """A fault in the data is not to be trained on in silence: the first step says it."""
+    huge = with_outlier(UNITS, sign * 1e30)
+    for x in (huge, scipy.sparse.csr_array(huge)):
+        found = look(x, kind="table")
+        assert found.scale == Scale()
+        assert "beyond what is scaled" in found.sentence
+    assert look(with_outlier(UNITS, sign * 1e17)).scale.changes
