@@ -10,7 +10,6 @@ import numpy as np
 from jaxvae._door import door
 from jaxvae.data import fields, labels, looks, sparse
 from jaxvae.data.flat import laid_flat, len_of
-from jaxvae.data.formats.frames import from_anndata, from_frame
 from jaxvae.data.formats.source import Reading, Source
 from jaxvae.data.labels import Names
 from jaxvae.data.looks import Look
@@ -256,6 +255,9 @@ def from_source(
 
 def _source(name: str, x: Any, y: Any) -> Source:
     """What a user gave in memory, as a reader would give it."""
+    # Here: most data are arrays, and it costs time to import.
+    from jaxvae.data.formats.frames import from_anndata, from_frame
+
     reading = Reading(label=y) if isinstance(y, str) else Reading()
     if fields.is_annotated(x):
         source = from_anndata(x, reading)

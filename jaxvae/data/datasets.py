@@ -12,7 +12,6 @@ import numpy as np
 
 from jaxvae.data.dataset import Dataset, from_arrays, from_source
 from jaxvae.data.files import read_idx
-from jaxvae.data.formats.registry import read
 from jaxvae.data.formats.source import Reading
 
 
@@ -144,6 +143,8 @@ def load(
       >>> data.name, data.x_train.shape, data.label_names
       ('mine', (18, 20), ('cat', 'dog'))
     """
+    from jaxvae.data.formats.registry import read  # here: most programs read no file
+
     path = Path(path)
     source = read(path, Reading(**reading), examples_only=examples_only)
     try:
