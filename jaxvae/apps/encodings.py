@@ -5,14 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
-from jaxvae.apps import outputs, runs
+from jaxvae.apps import outputs
 from jaxvae.apps.chosen import reading_of
 from jaxvae.apps.runs import Run
 from jaxvae.data import labels
-from jaxvae.data.batches import Batch
-from jaxvae.data.flat import dense, laid_flat, len_of
+from jaxvae.data.flat import laid_flat, len_of
 from jaxvae.data.formats.registry import read
 from jaxvae.data.formats.source import Source, needed
 from jaxvae.data.sparse import is_sparse
@@ -178,15 +176,12 @@ def _write_annotated(path: Path, encoding: Encoding, origin: Path) -> None:
 
 def _posteriors(run: Run, x: Any, where: str) -> dict[str, np.ndarray]:
     """The parameters of the posterior of each example by name; first the mean if it is none."""
-    encode = jax.jit(run.vae.encode)
-    count = len_of(x)
-    size = min(BATCH_SIZE, count)
-    parts = []
-    for start in tqdm(range(0, count, size), unit="batch", delay=1, disable=None):
-        batch = _batch(run, x, start, size, where)
-        padded = jax.tree.map(lambda leaf: _padded(leaf, size), batch)
-        parts.append(jax.tree.map(runs.on_host, encode(run.params, padded)))
-    posterior = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+    rows = x if is_sparse(x) else x.reshape(-1, *run.config.model.data_shape)
+    try:
+        posterior = run.model.posterior(rows, batch_size=BATCH_SIZE)
+    except ValueError as error:
+        hint = "; a run that was trained with --missing mask takes NaN" if _has_nan(rows) else ""
+        raise ValueError(f"{where}: {error}{hint}") from None
     fields = {
         jax.tree_util.keystr(path, simple=True, separator="_"): leaf
         for path, leaf in jax.tree.leaves_with_path(posterior)
@@ -198,20 +193,6 @@ def _posteriors(run: Run, x: Any, where: str) -> dict[str, np.ndarray]:
     return {"mean": np.asarray(mean), **fields}
 
 
-def _padded(leaf: np.ndarray, size: int) -> np.ndarray:
-    """So many rows, the last of them zeros: one shape, compiled once."""
-    return np.pad(leaf, ((0, size - len(leaf)), *[(0, 0)] * (leaf.ndim - 1)))
-
-
-def _batch(run: Run, x: Any, start: int, size: int, where: str) -> Batch:
-    """Some rows as the model takes them; NaN is masked where the run was trained so."""
-    x = dense(x[start : start + size]).reshape(-1, *run.config.model.data_shape)
-    seen = np.isfinite(x)
-    if seen.all():
-        return Batch(x)
-    if not run.config.model.masked or np.isinf(x).any():
-        place = tuple(int(i) for i in np.argwhere(~seen)[0])
-        place = (start + place[0], *place[1:])
-        raise ValueError(f"{where}: x must be finite, got {x[~seen][0]} at index {place}; a run "
-                         "that was trained with --missing mask takes NaN")  # fmt: skip
-    return Batch(np.where(seen, x, np.float32(0)), mask=seen)
+def _has_nan(x: Any) -> bool:
+    values = x.data if is_sparse(x) else x
+    return values.dtype.kind == "f" and bool(np.isnan(values).any())

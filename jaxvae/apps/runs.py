@@ -89,14 +89,6 @@ class Run:
             raise ValueError(f"{argument} must be one of {listed(known)}, got {name}")
         return known.index(name)
 
-    @property
-    def has_data(self) -> bool:
-        """Whether its data are at hand, or can be read and are those that it was trained on."""
-        try:
-            return self.data is not None
-        except (ValueError, TypeError, OSError, ImportError):
-            return False
-
     def decode(self, z: Any, x: Any = None) -> np.ndarray:
         """The mean of x given each z [N, K], in data space [N, D]; of counts as many as in x."""
         z, batch = jnp.asarray(z, jnp.float32), None if x is None else Batch(jnp.asarray(x))

@@ -133,7 +133,7 @@ def _look_at_columns(array: np.ndarray, own: _Summary) -> Look:
     text = f"{what} ({', '.join(said)})" if said else what
     if ready.all():
         return Look(text, Scale(curve))
-    return Look(text, Scale(curve, _floats(centre), _floats(width)))
+    return Look(text, Scale(curve, np.float32(centre), np.float32(width)))
 
 
 def _look_at_entries(x: Any, kind: str | None) -> Look:
@@ -226,11 +226,6 @@ def _chunks(array: np.ndarray) -> Iterator[np.ndarray]:
     rows = max(1, CHUNK // array.shape[1])
     for start in range(0, len(array), rows):
         yield array[start : start + rows].astype(np.float64)
-
-
-def _floats(array: np.ndarray) -> Any:
-    """As float32, what the model computes in."""
-    return np.asarray(array, np.float32)
 
 
 def _number(value: float) -> str:
