@@ -1,15 +1,13 @@
 """A folder of pictures of any size, read batch after batch in bounded memory."""
 
 import collections
-import copy
 import itertools
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import jax
 import numpy as np
 
 from jaxvae._door import door
@@ -21,7 +19,7 @@ from jaxvae.data.formats.images import (
     named,
     threads,
 )
-from jaxvae.data.formats.row_stream import pass_order
+from jaxvae.data.formats.passes import Passes
 from jaxvae.data.formats.trees import scan
 from jaxvae.numerics import checks
 
@@ -29,7 +27,7 @@ AHEAD = 2  # batches that are decoded while one is in use
 
 
 @door("datasets")
-class ImageStream:
+class ImageStream(Passes):
     """Batches of a folder's pictures, decoded as they are needed: what `stream_images` gives.
 
     It can be read again and again, as `fit` does. Each pass gives every picture once, and at most
@@ -78,34 +76,12 @@ class ImageStream:
         if tree.label_names is not None:
             place = {name: i for i, name in enumerate(tree.label_names)}
             self._labels = np.array([place[str(file.label)] for file in tree.train], np.int32)
-        self._key: jax.Array | None = None
-        self._passes = 0
-
-    def shuffled(self, key: jax.Array) -> Self:
-        """The same pictures in a random order, another in each pass.
-
-        Args:
-          key: a typed key. The order of a pass follows from it and from the number of the pass.
-
-        Returns:
-          A stream whose passes are counted anew, as in another process they are.
-
-        Raises:
-          TypeError, ValueError: if the key is not one typed key.
-        """
-        checks.typed_key("key", key)
-        other = copy.copy(self)
-        other._key, other._passes = key, 0
-        return other
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def __iter__(self) -> Iterator[Any]:
-        number, self._passes = self._passes, self._passes + 1
-        if self._key is None:
-            return self._batches(np.arange(len(self)))
-        return self._batches(pass_order(self._key, number, len(self)))
+        return self._batches(np.asarray(self._next_order(len(self))))
 
     def _batches(self, order: np.ndarray) -> Iterator[Any]:
         read = decoder(self.shape)

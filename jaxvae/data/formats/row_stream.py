@@ -1,6 +1,5 @@
 """Rows of others' data sets, torch's and Hugging Face's, as a stream of batches."""
 
-import copy
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -10,6 +9,7 @@ import numpy as np
 
 from jaxvae._door import door
 from jaxvae.data.formats import row_values
+from jaxvae.data.formats.passes import Passes
 from jaxvae.data.formats.source import NO_LABEL, brief, listed
 from jaxvae.data.labels import MISSING, plain_labels
 from jaxvae.numerics import checks
@@ -23,7 +23,7 @@ Fetch = Callable[[Sequence[int]], Any]
 
 
 @door("datasets")
-class RowStream:
+class RowStream(Passes):
     """Batches of a source's rows, read as they are needed: what `stream_rows` gives.
 
     It can be read again and again, as `fit` does. Each pass gives every row once, and one batch is
@@ -78,8 +78,6 @@ class RowStream:
         self.shape = row_values.example("row 0 of source", value).shape
         if self._y is not None:
             self._labels([label])
-        self._key: jax.Array | None = None
-        self._passes = 0
 
     def shuffled(self, key: jax.Array) -> Self:
         """The same rows in a random order, another in each pass.
@@ -99,15 +97,12 @@ class RowStream:
           >>> sorted(row.argmax().item() for x in stream for row in x)
           [0, 1, 2, 3]
         """
-        checks.typed_key("key", key)
         if self._fetch is None:
             raise TypeError(
                 "source must have a length and rows by number to be shuffled, "
                 f"got {brief(self._source)}; what shuffles it itself may be given instead"
             )
-        other = copy.copy(self)
-        other._key, other._passes = key, 0
-        return other
+        return super().shuffled(key)
 
     def __len__(self) -> int:
         if self._fetch is None:
@@ -115,13 +110,8 @@ class RowStream:
         return len(self._source)
 
     def __iter__(self) -> Iterator[Any]:
-        number, self._passes = self._passes, self._passes + 1
-        order: Sequence[int] | None = None
-        if self._fetch is not None:
-            order = range(len(self))
-            if self._key is not None:
-                order = pass_order(self._key, number, len(self)).tolist()
-        return self._batches(order)
+        counted = self._fetch is not None
+        return self._batches(self._next_order(len(self)) if counted else None)
 
     def _batches(self, order: Sequence[int] | None) -> Iterator[Any]:
         blocks = self._numbered(order) if order is not None else self._passed()
@@ -238,25 +228,6 @@ def stream_rows(
       uint8 (1, 2, 2) [2]
     """
     return RowStream(source, batch_size=batch_size, x=x, y=y)
-
-
-def pass_order(key: jax.Array, number: int, rows: int) -> np.ndarray:
-    """The order of one pass over rows.
-
-    Args:
-      key: a typed key.
-      number: of the pass, from 0 on.
-      rows: N.
-
-    Returns:
-      A permutation of 0 ... N-1, int64 [N].
-
-    Example:
-      >>> sorted(pass_order(jax.random.key(0), 1, 3).tolist())
-      [0, 1, 2]
-    """
-    seed = np.asarray(jax.random.key_data(jax.random.fold_in(key, number)))
-    return np.random.default_rng(seed).permutation(rows)
 
 
 def _refuse(source: Any) -> None:
