@@ -27,6 +27,7 @@ from jaxvae.model.ready_networks import (
     dense_network,
     dense_normal_network,
     of_counts,
+    scaled_parts,
 )
 
 __all__ = [
@@ -56,4 +57,5 @@ __all__ = [
     "flax_network",
     "join",
     "of_counts",
+    "scaled_parts",
 ]

@@ -10,6 +10,9 @@ from jaxvae.apps.model_parts import KINDS, UNIT, Identity
 from jaxvae.apps.options import (
     EPOCHS,
     FACE,
+    HOLD_OUT,
+    MOST_EPOCHS,
+    PATIENCE,
     PRIORS,
     READING,
     DataOptions,
@@ -20,9 +23,13 @@ from jaxvae.apps.options import (
 )
 from jaxvae.data import datasets, looks
 from jaxvae.data.dataset import Dataset
+from jaxvae.data.flat import len_of
 from jaxvae.data.formats.source import Reading
 from jaxvae.model import transforms
+from jaxvae.model.latents import parts_of
 from jaxvae.numerics import checks
+
+FEWEST = 10  # examples that are held out: with less the loss on them says nothing
 
 
 def resolve(options: Options, data: Dataset) -> Options:
@@ -35,27 +42,68 @@ def resolve(options: Options, data: Dataset) -> Options:
     Returns:
       The options, those that were None chosen, and the paths absolute.
     """
-    own = PRIORS[options.model]
+    labelled = data.y_train is not None
+    model, original = options.model, options.objective == "original"
+    if model is None:
+        model = _default_model(labelled, original)
+    options = dataclasses.replace(options, model=model)
+    own = PRIORS[model]
     prior: Any = options.prior
     if prior is None and None not in own:
-        prior = "symmetric" if data.y_train is None else "labels"
+        prior = "labels" if labelled else "symmetric"
     likelihood: Any = options.likelihood
     if likelihood is None:
-        is_counts = data.look.counts and options.objective != "original" and options.scale == "auto"
+        is_counts = data.look.counts and not original and options.scale == "auto"
         # A multinomial's total is of all values: it takes no mask.
         of_counts = "multinomial" if options.missing == "refuse" else "negative_binomial"
         likelihood = of_counts if is_counts else "normal"
-    on_simplex = KINDS["latent"][options.model]().value().support == "simplex"
-    width = (data.categories or 10) if on_simplex else 2
+    values = data.x_train.shape[1]
+    by_data: dict[str, Any] = {"hidden_units": 128 if original else 256}
+    if "layers" in fields_of("network", options.network):
+        by_data["layers"] = 4 if original else 2
+    width = 2
+    if _has_categories(model):
+        width = data.categories or 10
+    if "style_dim" in fields_of("latent", model):
+        by_data["style_dim"] = min(max(values // 8, 2), 32)
+        by_data["category_kl_weight"] = max(1.0, values / 64)
+        if prior == "labels":
+            by_data |= {"smoothness": 0.02, "total_concentration": 30.0}
+    chosen = {name: value for name, value in by_data.items() if getattr(options, name) is None}
     return dataclasses.replace(
         options,
+        **chosen,
+        **_early_stopping(options, len_of(data.x_train)),
         prior=prior,
         likelihood=likelihood,
-        epochs=options.epochs or EPOCHS,
         latent_dim=width if options.latent_dim is None else options.latent_dim,
         data=None if options.data is None else absolute(options.data),
         data_dir=None if options.data_dir is None else absolute(options.data_dir),
     )
+
+
+def _default_model(labelled: bool, original: bool) -> Any:
+    if original:  # which knows these two
+        return "dirichlet" if labelled else "normal"
+    return "joint" if labelled else "normal"
+
+
+def _has_categories(model: str) -> bool:
+    """Whether a part of the latent is on the simplex."""
+    own = parts_of(KINDS["latent"][model]().value())
+    return any(part.support == "simplex" for part in own.values())
+
+
+def _early_stopping(options: Options, examples: int) -> dict[str, Any]:
+    """How long it is trained, where that is left open."""
+    share, patience = options.hold_out, options.patience
+    if share is None:
+        few = round(HOLD_OUT * examples) < FEWEST or options.objective == "original"
+        share = 0.0 if few and patience is None else HOLD_OUT
+    if patience is None and share:
+        patience = PATIENCE
+    most = EPOCHS if patience is None else MOST_EPOCHS
+    return {"hold_out": share, "patience": patience, "epochs": options.epochs or most}
 
 
 def describe(options: Options, data: Dataset) -> Description:
@@ -72,12 +120,15 @@ def describe(options: Options, data: Dataset) -> Description:
       ValueError, TypeError: if an option is out of range; it is named.
     """
     for name in ("smoothness", "total_concentration", "prior_concentration", "prior_variance"):
-        checks.positive_float(name, getattr(options, name))
+        if (value := getattr(options, name)) is not None:
+            checks.positive_float(name, value)
+    assert options.model is not None
 
     def part(name: str, kind: str) -> Any:
         own = {field: getattr(options, o) for o, (p, field) in FACE.items() if p == name}
         known = fields_of(name, kind)
-        return KINDS[name][kind](**{f: value for f, value in own.items() if f in known})
+        given = {f: value for f, value in own.items() if f in known and value is not None}
+        return KINDS[name][kind](**given)
 
     network, likelihood = part("network", options.network), _likelihood(options)
     prior = part("prior", PRIORS[options.model][options.prior])
@@ -106,7 +157,7 @@ def describe(options: Options, data: Dataset) -> Description:
         network=network,
         transform=_transform(data, shape) if scaled else Identity(),
         data_shape=tuple(shape),
-        latent_dim=options.latent_dim or 0,
+        latent_dim=(options.latent_dim or 0) + (options.style_dim or 0),
         **(about(data) | {"masked": options.missing == "mask"}),
     )
 
@@ -125,6 +176,7 @@ def look_for_normal(data: Dataset) -> looks.Look:
 
 def _check_width(prior: Any, options: Options, data: Dataset) -> None:
     """Refuse fewer categories than labels, where a prior is made from labels."""
+    assert options.model is not None
     latent = KINDS["latent"][options.model]().value()
     labels, width = data.categories, options.latent_dim or 0
     if labels is not None and width < labels and prior.value(latent).uses_labels:

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
 
 from jaxvae._output import say
 from jaxvae.apps import encodings, options, outputs, results, runs
+from jaxvae.apps.latent_space import path_between
+from jaxvae.apps.latent_space import rows as rows_of
 from jaxvae.apps.model_parts import kind
 from jaxvae.apps.runs import Run
 from jaxvae.data.batches import Batch
@@ -90,23 +91,20 @@ class Generate:
         say(f"{self.count} examples in {out}")
         return 0
 
-    def _draw(self, run: Run) -> tuple[np.ndarray, str]:
+    def _draw(self, run: Run) -> tuple[Any, str]:
         """The draws, and what to call them."""
-        key, params = jax.random.key(self.seed), run.params
+        key = jax.random.key(self.seed)
         if self.category is None:
-            z = run.vae.sample_prior(params, key, (self.count, run.config.model.latent_dim))
-            return runs.on_host(z), "Decoded draws from the prior"
+            return run.draw(key, self.count), "Decoded draws from the prior"
         assert run.vae.parts is not None
         if not run.vae.parts.prior.uses_labels:
             raise ValueError(
-                "category must be left out except for a Dirichlet run whose prior is made from "
-                f"labels, got {self.category}"
+                "category must be left out except for a run whose prior is made from labels, "
+                f"got {self.category}"
             )
-        number = run.category_number("category", self.category)
-        labels = jnp.full(self.count, number, jnp.int32)
-        z = runs.on_host(run.vae.sample_prior(params, key, Batch(y=labels)))
-        name = run.category_names[number]
-        return z, f"Decoded draws from the prior of category {name}"
+        number = run.model.category_number(self.category)
+        title = f"Decoded draws from the prior of category {run.category_names[number]}"
+        return run.draw(key, self.count, number), title
 
 
 @dataclass(frozen=True)
@@ -135,8 +133,8 @@ class Interpolate(_OnData):
 
         def write(path: Path) -> None:
             run = self.open()
-            (start, end), (first, last) = self._ends(run)
-            z = outputs.path_between(start, end, steps)
+            ends, (first, last) = self._ends(run)
+            z = path_between(rows_of(ends, 0), rows_of(ends, 1), steps)
             _write_decoded(path, run, z, f"From {first} to {last}")
 
         endings = (".png", ".gif", ".npy", ".npz", ".csv", ".parquet")
@@ -144,33 +142,31 @@ class Interpolate(_OnData):
         say(f"{steps} steps in {out}")
         return 0
 
-    def _ends(self, run: Run) -> tuple[np.ndarray, list[str]]:
-        """The two points [2, K], and what to call them."""
+    def _ends(self, run: Run) -> tuple[Any, list[str]]:
+        """Two points, and what to call them."""
         if self.categories is not None:
-            assert run.vae.parts is not None
-            corners = run.vae.parts.latent.landmarks(run.config.model.latent_dim)
-            if not corners:
+            known = run.category_names
+            if not known:
                 name = kind(run.config.model.latent).replace("_", " ").capitalize()
                 raise ValueError(
                     f"categories must be left out for a {name} run, got {self.categories}"
                 )
-            numbers = [run.category_number("categories", name) for name in self.categories]
-            ends = np.stack([corners[str(k)] for k in numbers])
-            return ends, [f"category {run.category_names[k]}" for k in numbers]
+            numbers = [run.model.category_number(name, "categories") for name in self.categories]
+            return rows_of(run.space.corners(), numbers), [f"category {known[k]}" for k in numbers]
         rows = list(self.examples or ())
         x, y, mask = run.data.x_test, run.data.y_test, run.data.mask_test
         count = len_of(x)
         for row in rows:
             if not 0 <= row < count:
                 raise ValueError(f"examples must be from 0 to {count - 1}, got {row}")
-        known = run.data.label_names
+        named = run.data.label_names
         labels = [
-            "" if y is None or known is None or y[row] < 0 else f" (label {known[y[row]]})"
+            "" if y is None or named is None or y[row] < 0 else f" (label {named[y[row]]})"
             for row in rows
         ]
-        names = [f"example {row}{label}" for row, label in zip(rows, labels, strict=True)]
+        ends = [f"example {row}{label}" for row, label in zip(rows, labels, strict=True)]
         own = Batch(dense(x[rows]), mask=None if mask is None else mask[rows])
-        return evaluation.encode_mean(run.vae, run.params, own), names
+        return evaluation.encode_mean(run.vae, run.params, own), ends
 
 
 @dataclass(frozen=True)
@@ -206,8 +202,8 @@ class Encode:
         return 0
 
 
-def _write_decoded(path: Path, run: Run, z: np.ndarray, title: str) -> None:
-    """What z [N, K] decodes to, as the kind of file that the path's ending asks for."""
+def _write_decoded(path: Path, run: Run, z: Any, title: str) -> None:
+    """What points decode to, as the kind of file that the path's ending asks for."""
     x, shape = run.decode(z), run.config.model.image_shape
     if path.suffix in (".png", ".gif"):
         from jaxvae.apps import gallery
@@ -220,4 +216,6 @@ def _write_decoded(path: Path, run: Run, z: np.ndarray, title: str) -> None:
         return
     shape = shape or run.config.model.series_shape
     x = x if shape is None else x.reshape(-1, *shape)
-    np.save(path, x) if path.suffix == ".npy" else np.savez(path, x=x, z=z)
+    np.save(path, x) if path.suffix == ".npy" else np.savez(
+        path, **({"x": x} | run.space.arrays(z))
+    )  # type: ignore[arg-type]

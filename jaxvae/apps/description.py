@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae._version import __version__
+from jaxvae.apps.latent_space import LatentSpace, space_of
 from jaxvae.apps.model_parts import (
     KINDS,
     NAMES,
@@ -108,7 +109,7 @@ def of(
     is_original = arguments.get("objective") == "original"
     parts = _original_parts(recipe.constructor, arguments) if is_original else vae.parts._asdict()
     if latent_dim is None:
-        latent_dim = _latent_dim(vae, data_shape, condition_shape)
+        latent_dim = space_of(vae, abstract_example(data_shape, condition_shape)).width
     return Description(
         **parts,
         data_shape=tuple(data_shape),
@@ -135,36 +136,6 @@ def _original_parts(constructor: Any, arguments: Mapping[str, Any]) -> dict[str,
         "likelihood": UNIT,
         "objective": Original(kl_weight=arguments["kl_weight"]),
     }
-
-
-def _latent_dim(vae: VAE, data_shape: Any, condition_shape: Any) -> int:
-    assert vae.parts is not None
-    known = vae.parts.network.latent_shape
-    if known is None:
-        latent, example = vae.parts.latent, abstract_example(data_shape, condition_shape)
-        known = jax.eval_shape(
-            lambda key, batch: latent.mean(vae.encode(vae.init(key, batch), batch)),
-            jax.random.key(0),
-            example,
-        )
-        return sum(leaf.shape[-1] for leaf in jax.tree.leaves(known))
-    return sum(jax.tree.leaves([shape for _, shape in known] if is_product(known) else known))
-
-
-def is_product(latent_shape: Any) -> bool:
-    """Whether the shape of z that a network says is one by part.
-
-    Args:
-      latent_shape: of `Network`.
-
-    Returns:
-      True for a product's.
-
-    Example:
-      >>> is_product((("category", (3,)), ("style", (2,)))), is_product((2,))
-      (True, False)
-    """
-    return isinstance(latent_shape[0], tuple)
 
 
 def about(data: Dataset) -> dict[str, Any]:
@@ -245,6 +216,20 @@ def build(description: Description) -> VAE:
 def _own(part: Any, *args: Any) -> Any:
     """A part as a value, which it may be already."""
     return part if is_value(part) else part.value(*args)
+
+
+def latent_space(vae: VAE, description: Description) -> LatentSpace:
+    """The latent space of a model that is described.
+
+    Args:
+      vae: the model.
+      description: what it is.
+
+    Returns:
+      Its parts.
+    """
+    example = abstract_example(description.data_shape, description.condition_shape)
+    return space_of(vae, example)
 
 
 def likelihood_of(description: Description) -> Likelihood:

@@ -28,13 +28,16 @@ class Encoding(NamedTuple):
       labels: their labels by name, "" where one is missing; None where the file has none.
       category: the number of each one's largest category; None where z is not on a simplex.
       names: of the categories, by number; or None.
-      arrays: the posterior's parameters by name, each [N, K]; first the mean.
+      means: of z [N, K], the parts of a product side by side.
+      arrays: the posterior's parameters by name, each [N, K], and its mean where that is none of
+        them. Of a product by part and name, as category_mean.
     """
 
     ids: list[str]
     labels: list[str] | None
     category: np.ndarray | None
     names: tuple[str, ...] | None
+    means: np.ndarray
     arrays: dict[str, np.ndarray]
 
     @property
@@ -92,13 +95,14 @@ def encode_file(run: Run, path: Path) -> Encoding:
         x = x / np.float32(256)  # as MNIST's own are divided before they are a data set
     ids = list(source.ids) if source.ids is not None else [str(i) for i in range(len_of(x))]
     own = None if source.y is None else label_names(source.y)
-    arrays = _posteriors(run, x, str(path))
-    assert run.vae.parts is not None
-    on_simplex = run.vae.parts.latent.support == "simplex"
-    category = next(iter(arrays.values())).argmax(axis=1) if on_simplex else None
-    known = model.label_names is not None and run.vae.parts.prior.uses_labels
-    names = run.category_names if known else None
-    return Encoding(ids, own, category, names, arrays)
+    z, arrays = _posteriors(run, x, str(path))
+    means = np.concatenate([run.space.of(part, z) for part in run.space.parts], axis=1)
+    part = run.space.categories
+    if part is None:
+        return Encoding(ids, own, None, None, means, arrays)
+    category = run.space.of(part, z).argmax(axis=1)
+    named = model.label_names is not None and part.labelled
+    return Encoding(ids, own, category, run.category_names if named else None, means, arrays)
 
 
 def _whole(source: Source) -> Source:
@@ -149,7 +153,7 @@ def write(path: Path, encoding: Encoding, origin: Path) -> None:
       OSError: if it cannot be written.
     """
     if path.suffix == ".npy":
-        np.save(path, next(iter(encoding.arrays.values())))
+        np.save(path, encoding.means)
     elif path.suffix == ".npz":
         columns = encoding.columns
         named = {
@@ -167,30 +171,35 @@ def _write_annotated(path: Path, encoding: Encoding, origin: Path) -> None:
         raise ValueError(f"out must not end in .h5ad where the file is none, got {origin}")
     anndata = needed("anndata", ".h5ad")
     own = anndata.read_h5ad(origin)
-    own.obsm[OBSM] = next(iter(encoding.arrays.values()))
+    own.obsm[OBSM] = encoding.means
     if encoding.category is not None:
         names = encoding.category_names or [str(k) for k in encoding.category]
         own.obs[CATEGORY] = np.asarray(names)
     own.write_h5ad(path)
 
 
-def _posteriors(run: Run, x: Any, where: str) -> dict[str, np.ndarray]:
-    """The parameters of the posterior of each example by name; first the mean if it is none."""
+def _posteriors(run: Run, x: Any, where: str) -> tuple[Any, dict[str, np.ndarray]]:
+    """The mean of z for each example, and the parameters of its posterior by name."""
     rows = x if is_sparse(x) else x.reshape(-1, *run.config.model.data_shape)
     try:
         posterior = run.model.posterior(rows, batch_size=BATCH_SIZE)
     except ValueError as error:
         hint = "; a run that was trained with --missing mask takes NaN" if _has_nan(rows) else ""
         raise ValueError(f"{where}: {error}{hint}") from None
-    fields = {
-        jax.tree_util.keystr(path, simple=True, separator="_"): leaf
-        for path, leaf in jax.tree.leaves_with_path(posterior)
-    }
     assert run.vae.parts is not None
-    mean = run.vae.parts.latent.mean(posterior)
-    if any(mean is leaf for leaf in fields.values()):
-        return fields
-    return {"mean": np.asarray(mean), **fields}
+    z, arrays = run.vae.parts.latent.mean(posterior), {}
+    for part in run.space.parts:
+        q, mean, before = posterior, z, ""
+        if run.space.is_product:
+            q, mean, before = posterior[part.name], z[part.name], f"{part.name}_"
+        fields = {
+            before + jax.tree_util.keystr(path, simple=True, separator="_"): leaf
+            for path, leaf in jax.tree.leaves_with_path(q)
+        }
+        if not any(mean is leaf for leaf in fields.values()):
+            arrays[f"{before}mean"] = np.asarray(mean)
+        arrays |= fields
+    return z, arrays
 
 
 def _has_nan(x: Any) -> bool:

@@ -25,7 +25,10 @@ from jaxvae.data.files import read_arrays
 from jaxvae.training import run_folder
 
 # Options that it did not have.
-NEW = {"network", "channels", "likelihood_scale", "kind", "missing", "scale", *options.READING}
+NEW = {
+    "network", "channels", "likelihood_scale", "kind", "missing", "scale", "style_dim",
+    "category_kl_weight", *options.READING,
+}  # fmt: skip
 WIDTH = "decoder/decoded/bias"  # the parameter that is as wide as an example
 KNOWN = {field.name for field in dataclasses.fields(options.Options)} - NEW
 

@@ -13,7 +13,8 @@ import numpy as np
 from jaxvae._output import say
 from jaxvae.apps.figures import animations, images, latents, losses
 from jaxvae.apps.figures.arguments import ImageShape, Series
-from jaxvae.apps.outputs import path_between
+from jaxvae.apps.latent_space import Part, path_between
+from jaxvae.apps.latent_space import rows as rows_of
 from jaxvae.apps.runs import Run
 from jaxvae.data.batches import Batch
 from jaxvae.data.dataset import Dataset
@@ -42,22 +43,21 @@ def draw(run: Run) -> None:
     if data is not None:
         pages |= _pages_of_data(run, data)
     z = None if data is None else _means(run, data)
-    support, latent_dim = _support(run.vae), run.config.model.latent_dim
-    if support == "real" and latent_dim == 2:
+    space = run.space
+    if space.style is not None and space.width == 2:
         around = np.array([[-3.0, -3.0], [3.0, 3.0]]) if z is None else z  # of a Normal, nearly all
         points, extent = latents.lattice(around)
         title = "Decoded lattice over the latent space"
         shown = _shown(run, run.decode(points))
         generated = images.mosaic(shown, _shape(run), title=title, extent=extent)
     else:
-        key = jax.random.key(run.config.training.seed)
-        draws = run.vae.sample_prior(run.params, key, (144, latent_dim))
+        draws = run.draw(jax.random.key(run.config.training.seed), 144)
         title = "Decoded draws from the prior"
         shown = _shown(run, run.decode(draws))
         generated = images.image_grid(shown, _shape(run), columns=12, title=title)
     pages["generated.png"] = generated
-    if support == "simplex":
-        pages |= _simplex_pages(run, data, z)
+    if space.categories is not None:
+        pages |= _simplex_pages(run, space.categories, data, z)
     metrics = run.folder / run_folder.METRICS
     lines = metrics.read_text().splitlines() if metrics.exists() else []
     if lines:
@@ -66,7 +66,7 @@ def draw(run: Run) -> None:
     _save_all(run.folder / "figures", pages)
 
 
-def _means(run: Run, data: Dataset) -> np.ndarray:
+def _means(run: Run, data: Dataset) -> Any:
     """The posterior mean of each test example."""
     batch = Batch(data.x_test, mask=data.mask_test)
     return evaluation.encode_mean(run.vae, run.params, batch)
@@ -76,14 +76,15 @@ def _pages_of_data(run: Run, data: Dataset) -> dict[str, Any]:
     """The pictures that show examples."""
     z = _means(run, data)
     some = dense(data.x_test[:12])
-    x, again = some.reshape(len(some), -1), run.decode(z[:12], some)
+    x, again = some.reshape(len(some), -1), run.decode(rows_of(z, slice(12)), some)
     if data.mask_test is not None:  # what is missing is left blank
         x = np.where(data.mask_test[:12].reshape(len(some), -1), x, np.nan)
-    pages = {
-        "latent.png": latents.latent_scatter(
-            z, data.y_test, names=data.label_names, corners=run.category_names
+    pages: dict[str, Any] = {}
+    for part in run.space.parts:
+        name = f"{part.name}.png" if run.space.is_product else "latent.png"
+        pages[name] = latents.latent_scatter(
+            run.space.of(part, z), data.y_test, names=data.label_names, corners=run.category_names
         )
-    }
     if again.shape == x.shape:  # not where each value has probabilities
         pages["reconstructions.png"] = images.reconstructions(
             _shown(run, x), _shown(run, again), _shape(run)
@@ -102,13 +103,13 @@ def draw_seeds(folder: Path, vae: VAE, histories: Sequence[Sequence[Any]]) -> No
     _save_all(folder / "figures", {"loss.png": losses.loss_spread(histories, unit=_unit(vae))})
 
 
-def save_decoded(path: Path, run: Run, z: np.ndarray, x: np.ndarray, title: str) -> None:
+def save_decoded(path: Path, run: Run, z: Any, x: np.ndarray, title: str) -> None:
     """Draw decoded points.
 
     Args:
       path: a .png for a grid of them, a .gif for an animation from the first to the last and back.
       run: the run.
-      z: points of its latent space [N, K].
+      z: points of its latent space.
       x: what they decode to [N, D].
       title: of the picture.
     """
@@ -118,7 +119,8 @@ def save_decoded(path: Path, run: Run, z: np.ndarray, x: np.ndarray, title: str)
         _save(path, images.image_grid(x, shape, columns=columns, title=title))
         return
     there_and_back = [*range(len(x)), *range(len(x) - 2, 0, -1)]
-    shares = z[there_and_back] if _support(run.vae) == "simplex" else None
+    part = run.space.categories
+    shares = None if part is None else run.space.of(part, z)[there_and_back]
     captions = [title] * len(there_and_back)
     names = run.category_names if shares is not None else None
     _save(path, animations.walk(x[there_and_back], captions, shape, shares=shares, names=names))
@@ -136,21 +138,21 @@ def _shown(run: Run, x: np.ndarray) -> np.ndarray:
     return (x - low) / (high - low)
 
 
-def _simplex_pages(run: Run, data: Dataset | None, z: np.ndarray | None) -> dict[str, Any]:
-    shape, names = _shape(run), run.category_names
-    corners = np.eye(run.config.model.latent_dim)
-    categories = len(corners)
+def _simplex_pages(run: Run, part: Part, data: Dataset | None, z: Any) -> dict[str, Any]:
+    shape, names, categories = _shape(run), run.category_names, part.width
+    corners = run.space.corners()
     weights = (0.0, 0.25, 0.5, 0.75, 1.0)
-    blend = run.decode(path_between(corners[0], corners[1], len(weights)))
+    blend = run.decode(path_between(rows_of(corners, 0), rows_of(corners, 1), len(weights)))
     pages: dict[str, Any] = {
         "corners.png": images.corners(_shown(run, run.decode(corners)), shape, names=names),
         "blend.png": images.blend(_shown(run, blend), weights, (names[0], names[1]), shape),
     }
     if categories > 2 and data is not None and z is not None:
-        three = _most_confused(z)
-        own = np.isin(z.argmax(axis=1), three)
+        shares = run.space.of(part, z)
+        three = _most_confused(shares)
+        own = np.isin(shares.argmax(axis=1), three)
         pages["ternary.png"] = latents.ternary(
-            z[own][:, three],
+            shares[own][:, three],
             None if data.y_test is None else data.y_test[own],
             names=[f"category {names[k]}" for k in three],
             title="Posterior means between the three categories that share most",
@@ -159,15 +161,16 @@ def _simplex_pages(run: Run, data: Dataset | None, z: np.ndarray | None) -> dict
     visited = min(categories, WALK_CATEGORIES)
     stops = [*range(visited), 0]
     legs = [
-        path_between(corners[a], corners[b], STEPS + 1)[:-1] for a, b in itertools.pairwise(stops)
+        path_between(rows_of(corners, a), rows_of(corners, b), STEPS + 1)
+        for a, b in itertools.pairwise(stops)
     ]
-    path = np.concatenate(legs)
+    path = jax.tree.map(lambda *each: np.concatenate([leg[:-1] for leg in each]), *legs)
     captions = [f"category {names[a]} → {names[b]}" for a, b in itertools.pairwise(stops)]
     pages["walk.gif"] = animations.walk(
         _shown(run, run.decode(path)),
         np.repeat(captions, STEPS).tolist(),
         shape,
-        shares=path[:, :visited],
+        shares=run.space.of(part, path)[:, :visited],
         names=names[:visited],
     )
     return pages
@@ -183,11 +186,6 @@ def _most_confused(z: np.ndarray) -> list[int]:
     third = shared[first] + shared[second]
     third[[first, second]] = -1
     return sorted([first, second, int(third.argmax())])
-
-
-def _support(vae: VAE) -> str:
-    assert vae.parts is not None
-    return vae.parts.latent.support
 
 
 def _unit(vae: VAE) -> str:

@@ -16,6 +16,7 @@ from jaxvae.model import (
     latents,
     learned_priors,
     likelihoods,
+    modules,
     objectives,
     priors,
     ready,
@@ -27,6 +28,7 @@ from jaxvae.model.networks import Network
 from jaxvae.model.objectives import Objective
 from jaxvae.model.priors import Prior
 from jaxvae.model.vae import VAE
+from jaxvae.numerics import checks
 
 Shape = tuple[int, ...]
 
@@ -109,7 +111,55 @@ class DirichletLatent:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class JointLatent:
+    """`latents.product(category=dirichlet, style=normal)`: of its width, `style_dim` are the
+    style's. The decoder sees `category_gain` times the category.
+    """
+
+    style_dim: int = 8
+    gradient: str = "beta"
+    concentration_floor: float = 0.1
+    category_gain: float = 5.0
+
+    def value(self) -> Latent:
+        category = latents.dirichlet_with(self.gradient)
+        return latents.product(category=category, style=latents.normal)
+
+    def _heads(self, latent_dim: int) -> dict[str, Any]:
+        style_dim = checks.axis_length("style_dim", self.style_dim)
+        categories = checks.axis_length("latent_dim", latent_dim - style_dim, minimum=2)
+        floor = checks.positive_float("concentration_floor", self.concentration_floor)
+        return {
+            "category": modules.DirichletHead(categories, floor),
+            "style": modules.NormalHead(style_dim),
+        }
+
+    def dense(self, shape: Any, latent_dim: int, **options: Any) -> Network:
+        made = ready_networks.dense_network(shape, self._heads(latent_dim), **options)
+        return ready_networks.scaled_parts(made, category=self.category_gain)
+
+    def convolutional(self, shape: Any, latent_dim: int, **options: Any) -> Network:
+        heads = self._heads(latent_dim)
+        made = convolutional_networks.convolutional_network(shape, heads, **options)
+        return ready_networks.scaled_parts(made, category=self.category_gain)
+
+    def original(self, network: Network, prior: Any, kl_weight: Any) -> VAE:
+        raise ValueError("objective must be another for a joint latent, got original")
+
+
 # --- priors
+
+
+def _beside_normals(latent: Latent, prior: Prior) -> Prior:
+    """A prior of the part on the simplex; of a product the others' are standard Normal."""
+    if not latent.parts:
+        return prior
+    each = {
+        name: prior if part.support == "simplex" else priors.standard_normal()
+        for name, part in latent.parts
+    }
+    return priors.product(**each)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +175,8 @@ class StandardNormal:
 @dataclass(frozen=True, kw_only=True)
 class FromLabels:
     """`priors.from_labels`; frequencies None, "learned", or a number a label. By itself it is
-    `jaxvae.label_prior`, which finds out whether labels are missing.
+    `jaxvae.label_prior`, which finds out whether labels are missing. Of a product it is the prior
+    of the part on the simplex.
     """
 
     smoothness: float = 0.5
@@ -134,17 +185,17 @@ class FromLabels:
     missing: bool | None = None
 
     def value(self, latent: Latent) -> Prior:
-        return label_priors.from_labels(**vars(self))
+        return _beside_normals(latent, label_priors.from_labels(**vars(self)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Symmetric:
-    """`priors.symmetric`."""
+    """`priors.symmetric`; of a product, of the part on the simplex."""
 
     concentration: float = 1.0
 
     def value(self, latent: Latent) -> Prior:
-        return priors.symmetric(self.concentration)
+        return _beside_normals(latent, priors.symmetric(self.concentration))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,14 +287,22 @@ class Categorical(_Likelihood):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Elbo(_Made):
-    """`objectives.elbo`; kl_weight is a number."""
+class Elbo:
+    """`objectives.elbo`; kl_weight is a number. Of a product, the part that is called category may
+    have another.
+    """
 
-    make = staticmethod(objectives.elbo)
     kl_weight: float = 1.0
+    category_kl_weight: float | None = None
     free_bits: float = 0.0
     draws: int = 1
     gradient: str = "pathwise"
+
+    def value(self) -> Objective:
+        own = dict(vars(self))
+        if (category := own.pop("category_kl_weight")) is not None:
+            own["kl_weight"] = {"category": category, "style": self.kl_weight}
+        return objectives.elbo(**own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,6 +385,7 @@ KINDS: dict[str, dict[str, type]] = {
         "normal": NormalLatent,
         "logistic_normal": LogisticNormalLatent,
         "dirichlet": DirichletLatent,
+        "joint": JointLatent,
     },
     "prior": {
         "standard_normal": StandardNormal,

@@ -17,14 +17,17 @@ from jaxvae.apps.model_parts import KINDS
 from jaxvae.numerics import checks
 
 EPOCHS = 60
+MOST_EPOCHS = 200  # where early stopping ends the run
+HOLD_OUT, PATIENCE = 0.1, 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """What model it is."""
 
-    model: Literal["dirichlet", "normal", "logistic_normal"] = "dirichlet"
-    """The latent."""
+    model: Literal["joint", "dirichlet", "normal", "logistic_normal"] | None = None
+    """The latent: joint is a Dirichlet for the category beside a Normal for the style. None: joint
+    where there are labels, else normal."""
     objective: Literal["elbo", "original"] = "elbo"
     """What is minimised: the negative ELBO in nats, or what the 2020 original minimised."""
     likelihood: (
@@ -36,12 +39,15 @@ class ModelOptions:
     """Normal likelihood: its scale; None: learned, from exp(-1) on."""
     kl_weight: float = 1.0
     """Factor of the KL term; 1 is the ELBO."""
+    category_kl_weight: float | None = None
+    """Joint: factor of the category's KL term; None: a 64th of the values of an example, at least
+    1."""
     network: Literal["dense", "convolutional"] = "dense"
     """Encoder and decoder; convolutional: for images."""
-    layers: int = 4
-    """Dense: hidden layers each of encoder and decoder."""
-    hidden_units: int = 128
-    """Width of a hidden layer."""
+    layers: int | None = None
+    """Dense: hidden layers each of encoder and decoder; None: 2, the original's 4."""
+    hidden_units: int | None = None
+    """Width of a hidden layer; None: 256, the original's 128."""
     channels: tuple[int, ...] = (32, 64)
     """Convolutional: of each convolution, from the image on."""
     activation: Literal[
@@ -49,13 +55,16 @@ class ModelOptions:
     ] = "relu"
     """Of the hidden layers."""
     latent_dim: int | None = None
-    """Width of the latent; None: on the simplex the number of labels, or 10; for a Normal 2."""
+    """Width of the latent, of a joint one the number of categories; None: on the simplex the number
+    of labels, or 10; for a Normal 2."""
+    style_dim: int | None = None
+    """Joint: width of the style; None: an eighth of the values of an example, from 2 to 32."""
     prior: Literal["labels", "symmetric"] | None = None
     """Dirichlet: made from each example's label, or the same for all; None: labels, if any."""
-    smoothness: float = 0.5
-    """Dirichlet, labels: what each category gets beside the label's 1."""
-    total_concentration: float = 8.0
-    """Dirichlet, labels: the prior's total concentration."""
+    smoothness: float | None = None
+    """Dirichlet, labels: what each category gets beside the label's 1; None: 0.5, joint: 0.02."""
+    total_concentration: float | None = None
+    """Dirichlet, labels: the prior's total concentration; None: 8, joint: 30."""
     prior_concentration: float = 1.0
     """Dirichlet, symmetric: the prior's concentration of each category."""
     head: Literal["softplus", "relu"] = "softplus"
@@ -107,7 +116,8 @@ class TrainingOptions:
     """How it is trained."""
 
     epochs: int | None = None
-    """Passes over the data; None: 60, or with --resume as many as before."""
+    """Passes over the data; None: 60, with --patience at most 200, with --resume as many as
+    before."""
     batch_size: int = 64
     """Examples a step."""
     learning_rate: float = 1e-3
@@ -121,10 +131,12 @@ class TrainingOptions:
     average: float | None = None
     """Decay of an exponential moving average of the parameters, as 0.999; it is what is kept and
     evaluated."""
-    hold_out: float = 0.0
-    """Share of the training examples whose loss is measured after each epoch instead."""
+    hold_out: float | None = None
+    """Share of the training examples whose loss is measured after each epoch instead; None: 0.1, or
+    0 where that is fewer than 10 examples, and with the original objective."""
     patience: int | None = None
-    """End after so many epochs without a lower loss on them; keep the parameters of the lowest."""
+    """End after so many epochs without a lower loss on them, and keep the parameters of the lowest;
+    None: 20 where examples are held out."""
     on_non_finite: Literal["raise", "skip"] = "raise"
     """A step whose loss or gradient is not finite: end the run, or leave its update out."""
     seed: int = 0
@@ -149,6 +161,7 @@ READING = ("label", "ids", "leave_out", "text", "words", "layer", "image_size")
 FACE = {
     "likelihood_scale": ("likelihood", "scale"),
     "kl_weight": ("objective", "kl_weight"),
+    "category_kl_weight": ("objective", "category_kl_weight"),
     "layers": ("network", "layers"),
     "hidden_units": ("network", "hidden_units"),
     "channels": ("network", "channels"),
@@ -156,12 +169,14 @@ FACE = {
     "smoothness": ("prior", "smoothness"),
     "total_concentration": ("prior", "total_concentration"),
     "prior_concentration": ("prior", "concentration"),
+    "style_dim": ("latent", "style_dim"),
     "head": ("latent", "head"),
     "concentration_floor": ("latent", "concentration_floor"),
     "prior_variance": ("prior", "variance"),
 }
 # The priors of each model by what --prior calls them; None: it has one alone.
 PRIORS: dict[str, dict[str | None, str]] = {
+    "joint": {"labels": "from_labels", "symmetric": "symmetric"},
     "dirichlet": {"labels": "from_labels", "symmetric": "symmetric"},
     "normal": {None: "standard_normal"},
     "logistic_normal": {None: "standard_normal"},
@@ -223,7 +238,7 @@ def check(options: TrainingOptions) -> None:
     for name in ("epochs", "devices", "checkpoint_every", "patience"):
         if (value := getattr(options, name)) is not None:
             checks.positive_int(name, value)
-    if options.patience is not None and not options.hold_out:
+    if options.patience is not None and options.hold_out == 0:
         raise ValueError("hold_out must be above 0 where patience is given, got 0.0")
 
 
@@ -264,9 +279,12 @@ def _idle(options: Options) -> Iterator[tuple[str, str]]:
             yield name, "except with --data"
     if options.dataset != "mnist":
         yield "data_dir", "except with --dataset mnist"
-    named = {model: [name for name in own if name] for model, own in PRIORS.items()}
-    if not named[options.model]:
-        yield "prior", f"except with --model {_either(m for m in named if named[m])}"
+    if options.model is not None:
+        named = {model: [name for name in own if name] for model, own in PRIORS.items()}
+        if not named[options.model]:
+            yield "prior", f"except with --model {_either(m for m in named if named[m])}"
+        if "style_dim" not in fields_of("latent", options.model):
+            yield "category_kl_weight", f"except with {_where('latent', 'style_dim')}"
     chosen = _chosen(options)
     for option, (part, field) in FACE.items():
         if not any(field in fields_of(part, kind) for kind in chosen[part]):
@@ -275,10 +293,15 @@ def _idle(options: Options) -> Iterator[tuple[str, str]]:
 
 def _chosen(options: Options) -> dict[str, list[str]]:
     """The kinds of each part that there can be."""
-    own = PRIORS[options.model]
-    decided = [own[options.prior]] if options.prior in own else list(own.values())
+    models: list[str] = list(PRIORS) if options.model is None else [options.model]
+    decided = [
+        kind
+        for model in models
+        for name, kind in PRIORS[model].items()
+        if options.prior not in PRIORS[model] or name == options.prior
+    ]
     return {
-        "latent": [options.model],
+        "latent": models,
         "prior": decided,
         "likelihood": [options.likelihood or "normal"],
         "objective": [options.objective],

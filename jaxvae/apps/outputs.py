@@ -1,6 +1,4 @@
-"""What a user asks of a run: a way through its latent space, and files, written whole or not at all
-and never over what is there.
-"""
+"""Files that a user asks for, written whole or not at all and never over what is there."""
 
 import csv
 import os
@@ -11,21 +9,6 @@ from typing import Any
 import numpy as np
 
 from jaxvae.data.formats.source import needed
-
-
-def path_between(start: Any, end: Any, steps: int) -> np.ndarray:
-    """Points on the straight line from one point of the latent space to another.
-
-    Args:
-      start: the first point [K].
-      end: the last [K].
-      steps: how many, both ends included.
-
-    Returns:
-      [steps, K]. On the simplex, if both ends are.
-    """
-    share = np.linspace(0, 1, steps)[:, None]
-    return (1 - share) * np.asarray(start) + share * np.asarray(end)
 
 
 def write_new(

@@ -1,6 +1,7 @@
 """A run: its folder, and from it its model, its parameters and its data."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import optax
 
 from jaxvae.apps import chosen, description, options, saved_models
 from jaxvae.apps.description import Description
+from jaxvae.apps.latent_space import LatentSpace
 from jaxvae.apps.options import EPOCHS, DataOptions, TrainingOptions
 from jaxvae.apps.run_config import Config, Origin, read_config, write_config
 from jaxvae.apps.saved_model import SavedModel
 from jaxvae.data.batches import Batch
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.flat import len_of
-from jaxvae.data.formats.source import listed
 from jaxvae.data.sparse import is_sparse
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE
@@ -70,30 +71,31 @@ class Run:
         """Its model as one that is loaded anywhere."""
         return SavedModel(self.vae, self.params, self.config.model)
 
+    @functools.cached_property
+    def space(self) -> LatentSpace:
+        """The parts of its latent space."""
+        return self.model.space
+
     @property
     def category_names(self) -> tuple[str, ...]:
-        """The names of the categories: of the labels that they are made from, else numbers."""
-        assert self.vae.parts is not None
-        names = self.config.model.label_names if self.vae.parts.prior.uses_labels else None
-        names = names or ()  # there may be more categories than labels
-        return (*names, *map(str, range(len(names), self.config.model.latent_dim)))
-
-    def category_number(self, argument: str, name: str) -> int:
-        """The number of a category by its name.
-
-        Raises:
-          ValueError: if there is none of this name; the argument is named.
-        """
-        known = self.category_names
-        if name not in known:
-            raise ValueError(f"{argument} must be one of {listed(known)}, got {name}")
-        return known.index(name)
+        """The names of its categories, as `SavedModel.category_names`."""
+        return self.model.category_names
 
     def decode(self, z: Any, x: Any = None) -> np.ndarray:
-        """The mean of x given each z [N, K], in data space [N, D]; of counts as many as in x."""
-        z, batch = jnp.asarray(z, jnp.float32), None if x is None else Batch(jnp.asarray(x))
+        """The mean of x given each z, in data space [N, D]; of counts as many as in x."""
+        z = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), z)
+        batch = None if x is None else Batch(jnp.asarray(x))
         made = on_host(jax.jit(self.vae.decode)(self.params, z, batch))
         return made.reshape(len(made), -1)
+
+    def draw(self, key: jax.Array, count: int, category: int | None = None) -> Any:
+        """Points from the prior, of one category if that is given."""
+        shape: Any = count
+        if category is not None:
+            shape = Batch(y=jnp.full(count, category, jnp.int32))
+        elif not self.space.is_product:
+            shape = (count, self.space.width)
+        return jax.tree.map(on_host, self.vae.sample_prior(self.params, key, shape))
 
 
 def on_host(array: jax.Array) -> np.ndarray:

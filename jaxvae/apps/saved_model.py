@@ -11,12 +11,14 @@ import numpy as np
 from jaxvae._door import door
 from jaxvae.apps import description
 from jaxvae.apps.description import Description
+from jaxvae.apps.latent_space import LatentSpace
 from jaxvae.data import labels
 from jaxvae.data.batches import Batch, as_batch
 from jaxvae.data.examples import count as count_of
 from jaxvae.data.examples import examples, host_batches
+from jaxvae.data.formats.source import listed
 from jaxvae.data.sparse import is_sparse
-from jaxvae.model import evaluation, generation, latents, priors
+from jaxvae.model import evaluation, generation
 from jaxvae.model.evaluation import Evaluation
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE, Parts
@@ -184,14 +186,54 @@ class SavedModel(NamedTuple):
           ValueError, TypeError: if x is not examples of the model's shape, or no latent is on the
             simplex.
         """
-        z = self.encode(x, batch_size=batch_size)
-        part = self._simplex_part()
-        numbers = (z[part] if isinstance(z, dict) else z).argmax(axis=-1)
-        names = self.description.label_names
-        if names is None:
-            return numbers
-        more = map(str, range(len(names), self._width()))  # categories beyond the labels
-        return np.array([*names, *more])[numbers]
+        space = self.space
+        part = space.categories
+        if part is None:
+            got = ", ".join(own.latent.support for own in space.parts)
+            raise ValueError(f"model must have one latent on the simplex for categories, got {got}")
+        numbers = space.of(part, self.encode(x, batch_size=batch_size)).argmax(axis=-1)
+        named = part.labelled and self.description.label_names is not None
+        return np.array(self.category_names)[numbers] if named else numbers
+
+    @property
+    def space(self) -> LatentSpace:
+        """The parts of the latent space."""
+        return description.latent_space(self.vae, self.description)
+
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """The names of the categories: of the labels that they are made from, else numbers; none
+        where no latent is on the simplex.
+        """
+        part = self.space.categories
+        if part is None:
+            return ()
+        names = (self.description.label_names if part.labelled else None) or ()
+        # There may be more categories than labels.
+        return (*names, *map(str, range(len(names), part.width)))
+
+    def category_number(self, category: Any, argument: str = "category") -> int:
+        """The number of a category.
+
+        Args:
+          category: its name, or its number where the names are no numbers.
+          argument: what a message calls it.
+
+        Returns:
+          From 0 on.
+
+        Raises:
+          ValueError, TypeError: if there is none of this name; the argument is named.
+        """
+        names = self.category_names
+        if isinstance(category, str) or _are_numbers(names):
+            if str(category) not in names:
+                raise ValueError(f"{argument} must be one of {listed(names)}, got {category}")
+            return names.index(str(category))
+        number = checks.positive_int(argument, category, minimum=0)
+        if number >= len(names):
+            raise ValueError(f"{argument} must be from 0 to {len(names) - 1}, got {number}")
+        return number
 
     @property
     def parts(self) -> Parts:
@@ -222,18 +264,18 @@ class SavedModel(NamedTuple):
         return batch
 
     def _points(self, z: Any) -> Any:
-        known = self.parts.network.latent_shape
-        if known is None or not description.is_product(known):
+        space = self.space
+        if not space.is_product:
             array = checks.real_array("z", z)
-            _check_rows("z", array, (self.description.latent_dim,))
+            _check_rows("z", array, (space.width,))
             return array.astype(np.float32)
-        if not isinstance(z, Mapping) or set(z) != {name for name, _ in known}:
-            names = ", ".join(name for name, _ in known)
+        known = {part.name: part.width for part in space.parts}
+        if not isinstance(z, Mapping) or set(z) != set(known):
             got = ", ".join(map(str, z)) if isinstance(z, Mapping) else type(z).__name__
-            raise ValueError(f"z must be a dict of the parts {names}, got {got}")
-        for name, shape in known:
-            _check_rows(f"z[{name!r}]", z[name], shape)
-        return {name: np.asarray(z[name], np.float32) for name, _ in known}
+            raise ValueError(f"z must be a dict of the parts {', '.join(known)}, got {got}")
+        for name, width in known.items():
+            _check_rows(f"z[{name!r}]", z[name], (width,))
+        return {name: np.asarray(z[name], np.float32) for name in known}
 
     def _labels(self, y: Any) -> np.ndarray:
         names = self.description.label_names
@@ -243,36 +285,10 @@ class SavedModel(NamedTuple):
         return labels.plain_labels("y", y, len(y))
 
     def _category(self, category: Any) -> int:
-        names, width = self.description.label_names, self._width()
         if not self.parts.prior.uses_labels:
             raise ValueError("category must be None where the prior is not made from labels, "
                              f"got {category!r}")  # fmt: skip
-        if names is not None and (isinstance(category, str) or _are_numbers(names)):
-            if str(category) not in names:
-                listed = ", ".join(map(repr, names))
-                raise ValueError(f"category must be one of {listed}, got {category!r}")
-            return names.index(str(category))
-        number = checks.positive_int("category", category, minimum=0)
-        if number >= width:
-            raise ValueError(f"category must be from 0 to {width - 1}, got {number}")
-        return number
-
-    def _width(self) -> int:
-        """The number of categories."""
-        known = self.parts.network.latent_shape
-        if known is None or not description.is_product(known):
-            return self.description.latent_dim
-        return dict(known)[self._simplex_part()][0]
-
-    def _simplex_part(self) -> str:
-        own = latents.parts_of(self.parts.latent)
-        on = [name for name, latent in own.items() if latent.support == "simplex"]
-        labelled = priors.parts_of(self.parts.prior)
-        chosen = on if len(on) == 1 else [name for name in on if labelled[name].uses_labels]
-        if len(chosen) != 1:
-            got = ", ".join(latent.support for latent in own.values())
-            raise ValueError(f"model must have one latent on the simplex for categories, got {got}")
-        return chosen[0]
+        return self.category_number(category)
 
 
 def _check_rows(name: str, array: Any, shape: tuple[int, ...]) -> None:

@@ -200,6 +200,48 @@ def of_counts(network: Network) -> Network:
     return network._replace(init=init, encode=encode)
 
 
+@made_by
+def scaled_parts(network: Network, **scales: Any) -> Network:
+    """The same network, whose decoder sees parts of a product's z times a number.
+
+    A corner of the simplex is a small thing beside eight standard Normals: a decoder that starts
+    with both alike learns to read the style alone, and the category says nothing.
+
+    Args:
+      network: of a product.
+      **scales: a number above zero for each part that is to be scaled, by its name.
+
+    Returns:
+      The network; z itself, its prior and its posterior are as they were.
+
+    Raises:
+      ValueError, TypeError: if a number is outside what is allowed; it is named.
+
+    Example:
+      >>> from jaxvae.networks import DirichletHead, NormalHead
+      >>> heads = {"category": DirichletHead(10), "style": NormalHead(2)}
+      >>> network = scaled_parts(dense_network(64, heads, layers=1, hidden_units=16), category=5.0)
+      >>> network.latent_shape
+      (('category', (10,)), ('style', (2,)))
+    """
+    checks.instance("network", network, Network, "a jaxvae.Network")
+    factors = {name: checks.number(name, value) for name, value in scales.items()}
+    if not factors:
+        raise ValueError("scales must name at least one part, got none")
+    net = whole(network)
+
+    def decode(params: Params, z: Any, batch: Any = None, *, training: Any = None) -> Any:
+        unknown = sorted(set(factors) - set(z)) if isinstance(z, Mapping) else sorted(factors)
+        if unknown:
+            raise ValueError(f"scales must be of parts of z, got {', '.join(unknown)}")
+        scaled = {name: part * factors.get(name, 1) for name, part in z.items()}
+        value, statistics = net.decode(params, scaled, as_batch(batch), training)
+        keeps = training is not None and params.get(STATISTICS)
+        return (value, statistics) if keeps else value
+
+    return network._replace(decode=decode)
+
+
 def sees_log(network: Network) -> bool:
     """Whether a network was made by `of_counts`.
 
