@@ -21,13 +21,12 @@ from jaxvae.model.modules import (
     NormalEncoder,
     NormalHead,
 )
+from jaxvae.model.network_wrappers import of_counts, scaled_parts
 from jaxvae.model.networks import Function, Network, Training, join
 from jaxvae.model.ready_networks import (
     dense_dirichlet_network,
     dense_network,
     dense_normal_network,
-    of_counts,
-    scaled_parts,
 )
 
 __all__ = [

@@ -18,6 +18,7 @@ EXEMPT = {
     "model/originals.py",
     "model/ready.py",
     "apps/description.py",
+    "apps/latent_parts.py",
     "apps/model_parts.py",
 }
 FILES = {
@@ -30,14 +31,15 @@ FILES = {
 STILL = {}
 # What kinds are called, as strings and as classes. A support is a string too, but may be asked for.
 NAMES = {
-    "normal", "dirichlet", "logistic_normal", "concrete", "stick_breaking", "gauss", "gaussian",
+    "normal", "dirichlet", "joint", "logistic_normal", "concrete", "stick_breaking", "gauss",
+    "gaussian",
     "bernoulli", "poisson", "negative_binomial", "multinomial", "categorical",
     "labels", "symmetric", "from_labels", "standard_normal", "mixture",
 }  # fmt: skip
 CLASSES = {
     "Normal", "Dirichlet", "Logits", "Kumaraswamy", "DirichletPrior",
     "NormalVAE", "DirichletVAE", "DirichletVAEClassifier",
-    "NormalLatent", "LogisticNormalLatent", "DirichletLatent",
+    "NormalLatent", "LogisticNormalLatent", "DirichletLatent", "JointLatent",
     "StandardNormal", "FromLabels", "Symmetric", "Mixture",
     "NormalLikelihood", "Bernoulli", "Poisson", "NegativeBinomial", "Multinomial", "Categorical",
 }  # fmt: skip

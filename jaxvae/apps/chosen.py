@@ -29,6 +29,8 @@ from jaxvae.model import transforms
 from jaxvae.model.latents import parts_of
 from jaxvae.numerics import checks
 
+# Of the prior that is made from labels, where a style lies beside the category: `docs/defaults.md`.
+OF_CATEGORIES = {"smoothness": 0.02, "total_concentration": 30.0}
 FEWEST = 10  # examples that are held out: with less the loss on them says nothing
 
 
@@ -67,8 +69,8 @@ def resolve(options: Options, data: Dataset) -> Options:
     if "style_dim" in fields_of("latent", model):
         by_data["style_dim"] = min(max(values // 8, 2), 32)
         by_data["category_kl_weight"] = max(1.0, values / 64)
-        if prior == "labels":
-            by_data |= {"smoothness": 0.02, "total_concentration": 30.0}
+        known = fields_of("prior", PRIORS[model][prior])
+        by_data |= {name: value for name, value in OF_CATEGORIES.items() if name in known}
     chosen = {name: value for name, value in by_data.items() if getattr(options, name) is None}
     return dataclasses.replace(
         options,

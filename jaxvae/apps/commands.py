@@ -23,7 +23,7 @@ RunPath = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
 
 
 @dataclass(frozen=True)
-class _OnData:
+class OnData:
     """What needs the data of the run."""
 
     folder: RunPath
@@ -38,7 +38,7 @@ class _OnData:
 
 
 @dataclass(frozen=True)
-class Evaluate(_OnData):
+class Evaluate(OnData):
     """Print the loss and, where it has one, the accuracy of a run on its test data."""
 
     def run(self) -> int:
@@ -47,7 +47,7 @@ class Evaluate(_OnData):
 
 
 @dataclass(frozen=True)
-class Figures(_OnData):
+class Figures(OnData):
     """Draw a run's pictures again; without its data those that need none."""
 
     def run(self) -> int:
@@ -108,7 +108,7 @@ class Generate:
 
 
 @dataclass(frozen=True)
-class Interpolate(_OnData):
+class Interpolate(OnData):
     """Decode the straight way from one point of a run's latent space to another."""
 
     categories: tuple[str, str] | None = None
@@ -216,6 +216,8 @@ def _write_decoded(path: Path, run: Run, z: Any, title: str) -> None:
         return
     shape = shape or run.config.model.series_shape
     x = x if shape is None else x.reshape(-1, *shape)
-    np.save(path, x) if path.suffix == ".npy" else np.savez(
-        path, **({"x": x} | run.space.arrays(z))
-    )  # type: ignore[arg-type]
+    if path.suffix == ".npy":
+        np.save(path, x)
+        return
+    arrays: dict[str, Any] = {"x": x} | run.space.arrays(z)
+    np.savez(path, **arrays)

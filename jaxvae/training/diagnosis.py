@@ -13,8 +13,8 @@ from jaxvae.data import sparse
 from jaxvae.data.batches import Batch, as_batch, rows_of
 from jaxvae.data.examples import dense_rows
 from jaxvae.model.likelihoods import Likelihood
+from jaxvae.model.network_wrappers import sees_log
 from jaxvae.model.networks import Params
-from jaxvae.model.ready_networks import sees_log
 from jaxvae.model.transforms import identity
 from jaxvae.model.vae import VAE
 

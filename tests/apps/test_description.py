@@ -22,6 +22,7 @@ LATENTS = [
     parts.LogisticNormalLatent(),
     parts.DirichletLatent(gradient="gamma", head="relu", concentration_floor=0.2),
 ]
+JOINT = parts.JointLatent(style_dim=2, gradient="gamma", concentration_floor=0.2, category_gain=2.0)
 PRIORS = {
     parts.StandardNormal(variance=2.0): parts.NormalLatent(),
     parts.FromLabels(smoothness=0.3, frequencies="learned", missing=True): parts.DirichletLatent(),
@@ -75,6 +76,13 @@ DESCRIPTIONS = [
     *(of(network=network) for network in NETWORKS),
     of(parts.DirichletLatent(), parts.Symmetric(), network=NETWORKS[1], data_shape=(4, 4, 2)),
     *(of(transform=transform) for transform in TRANSFORMS),
+    of(
+        JOINT,
+        parts.FromLabels(smoothness=0.02),
+        latent_dim=5,
+        objective=parts.Elbo(kl_weight=0.5, category_kl_weight=3.0),
+    ),
+    of(JOINT, parts.Symmetric(), latent_dim=5, network=NETWORKS[1], data_shape=(4, 4, 2)),
     of(data_shape=(16,), label_names=("a", "b"), column_names=tuple("abcdefghijklmnop")),
 ]
 
@@ -105,7 +113,7 @@ def test_to_json_and_back_and_built(each):
     loss, _ = vae.loss(params, jax.random.key(1), batch)
     assert np.isfinite(loss)
     z = vae.sample_prior(params, jax.random.key(2), batch)
-    assert z.shape == (5, each.latent_dim)
+    assert sum(leaf.shape[-1] for leaf in jax.tree.leaves(z)) == each.latent_dim
     decoded = vae.decode(params, z)
     assert decoded.shape[: x.ndim] == x.shape
 

@@ -1,0 +1,101 @@
+"""Networks made of other networks: what their encoder or decoder is shown is changed on its way."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxvae.data.batches import Batch, as_batch
+from jaxvae.model.networks import STATISTICS, Network, Params, whole
+from jaxvae.model.values import made_by
+from jaxvae.numerics import checks
+
+
+@made_by
+def of_counts(network: Network) -> Network:
+    """The same network, whose encoder sees log(1 + x): large counts do not flood its layers.
+
+    Args:
+      network: any.
+
+    Returns:
+      The network; its likelihood is given the counts themselves.
+
+    Example:
+      >>> from jaxvae import dense_normal_network
+      >>> network = of_counts(dense_normal_network(64, 2, layers=1, hidden_units=16))
+      >>> params = network.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> network.encode(params, jnp.full((5, 64), 1e6))[0].shape
+      (5, 2)
+    """
+    net = whole(network)
+
+    def seen(batch: Any) -> Batch:
+        batch = as_batch(batch)
+        return batch._replace(x=jax.tree.map(jnp.log1p, batch.x))
+
+    def init(key: jax.Array, batch: Any, *, z_of: Any = None) -> Params:
+        return net.init(key, seen(batch), z_of)
+
+    def encode(params: Params, batch: Any, *, training: Any = None) -> Any:
+        value, statistics = net.encode(params, seen(batch), training)
+        keeps = training is not None and params.get(STATISTICS)
+        return (value, statistics) if keeps else value
+
+    return network._replace(init=init, encode=encode)
+
+
+@made_by
+def scaled_parts(network: Network, **scales: Any) -> Network:
+    """The same network, whose decoder sees parts of a product's z times a number.
+
+    A corner of the simplex is a small thing beside eight standard Normals: a decoder that starts
+    with both alike learns to read the style alone, and the category says nothing.
+
+    Args:
+      network: of a product.
+      **scales: a number above zero for each part that is to be scaled, by its name.
+
+    Returns:
+      The network; z itself, its prior and its posterior are as they were.
+
+    Raises:
+      ValueError, TypeError: if a number is outside what is allowed; it is named.
+
+    Example:
+      >>> from jaxvae.networks import DirichletHead, NormalHead, dense_network
+      >>> heads = {"category": DirichletHead(10), "style": NormalHead(2)}
+      >>> network = scaled_parts(dense_network(64, heads, layers=1, hidden_units=16), category=5.0)
+      >>> network.latent_shape
+      (('category', (10,)), ('style', (2,)))
+    """
+    checks.instance("network", network, Network, "a jaxvae.Network")
+    factors = {name: checks.number(name, value) for name, value in scales.items()}
+    if not factors:
+        raise ValueError("scales must name at least one part, got none")
+    net = whole(network)
+
+    def decode(params: Params, z: Any, batch: Any = None, *, training: Any = None) -> Any:
+        unknown = sorted(set(factors) - set(z)) if isinstance(z, Mapping) else sorted(factors)
+        if unknown:
+            raise ValueError(f"scales must be of parts of z, got {', '.join(unknown)}")
+        scaled = {name: part * factors.get(name, 1) for name, part in z.items()}
+        value, statistics = net.decode(params, scaled, as_batch(batch), training)
+        keeps = training is not None and params.get(STATISTICS)
+        return (value, statistics) if keeps else value
+
+    return network._replace(decode=decode)
+
+
+def sees_log(network: Network) -> bool:
+    """Whether a network was made by `of_counts`.
+
+    Args:
+      network: any.
+
+    Returns:
+      True if its encoder sees log(1 + x).
+    """
+    recipe = getattr(network.encode, "recipe", None)
+    return recipe is not None and recipe.constructor is of_counts
