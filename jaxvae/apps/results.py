@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxvae._output import say
 from jaxvae._version import __version__
+from jaxvae.apps.advice import advice
 from jaxvae.apps.model_parts import kind
 from jaxvae.apps.runs import Run
 from jaxvae.data.batches import Batch
@@ -64,6 +65,7 @@ def summary(run: Run, history: History, interrupted: bool) -> dict[str, Any]:
         "seed": run.config.training.seed,
         "epochs": len(history.epochs),
         "interrupted": interrupted,
+        "best_epoch": _kept_epoch(run, history),
         "final_loss": history.epochs[-1].loss,
         **test_metrics(run),
         **latent_use(run),
@@ -72,6 +74,14 @@ def summary(run: Run, history: History, interrupted: bool) -> dict[str, Any]:
         "compile_seconds": history.compile_seconds,
         **_versions(),
     }
+
+
+def _kept_epoch(run: Run, history: History) -> int:
+    """How many epochs the parameters were trained for that are kept."""
+    losses = [record.validation_loss for record in history.epochs]
+    if run.config.training.patience is None or None in losses:
+        return len(losses)
+    return int(np.argmin(np.array(losses, float))) + 1
 
 
 def test_metrics(run: Run) -> dict[str, float | None]:
@@ -125,7 +135,9 @@ def latent_use(run: Run) -> dict[str, Any]:
         for name, part in report.parts.items()
         for figure in used
     }
-    return {**figures, "test_explained": report.explained}
+    assert vae.parts is not None
+    notes = advice(report, vae.parts.latent, run.config.model)
+    return {**figures, "test_explained": report.explained, "notes": notes}
 
 
 def errors(run: Run) -> tuple[float | None, float | None]:
