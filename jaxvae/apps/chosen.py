@@ -12,7 +12,9 @@ from jaxvae.apps.options import (
     FACE,
     HOLD_OUT,
     MOST_EPOCHS,
+    MOST_STEPS,
     PATIENCE,
+    PATIENCE_STEPS,
     PRIORS,
     READING,
     DataOptions,
@@ -28,6 +30,7 @@ from jaxvae.data.formats.source import Reading
 from jaxvae.model import transforms
 from jaxvae.model.latents import parts_of
 from jaxvae.numerics import checks
+from jaxvae.training.epochs import steps_per_epoch
 
 # Of the prior that is made from labels, where a style lies beside the category: `docs/defaults.md`.
 OF_CATEGORIES = {"smoothness": 0.02, "total_concentration": 30.0}
@@ -102,9 +105,11 @@ def _early_stopping(options: Options, examples: int) -> dict[str, Any]:
     if share is None:
         few = round(HOLD_OUT * examples) < FEWEST or options.objective == "original"
         share = 0.0 if few and patience is None else HOLD_OUT
+    own = max(1, examples - round(share * examples))
+    steps = steps_per_epoch(own, min(max(1, options.batch_size), own))
     if patience is None and share:
-        patience = PATIENCE
-    most = EPOCHS if patience is None else MOST_EPOCHS
+        patience = max(PATIENCE, -(-PATIENCE_STEPS // steps))
+    most = EPOCHS if patience is None else max(MOST_EPOCHS, -(-MOST_STEPS // steps))
     return {"hold_out": share, "patience": patience, "epochs": options.epochs or most}
 
 
