@@ -12,8 +12,8 @@ TORCH ?= torch==2.13.0
 # As users run it; the default suite leaves LLVM's optimization out (tests/conftest.py).
 OPTIMIZED := XLA_FLAGS=--xla_backend_optimization_level=3
 
-.PHONY: train test test-fast test-core test-tensorflow test-long mnist robust-start bench bench-quick bench-gpu bench-samplers \
-	bench-gradients bench-compat bench-scaling bench-safety bench-inputs lint docs notebooks dist lock clean help
+.PHONY: train test test-fast test-core test-browser test-tensorflow test-long mnist robust-start bench bench-quick bench-gpu bench-samplers \
+	bench-gradients bench-compat bench-scaling bench-safety bench-inputs bench-choices lint docs figures-in-docs notebooks dist lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -31,6 +31,9 @@ test-core: $(VENV)/.dev  ## the numbers, the steps and the command line's basics
 	$(OPTIMIZED) $(BIN)/python -m pytest -n auto -m "not slow" tests/test_import.py tests/model/test_golden.py \
 		tests/numerics/test_gamma.py tests/numerics/test_distributions.py tests/training/test_steps.py \
 		tests/training/test_training.py tests/data/test_streaming.py tests/training/test_revival.py
+
+test-browser: $(VENV)/.dev  ## the page of `jaxvae explore` in a browser: Chromium or Chrome, if there is one
+	$(BIN)/python -m pytest -m browser -rs tests/apps/test_browser.py
 
 test-tensorflow: $(VENV)/.tensorflow  ## live parity with TensorFlow (give it an environment: VENV=.venv-tensorflow)
 	$(BIN)/python -m pytest -n auto tests/compat/test_tensorflow.py
@@ -73,6 +76,9 @@ bench-safety: $(VENV)/.run  ## what the guard against bad numbers and checkpoint
 bench-inputs: $(VENV)/.dev  ## what tables and folders of pictures cost to read, against pandas (8 minutes)
 	$(BIN)/python benchmarks/inputs.py $(ARGS)
 
+bench-choices: $(VENV)/.dev  ## what each model reaches on the digits and small tables (25 minutes)
+	$(BIN)/python benchmarks/choices.py $(ARGS)
+
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -81,6 +87,9 @@ lint: $(VENV)/.dev  ## ruff and mypy
 docs: $(VENV)/.docs  ## build the documentation site into docs/_build
 	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet -c docs -d docs/_build/doctrees . docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+figures-in-docs: $(VENV)/.run  ## write the numbers of benchmarks/results/ into README and docs/
+	$(BIN)/python docs/figures.py $(ARGS)
 
 notebooks: $(VENV)/.docs  ## run the notebooks and keep their outputs (10 minutes; set JAXVAE_DATA to MNIST's folder)
 	$(BIN)/python notebooks/build.py

@@ -175,29 +175,6 @@ def table(results):
     return report.markdown(header, lines)
 
 
-def readme_rows(results):
-    """README's lines for batch 64: what is measured, jaxvae, the others, from one run."""
-    lines = []
-    for result in results:
-        case = Case(**result["case"])
-        if case.batch_size != BATCH_SIZES[0]:
-            continue
-        own, others = [], []
-        for name in result["seconds"]:
-            competitor, ratio = find(name), relative(result, name, find(name).base)
-            if competitor.module == "jax_based" and name != competitor.base:
-                own.append(f"{name.removeprefix('jaxvae, ')} {times(ratio)}")
-            elif competitor.module not in ("jax_based", "floor"):
-                others.append(f"{name} {ratio:.1f}")
-        seconds, floor = per_mnist(result)["jaxvae"], relative(result, "jaxvae", FLOOR)
-        lines.append(
-            f"| an epoch of MNIST, {case.latent.capitalize()} latent, batch {case.batch_size} "
-            f"| {seconds:.2f} s, {times(floor)} times its matrix products alone; of that time "
-            f"{', '.join(own)} | times that: {'; '.join(others)} |"
-        )
-    return "\n".join(lines)
-
-
 def plot(results):
     """Bars of seconds an epoch by competitor, a panel a latent, a colour a batch size."""
     sizes = sorted({r["case"]["batch_size"] for r in results})
@@ -231,7 +208,6 @@ def parse(argv):
     parser.add_argument("--batch-sizes", type=int, nargs="+")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="competitors, by table name")
     parser.add_argument("--replot", action="store_true", help="table and plot anew, from the JSON")
-    parser.add_argument("--readme", action="store_true", help="print README's rows from the JSON")
     options = parser.parse_args(argv)
     options.rounds = options.rounds or (3 if options.quick else 9)
     options.rows = options.rows or (20_000 if options.quick else MNIST)
@@ -254,12 +230,8 @@ def kept_cases():
 
 def main(argv=None):
     options = parse(argv)
-    if options.readme or options.replot:
-        kept = json.loads((report.RESULTS / "compare.json").read_text())["cases"]
-        if options.readme:
-            print(readme_rows(kept))
-        else:
-            plot(kept)
+    if options.replot:
+        plot(json.loads((report.RESULTS / "compare.json").read_text())["cases"])
         return 0
 
     mnist = datasets.load_mnist()

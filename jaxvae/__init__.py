@@ -1,8 +1,10 @@
 """Variational autoencoders in JAX, with a Normal or a Dirichlet latent, as pure functions."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from jaxvae import _failures as _failures  # first: it answers for the imports below
+from jaxvae import _front as _front  # `jaxvae --help` ends here, before those imports
 from jaxvae import averaging as averaging
 from jaxvae import checkpoints as checkpoints
 from jaxvae import datasets, latents, likelihoods, objectives, priors, transforms
@@ -60,6 +62,10 @@ from jaxvae.training.steps import make_train_step
 if TYPE_CHECKING:
     from jaxvae.apps.loading import load
     from jaxvae.apps.saved_models import save
+    from jaxvae.apps.vae_for import vae_for
+
+# What is imported when it is first used, and from where.
+LATER = {"load": "loading", "save": "saved_models", "vae_for": "vae_for"}
 
 __all__ = [
     "VAE",
@@ -119,16 +125,15 @@ __all__ = [
     "save",
     "symmetric_prior",
     "transforms",
+    "vae_for",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """`load` and `save` when they are first used: training needs none of what they bring."""
-    if name not in ("load", "save"):
+    """What is imported when it is first used: `fit` needs none of what it brings."""
+    if name not in LATER:
         raise AttributeError(f"module 'jaxvae' has no attribute {name!r}")
-    from jaxvae.apps import loading, saved_models
-
-    return getattr(loading if name == "load" else saved_models, name)
+    return getattr(importlib.import_module(f"jaxvae.apps.{LATER[name]}"), name)
 
 
 def __dir__() -> list[str]:

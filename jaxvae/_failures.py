@@ -71,15 +71,20 @@ def _has_device() -> bool:
         return False
 
 
+def is_command_line() -> bool:
+    """Whether this process is the command line, and no program of someone's own."""
+    by_name = Path(next(iter(getattr(sys, "argv", [])), "")).stem == "jaxvae"
+    by_module = sys.argv[:1] == ["-m"] and ("-m", "jaxvae") in itertools.pairwise(sys.orig_argv)
+    return by_name or by_module
+
+
 def _watch_command() -> None:
     """In a process that is the command line, tell in one line what happens outside of its `main`.
 
     Above all while JAX is imported: that takes seconds, in which Ctrl-C may come, and it fails
     where the installation is broken.
     """
-    by_name = Path(next(iter(getattr(sys, "argv", [])), "")).stem == "jaxvae"
-    by_module = sys.argv[:1] == ["-m"] and ("-m", "jaxvae") in itertools.pairwise(sys.orig_argv)
-    if not (by_name or by_module):
+    if not is_command_line():
         return
     sys.excepthook = _show
     sys.unraisablehook = _raise_again

@@ -6,9 +6,13 @@ All that the library prints goes through here.
 import contextlib
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator
 from typing import Any, cast
+
+WIDTH = 80  # columns, that every terminal has
+_quiet = False  # whether `say` says nothing but errors
 
 
 class Outlet:
@@ -78,11 +82,108 @@ class Outlet:
                 os.close(nowhere)
 
 
-def say(text: str, *, end: str = "\n", error: bool = False) -> None:
-    """Write text to stdout, or to stderr where it tells of an error. Never raises."""
+def say(text: str, name: Any = None, *, end: str = "\n", error: bool = False) -> None:
+    """Write text to stdout, or to stderr where it tells of an error. Never raises.
+
+    A line of more than 80 columns is wrapped; that of an error on a terminal alone, as in a log it
+    is found more easily in one piece. Within `quiet` nothing but errors is written.
+
+    Args:
+      text: one line or more.
+      name: of a file or a folder, or a command line, that follows the text; None: nothing does. It
+        is never wrapped, so that it can be copied: a long one gets a line of its own.
+      end: what follows.
+      error: whether it tells of an error.
+    """
+    if _quiet and not error:
+        return
     outlet = Outlet(sys.stderr if error else sys.stdout)
+    if not error or outlet.isatty():
+        text = wrapped(text)
+    if name is not None:
+        fits = len(text.rpartition("\n")[2]) + 1 + len(str(name)) <= WIDTH
+        text = f"{text} {name}" if fits else f"{text}\n  {name}"
     outlet.write(text + end)
     outlet.flush()
+
+
+def say_made(text: str, name: Any) -> None:
+    """Say what was made and what it is called; within `quiet` its name alone, as a script needs it.
+
+    Args:
+      text: ends where the name follows.
+      name: of a file, a folder or a page.
+    """
+    if not _quiet:
+        say(text, name)
+        return
+    outlet = Outlet(sys.stdout)
+    outlet.write(f"{name}\n")
+    outlet.flush()
+
+
+def wrapped(text: str, width: int = WIDTH) -> str:
+    """Text whose lines have at most so many columns, but for words that are longer.
+
+    Args:
+      text: one line or more. A line that is short enough stays as it is, spaces included.
+      width: columns.
+
+    Returns:
+      The text. What is left of a long line follows on lines of its own, two columns further in.
+    """
+
+    def lines(line: str) -> list[str]:
+        if len(line) <= width:
+            return [line]
+        margin = " " * (len(line) - len(line.lstrip()))
+        return textwrap.wrap(
+            line.strip(),
+            width,
+            initial_indent=margin,
+            subsequent_indent=f"{margin}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+    return "\n".join(part for line in text.split("\n") for part in lines(line))
+
+
+def number(value: float, width: int) -> str:
+    """A number in at most so many columns: with fewer decimals, in the end as 1e+09.
+
+    Args:
+      value: the number.
+      width: columns, at least 7.
+
+    Returns:
+      The text, with four decimals where they fit and say something.
+    """
+    texts = [f"{value:.{decimals}f}" for decimals in (4, 3, 2, 1, 0)]
+    if 0 < abs(value) < 1e-3:
+        texts = []
+    texts += [f"{value:.{digits}e}" for digits in (4, 3, 2, 1)]
+    return next((text for text in texts if len(text) <= width), f"{value:.0e}")
+
+
+@contextlib.contextmanager
+def quiet(asked: bool = True) -> Iterator[None]:
+    """Say nothing but errors and the names of what was made, in this context.
+
+    Args:
+      asked: whether it is so; where not, this changes nothing.
+    """
+    global _quiet
+    before, _quiet = _quiet, _quiet or asked
+    try:
+        yield
+    finally:
+        _quiet = before
+
+
+def is_quiet() -> bool:
+    """Whether nothing but errors is said."""
+    return _quiet
 
 
 def warn(message: str, *, stacklevel: int = 1) -> None:

@@ -4,9 +4,9 @@ from jaxvae.training.history import (
     EpochRecord,
     History,
     NonFiniteStepError,
-    Progress,
     epoch_record,
     non_finite,
 )
+from jaxvae.training.progress import Progress
 
 __all__ = ["EpochRecord", "History", "NonFiniteStepError", "Progress", "epoch_record", "non_finite"]

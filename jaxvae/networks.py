@@ -21,7 +21,7 @@ from jaxvae.model.modules import (
     NormalEncoder,
     NormalHead,
 )
-from jaxvae.model.network_wrappers import of_counts, scaled_parts
+from jaxvae.model.network_wrappers import centred, of_counts, scaled_parts
 from jaxvae.model.networks import Function, Network, Training, join
 from jaxvae.model.ready_networks import (
     dense_dirichlet_network,
@@ -46,6 +46,7 @@ __all__ = [
     "NormalEncoder",
     "NormalHead",
     "Training",
+    "centred",
     "convolutional_dirichlet_network",
     "convolutional_network",
     "convolutional_normal_network",

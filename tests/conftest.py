@@ -1,6 +1,7 @@
 """A strict JAX: no implicit promotion of ranks or dtypes, and eight CPU devices."""
 
 import os
+import re
 import signal
 import tempfile
 
@@ -37,6 +38,12 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 @pytest.fixture(scope="session")
 def digits():
     return datasets.load_digits()
+
+
+def results_of(text):
+    """The numbers of a table of results that the command line printed, by what they are called."""
+    rows = re.findall(r"^  (\S.*?)  +(\S+)(?: .*)?$", text, re.MULTILINE)
+    return {name: float(value) for name, value in rows}
 
 
 @pytest.fixture

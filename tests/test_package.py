@@ -18,6 +18,9 @@ SOURCES = ("jaxvae", "tests", "pyproject.toml", "MANIFEST.in", "README.md", "LIC
 MODULES = {
     f"jaxvae/{path.relative_to(ROOT / 'jaxvae').as_posix()}"
     for path in Path(ROOT, "jaxvae").rglob("*.py")
+} | {  # what the page of `jaxvae explore` is made of
+    f"jaxvae/apps/explore/assets/{path.name}"
+    for path in Path(ROOT, "jaxvae", "apps", "explore", "assets").iterdir()
 }
 INFO = {
     f"jaxvae-{jaxvae.__version__}.dist-info/{name}"

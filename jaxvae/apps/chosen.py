@@ -12,6 +12,7 @@ from jaxvae.apps.options import (
     FACE,
     HOLD_OUT,
     MOST_EPOCHS,
+    MOST_HELD_OUT,
     MOST_STEPS,
     PATIENCE,
     PATIENCE_STEPS,
@@ -32,8 +33,10 @@ from jaxvae.model.latents import parts_of
 from jaxvae.numerics import checks
 from jaxvae.training.epochs import steps_per_epoch
 
-# Of the prior that is made from labels, where a style lies beside the category: `docs/defaults.md`.
-OF_CATEGORIES = {"smoothness": 0.02, "total_concentration": 30.0}
+# Of the prior that is made from labels, where a style lies beside the category. How these were
+# chosen, on validation data: `benchmarks/defaults.py`.
+SMOOTHNESS, TOTAL_CONCENTRATION = 0.005, 50.0
+LARGE = 256  # values of an example, from which on layers are twice as wide, and labels count twice
 FEWEST = 10  # examples that are held out: with less the loss on them says nothing
 
 
@@ -63,7 +66,8 @@ def resolve(options: Options, data: Dataset) -> Options:
         of_counts = "multinomial" if options.missing == "refuse" else "negative_binomial"
         likelihood = of_counts if is_counts else "normal"
     values = data.x_train.shape[1]
-    by_data: dict[str, Any] = {"hidden_units": 128 if original else 256}
+    hidden_units = 512 if values >= LARGE else 256
+    by_data: dict[str, Any] = {"hidden_units": 128 if original else hidden_units}
     if "layers" in fields_of("network", options.network):
         by_data["layers"] = 4 if original else 2
     width = 2
@@ -71,9 +75,12 @@ def resolve(options: Options, data: Dataset) -> Options:
         width = data.categories or 10
     if "style_dim" in fields_of("latent", model):
         by_data["style_dim"] = min(max(values // 8, 2), 32)
-        by_data["category_kl_weight"] = max(1.0, values / 64)
+        if "category_kl_weight" in fields_of("objective", options.objective):
+            by_data["category_kl_weight"] = max(1.0, values / 64)
         known = fields_of("prior", PRIORS[model][prior])
-        by_data |= {name: value for name, value in OF_CATEGORIES.items() if name in known}
+        total = TOTAL_CONCENTRATION * (2 if values >= LARGE else 1)
+        of_labels = {"smoothness": SMOOTHNESS, "total_concentration": total}
+        by_data |= {name: value for name, value in of_labels.items() if name in known}
     chosen = {name: value for name, value in by_data.items() if getattr(options, name) is None}
     return dataclasses.replace(
         options,
@@ -100,17 +107,26 @@ def _has_categories(model: str) -> bool:
 
 
 def _early_stopping(options: Options, examples: int) -> dict[str, Any]:
-    """How long it is trained, where that is left open."""
-    share, patience = options.hold_out, options.patience
+    """How long it is trained and what is kept, where that is left open."""
+    share, patience, average = options.hold_out, options.patience, options.average
+    original = options.objective == "original"
     if share is None:
-        few = round(HOLD_OUT * examples) < FEWEST or options.objective == "original"
-        share = 0.0 if few and patience is None else HOLD_OUT
+        share = min(HOLD_OUT, MOST_HELD_OUT / examples)
+        few = round(share * examples) < FEWEST or original
+        share = 0.0 if few and patience is None else share
     own = max(1, examples - round(share * examples))
     steps = steps_per_epoch(own, min(max(1, options.batch_size), own))
     if patience is None and share:
         patience = max(PATIENCE, -(-PATIENCE_STEPS // steps))
+    if average is None and not original:  # over about the updates of an epoch
+        average = 1 - 1 / max(steps, 10)
     most = EPOCHS if patience is None else max(MOST_EPOCHS, -(-MOST_STEPS // steps))
-    return {"hold_out": share, "patience": patience, "epochs": options.epochs or most}
+    return {
+        "hold_out": share,
+        "patience": patience,
+        "average": average,
+        "epochs": options.epochs or most,
+    }
 
 
 def describe(options: Options, data: Dataset) -> Description:
@@ -126,6 +142,9 @@ def describe(options: Options, data: Dataset) -> Description:
     Raises:
       ValueError, TypeError: if an option is out of range; it is named.
     """
+    for name in ("latent_dim", "style_dim"):
+        if (value := getattr(options, name)) is not None:
+            checks.positive_int(name, value)
     for name in ("smoothness", "total_concentration", "prior_concentration", "prior_variance"):
         if (value := getattr(options, name)) is not None:
             checks.positive_float(name, value)

@@ -2,25 +2,22 @@
 
 import contextlib
 import dataclasses
+import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import jax
 import tyro
 
-from jaxvae import _failures
-from jaxvae._output import say, unfailing
-from jaxvae._version import __version__
-from jaxvae.apps import chosen, description, experiments, options, runs
-from jaxvae.apps.commands import Encode, Evaluate, Figures, Generate, Interpolate
+from jaxvae import _failures, _front
+from jaxvae._output import quiet, say, say_made, unfailing
+from jaxvae.apps import chosen, description, experiments, help_pages, options, runs, sweeps
 from jaxvae.apps.compilation_cache import keep_compiled
-from jaxvae.apps.export import Export
-from jaxvae.apps.hub import Push
 from jaxvae.apps.model_parts import Identity, kind
 from jaxvae.apps.options import Options
 from jaxvae.apps.run_config import Config, of_options, read_config
@@ -31,20 +28,34 @@ from jaxvae.training.parallel import choose_devices
 
 RESUMABLE = ("epochs", "devices", "distributed", "data")  # what may be given anew with --resume
 # What a run of several seeds does not have.
-ALONE = ("distributed", "hold_out", "patience", "on_non_finite", "checkpoint_every")
+ALONE = ("distributed", "checkpoint_every")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Options):
-    """Train a VAE; write its configuration, metrics, parameters and pictures."""
+    """Train a variational autoencoder on your data, or without --data on 8 x 8 images of digits.
+    Its parameters, results and pictures go into a new folder, which is called a run. With several
+    values of a numeric option there is a run for each, and a table and a picture compare them."""
+
+    EXAMPLES: ClassVar = (
+        ("jaxvae train --out runs/first", "the digits"),
+        ("jaxvae train --data iris.csv --label species", "a table with labels"),
+        ("jaxvae train --data pets/ --network convolutional", "a folder of images"),
+        ("jaxvae train --seeds 8 --out runs/eight", "eight runs at once"),
+        ("jaxvae train --style-dim 2 4 8 16 --out runs/styles", "a run for each value"),
+        ("jaxvae train --resume runs/first --epochs 400", "go on with a run"),
+    )
+    SECTIONS: ClassVar = help_pages.SECTIONS
 
     distributed: str | None = None
-    """Join other hosts: auto (Slurm, GKE, TPU pods, or JAX's environment variables), or
-    ADDRESS:PORT,COUNT,INDEX."""
-    out: Path | None = None
-    """New or empty folder for the results; None: runs/MODEL-DATA-TIME."""
+    """Join other hosts. auto finds them by Slurm, GKE, the TPU pod or JAX's environment variables;
+    by hand it is ADDRESS:PORT,COUNT,INDEX."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """The folder for the results, which must be new or empty. Default: runs/MODEL-DATA-TIME."""
     resume: Path | None = None
     """Go on with the run in this folder, with its options, as if it had never stopped."""
+    quiet: bool = False
+    """Print the name of the run's folder and nothing else; errors still go to stderr."""
 
     def run(self) -> int:
         if self.resume is not None:
@@ -63,7 +74,7 @@ class Train(Options):
 
     def _resume(self, folder: Path) -> int:
         """Go on with the run in `folder`, with its options but for those that may be given anew."""
-        anew = {name: getattr(self, name) for name in RESUMABLE}
+        anew = {name: getattr(self, name) for name in (*RESUMABLE, "quiet")}
         if self != Train(resume=folder, **anew):
             names = ", ".join(f"--{name}" for name in RESUMABLE)
             raise ValueError(f"resume must be given alone or with {names}: the run has its options")
@@ -93,25 +104,25 @@ class Train(Options):
         if training.devices is not None:
             choose_devices(training.devices)
         train = experiments.train_seeds if training.seeds > 1 else experiments.train_one
-        model = kind(config.model.latent)
         with contextlib.ExitStack() as stack:
             if resumed is not None:
                 folder = resumed
             elif jax.process_index() > 0:  # one host writes and prints
                 folder = self.out or Path("runs", "of-the-first-host")
             else:
-                name = f"{model}-{data.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+                name = f"{kind(config.model.latent)}-{data.name}-{time.strftime('%Y%m%d-%H%M%S')}"
                 new = run_folder.new_run(self.out or Path("runs", name), another=self.out is None)
                 folder = stack.enter_context(new)
             if jax.process_index() == 0:
                 for sentence in data.said:
                     say(sentence)
                 say(f"{data.name}: {_sentence(config, data)}")
-                say(
-                    f"{model} VAE on {len_of(data.x_train):,} examples, "
-                    f"{len_of(data.x_test):,} held out; results in {folder}"
-                )
-            return train(config, vae, data, optimizer, folder)
+                say(_plan(config, data))
+                say("The results go to", folder)
+            status = train(config, vae, data, optimizer, folder)
+            if jax.process_index() == 0:
+                say_made("The run is in" if training.seeds == 1 else "The runs are in", folder)
+            return status
 
     def _join_hosts(self) -> None:
         if self.distributed is not None:
@@ -138,29 +149,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: list[str]) -> int:
-    if argv == ["--version"]:
-        say(f"jaxvae {__version__}")
-        return 0
-    commands: dict[str, Callable[..., Any]] = {
-        "train": Train,
-        "evaluate": Evaluate,
-        "figures": Figures,
-        "generate": Generate,
-        "interpolate": Interpolate,
-        "encode": Encode,
-        "export": Export,
-        "push": Push,
-    }
+    if (status := _front.say_answer(argv)) is not None:
+        return status
+    name, *rest = argv
     try:
-        command = tyro.extras.subcommand_cli_from_dict(
-            commands,
-            prog="jaxvae",
-            description="Variational autoencoders with a Normal or a Dirichlet latent.",
-            args=argv,
-        )
-        with keep_compiled():
-            return command.run()
-    except SystemExit as stop:  # tyro's own: 0 after --help, 2 for wrong usage
+        command = _command(name)
+        if {"-h", "--help"} & {*rest}:
+            say(help_pages.page(name, command))
+            return 0
+        given = _parsed(name, command, rest)
+        with quiet(getattr(given, "quiet", False)), keep_compiled():
+            return given.run()
+    except SystemExit as stop:  # tyro's own: 2 for wrong usage
         return int(stop.code or 0)
     except BaseException as error:
         line = _failures.one_line(error)
@@ -168,6 +168,35 @@ def _main(argv: list[str]) -> int:
             raise
         say(line, error=True)
         return _failures.status(error)
+
+
+def _command(name: str) -> Any:
+    """The class of a command. It is imported here, so that no other command has to be."""
+    module, _, own = _front.COMMANDS[name].where.partition(":")
+    return getattr(importlib.import_module(module), own)
+
+
+def _parsed(name: str, command: Any, arguments: list[str]) -> Any:
+    """A command with its options; `train` with several values of one of them is a sweep."""
+    sweep = sweeps.expand(arguments) if command is Train else None
+    each = [arguments] if sweep is None else sweep[1]
+    given = [tyro.cli(command, prog=f"jaxvae {name}", args=own) for own in each]
+    return given[0] if sweep is None else sweeps.Sweep(sweep[0], tuple(given), _sentence)
+
+
+def _plan(config: Config, data: Dataset) -> str:
+    """What is trained, and on how many examples."""
+    training = config.training
+    examples, held_out = len_of(data.x_train), runs.held_out(training, len_of(data.x_train))
+    what = f"{kind(config.model.latent).replace('_', '-')} VAE"
+    what = f"a {what}" if training.seeds == 1 else f"{training.seeds} {what}s"
+    if training.seeds > 1:
+        what += f" (seeds {training.seed} to {training.seed + training.seeds - 1})"
+    kept = f"; {held_out:,} are held out for early stopping" if held_out else ""
+    return (
+        f"Training {what} on {examples - held_out:,} examples{kept}{',' if kept else ';'} "
+        f"{len_of(data.x_test):,} are for the test."
+    )
 
 
 def _sentence(config: Config, data: Dataset) -> str:

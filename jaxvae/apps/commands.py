@@ -1,15 +1,26 @@
 """What the command line does with a trained run: evaluate, draw, generate, interpolate, encode."""
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from types import SimpleNamespace
+from typing import Annotated, Any, ClassVar
 
 import jax
 import numpy as np
 import tyro
 
-from jaxvae._output import say
-from jaxvae.apps import encodings, options, outputs, results, runs
+from jaxvae._output import say, say_made
+from jaxvae.apps import (
+    encodings,
+    experiments,
+    options,
+    outputs,
+    results,
+    results_table,
+    runs,
+)
 from jaxvae.apps.latent_space import path_between
 from jaxvae.apps.latent_space import rows as rows_of
 from jaxvae.apps.model_parts import kind
@@ -18,6 +29,7 @@ from jaxvae.data.batches import Batch
 from jaxvae.data.flat import dense, len_of
 from jaxvae.model import evaluation
 from jaxvae.numerics import checks
+from jaxvae.training import run_folder
 
 RunPath = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
 
@@ -29,33 +41,74 @@ class OnData:
     folder: RunPath
     """A folder that `jaxvae train` wrote, or one of the checkpoints in it."""
     data: Path | None = None
-    """Where the run's data lie now; None: where they lay when it was trained."""
+    """The place where the run's data lie now. Default: where they lay when it was trained."""
     other_data: bool = False
     """Take data whose content is not what the run was trained on."""
 
-    def open(self) -> Run:
-        return runs.open_run(self.folder, data=self.data, other_data=self.other_data)
+    def open(self, folder: Path | None = None) -> Run:
+        path = self.folder if folder is None else folder
+        return runs.open_run(path, data=self.data, other_data=self.other_data)
+
+    def each(self) -> Iterator[Run]:
+        """The run; of a folder that `jaxvae train --seeds` wrote the run of each seed."""
+        for path in run_folder.seeds_in(self.folder) or [self.folder]:
+            yield self.open(path)
 
 
 @dataclass(frozen=True)
 class Evaluate(OnData):
-    """Print the loss and, where it has one, the accuracy of a run on its test data."""
+    """Measure a run on its test data: the loss and its terms, the error of the reconstructions,
+    the accuracy where there is one, and how much of the latent is used. Of several seeds the means
+    and standard deviations are printed."""
+
+    EXAMPLES: ClassVar = (
+        ("jaxvae evaluate runs/first", "a run on its test data"),
+        ("jaxvae evaluate runs/eight", "the runs of jaxvae train --seeds 8"),
+        ("jaxvae evaluate runs/iris --data new.csv --other-data", "a run on other data"),
+    )
 
     def run(self) -> int:
-        results.print_results(results.test_metrics(self.open()))
+        found = {
+            run.folder.name: results.test_metrics(run) | results.latent_use(run)
+            for run in self.each()
+        }
+        if len(found) > 1:
+            say(f"{len(found)} runs: {', '.join(found)}")
+        results_table.show(*found.values())
+        results_table.show_notes(found)
         return 0
 
 
 @dataclass(frozen=True)
 class Figures(OnData):
-    """Draw a run's pictures again; without its data those that need none."""
+    """Draw the pictures of a run again, of several seeds those of each run. Where the run's data
+    cannot be read, the pictures that need none are drawn."""
+
+    EXAMPLES: ClassVar = (
+        ("jaxvae figures runs/first", "into runs/first/figures"),
+        ("jaxvae figures runs/eight", "the runs of jaxvae train --seeds 8"),
+    )
+
+    quiet: bool = False
+    """Print the names of the folders with the pictures and nothing else."""
 
     def run(self) -> int:
         from jaxvae.apps import (
             gallery,  # Matplotlib is slow to import, and `evaluate` needs none of it
         )
 
-        gallery.draw(self.open())
+        histories, vae = [], None
+        for run in self.each():
+            gallery.draw(run)
+            if self.quiet:
+                say_made("", run.folder / "figures")
+            vae = run.vae
+            lines = run.folder / run_folder.METRICS
+            if lines.exists():
+                records = map(json.loads, lines.read_text().splitlines())
+                histories.append([SimpleNamespace(**record) for record in records])
+        if vae is not None and len(histories) > 1:
+            experiments.draw_seeds(self.folder, vae, histories)
         return 0
 
 
@@ -63,20 +116,28 @@ class Figures(OnData):
 class Generate:
     """Make new examples: draw z from a run's prior, and decode it."""
 
+    EXAMPLES: ClassVar = (
+        ("jaxvae generate runs/first", "a picture of 100 new examples"),
+        ("jaxvae generate runs/first --category 3", "of one label"),
+        ("jaxvae generate runs/iris --count 1000 --out new.csv", "a table of new rows"),
+    )
+
     folder: RunPath
     """A folder that `jaxvae train` wrote, or one of the checkpoints in it."""
     count: int = 100
-    """How many."""
-    category: str | None = None
-    """Draw from the prior of this label, by its name; for a prior that is made from labels."""
+    """The number of examples."""
+    category: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Draw from the prior of this label alone. It needs a prior that is made from labels."""
     seed: int = 0
-    """Of the draws."""
+    """The draws follow from this number."""
     out: Path | None = None
-    """A .png: a picture of all. An .npy: the examples, as --data takes them; a .csv or .parquet:
-    them by the names of their columns. An .npz: them as x, and z. None: generated.png, or where
-    that is there generated-2.png."""
+    """The new file. A .png is a picture of all examples. An .npy, .csv or .parquet holds the
+    examples, the last two by the names of their columns. An .npz holds them as x, and their z.
+    Default: generated.png, or where that exists generated-2.png."""
     force: bool = False
-    """Replace a file that is there."""
+    """Replace the file if it exists."""
+    quiet: bool = False
+    """Print the name of the file and nothing else."""
 
     def run(self) -> int:
         checks.axis_length("count", self.count)
@@ -88,7 +149,9 @@ class Generate:
 
         endings = (".png", ".npy", ".npz", ".csv", ".parquet")
         out = outputs.write_new(self.out, "generated.png", endings, write, replace=self.force)
-        say(f"{self.count} examples in {out}")
+        say_made(
+            f"{self.count:,} new {'example is' if self.count == 1 else 'examples are'} in", out
+        )
         return 0
 
     def _draw(self, run: Run) -> tuple[Any, str]:
@@ -111,17 +174,27 @@ class Generate:
 class Interpolate(OnData):
     """Decode the straight way from one point of a run's latent space to another."""
 
-    categories: tuple[str, str] | None = None
-    """From one corner of the simplex to another, by the categories' names; for a Dirichlet run."""
+    EXAMPLES: ClassVar = (
+        ("jaxvae interpolate runs/first --categories 3 8", "from the digit 3 to the digit 8"),
+        ("jaxvae interpolate runs/first --examples 0 5", "from one test example to another"),
+        ("jaxvae interpolate runs/first --categories 3 8 --out walk.gif", "as an animation"),
+    )
+
+    categories: Annotated[tuple[str, str] | None, tyro.conf.arg(metavar="NAME NAME")] = None
+    """From one category to another, by their names. It needs a latent with categories."""
     examples: tuple[int, int] | None = None
-    """From one test example to another, by their places in the test data."""
+    """From one test example to another, by their places in the test data, the first of which is
+    0."""
     steps: int | None = None
-    """How many, both ends included; None: 9, or 36 for a .gif."""
+    """The number of points on the way, both ends included. Default: 9, or 36 for a .gif."""
     out: Path | None = None
-    """A .png: a strip. A .gif: an animation. An .npy, .csv or .parquet: the examples. An .npz: them
-    as x, and z. None: interpolation.png, or where that is there interpolation-2.png."""
+    """The new file. A .png is a strip of pictures, a .gif an animation. An .npy, .csv or .parquet
+    holds the examples. An .npz holds them as x, and their z. Default: interpolation.png, or where
+    that exists interpolation-2.png."""
     force: bool = False
-    """Replace a file that is there."""
+    """Replace the file if it exists."""
+    quiet: bool = False
+    """Print the name of the file and nothing else."""
 
     def run(self) -> int:
         if (self.categories is None) == (self.examples is None):
@@ -139,7 +212,7 @@ class Interpolate(OnData):
 
         endings = (".png", ".gif", ".npy", ".npz", ".csv", ".parquet")
         out = outputs.write_new(self.out, "interpolation.png", endings, write, replace=self.force)
-        say(f"{steps} steps in {out}")
+        say_made(f"The {steps} steps of the way are in", out)
         return 0
 
     def _ends(self, run: Run) -> tuple[Any, list[str]]:
@@ -173,17 +246,25 @@ class Interpolate(OnData):
 class Encode:
     """Write z for each example of a file, and its id, label and largest category beside it."""
 
+    EXAMPLES: ClassVar = (
+        ("jaxvae encode runs/iris new.csv --out latents.csv", "a table of latents"),
+        ("jaxvae encode runs/first images.npy", "arrays, into latents.npz"),
+    )
+
     folder: RunPath
     """A folder that `jaxvae train` wrote, or one of the checkpoints in it."""
     file: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FILE")]]
-    """Examples as the run was trained on, in any format that --data takes; columns are found by
-    their names. Bytes of an IDX file are divided by 256 for a run on MNIST."""
+    """Examples such as the run was trained on, in any format that `jaxvae train --data` takes.
+    Columns are found by their names. Bytes of an IDX file are divided by 256 for a run on MNIST."""
     out: Path | None = None
-    """A .csv, .parquet or .npz: loc and scale of a Normal, mean and concentration of a Dirichlet,
-    and so for the others. An .npy: the means alone. An .h5ad, of one: a copy with z in obsm. None:
-    latents.npz, or where that is there latents-2.npz."""
+    """The new file. A .csv, .parquet or .npz holds the parameters of each posterior: loc and scale
+    of a Normal, mean and concentration of a Dirichlet. An .npy holds the means alone. An .h5ad is
+    a copy of FILE, itself an .h5ad, with z in obsm. Default: latents.npz, or where that exists
+    latents-2.npz."""
     force: bool = False
-    """Replace a file that is there."""
+    """Replace the file if it exists."""
+    quiet: bool = False
+    """Print the name of the file and nothing else."""
 
     def run(self) -> int:
         examples = 0
@@ -198,7 +279,7 @@ class Encode:
         out = outputs.write_new(
             self.out, "latents.npz", encodings.ENDINGS, write, replace=self.force
         )
-        say(f"{examples:,} posteriors in {out}")
+        say_made(f"The latents of {examples:,} examples are in", out)
         return 0
 
 

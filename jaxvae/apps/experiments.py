@@ -1,11 +1,11 @@
-"""Train a run into its folder, or a run for each of many seeds into folders of their own."""
+"""Train a run into its folder, or many runs as one program into folders of their own."""
 
 import contextlib
 import dataclasses
 import operator
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,16 @@ import optax
 from jax.experimental import multihost_utils
 
 from jaxvae._output import say
-from jaxvae.apps import results, runs
+from jaxvae.apps import description, results, results_table, runs
+from jaxvae.apps.options import EPOCHS
 from jaxvae.apps.run_config import Config
 from jaxvae.apps.runs import Run
-from jaxvae.data.batches import Batch
 from jaxvae.data.dataset import Dataset
 from jaxvae.model.vae import VAE
 from jaxvae.training import run_folder, whole_files
 from jaxvae.training.averaging import averaged_params
 from jaxvae.training.ensembles import fit_many
-from jaxvae.training.history import EpochRecord, NonFiniteStepError
+from jaxvae.training.history import EpochRecord, History, NonFiniteStepError
 from jaxvae.training.loop import fit
 from jaxvae.training.state import TrainState
 
@@ -37,37 +37,14 @@ def _any_host(flag: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
-def _fit(
-    train: Callable[..., Any],
-    key: jax.Array,
-    config: Config,
-    vae: VAE,
-    data: Batch,
-    optimizer: optax.GradientTransformation,
-    on_epoch: Callable[..., bool],
-    **options: Any,
-) -> Any:
-    """Call `fit` with a key, or `fit_many` with keys."""
-    return train(
-        key,
-        vae,
-        data,
-        batch_size=config.training.batch_size,
-        epochs=config.training.epochs,
-        optimizer=optimizer,
-        devices=config.training.devices,
-        progress=True,
-        on_epoch=on_epoch,
-        **options,
-    )
-
-
 def train_one(
     config: Config,
     vae: VAE,
     data: Dataset,
     optimizer: optax.GradientTransformation,
     folder: Path,
+    *,
+    show: bool = True,
 ) -> int:
     """Train a run, evaluate it and draw its pictures; a signal ends it after the epoch.
 
@@ -77,6 +54,7 @@ def train_one(
       data: the data.
       optimizer: the optimizer.
       folder: where the run goes; one that is there and has checkpoints goes on.
+      show: print its results, and draw its pictures.
 
     Returns:
       The exit status: 0, or 128 plus the number of the signal.
@@ -87,7 +65,7 @@ def train_one(
       NonFiniteStepError: if a step is not finite. The last good parameters are saved.
     """
     options = config.training
-    training, held_out = runs.hold_out(options, data)
+    training, held_out = runs.hold_out(config, data)
     first_host = jax.process_index() == 0
     metrics = folder / run_folder.METRICS
     if first_host and not (folder / run_folder.CONFIG).exists():
@@ -107,19 +85,21 @@ def train_one(
 
     with _interruptible() as interrupted:
         try:
-            state, history = _fit(
-                fit,
+            state, history = fit(
                 jax.random.key(options.seed),
-                config,
                 vae,
                 training,
-                optimizer,
-                on_epoch,
+                batch_size=options.batch_size,
+                epochs=options.epochs or EPOCHS,
+                optimizer=optimizer,
+                devices=options.devices,
                 validation=held_out,
                 patience=options.patience,
                 on_non_finite=options.on_non_finite,
                 checkpoint_dir=folder / run_folder.CHECKPOINTS,
                 checkpoint_every=options.checkpoint_every,
+                progress=True,
+                on_epoch=on_epoch,
             )
         except NonFiniteStepError as error:
             if first_host:
@@ -137,12 +117,15 @@ def train_one(
     runs.finish(folder, params)
     if stopped:
         done = len(history.epochs)
-        say(f"interrupted after epoch {done}; to go on: jaxvae train --resume {folder}")
+        say(f"Interrupted after epoch {done}. To go on:", f"jaxvae train --resume {folder}")
         return 128 + stopped
     run = Run(folder, config, vae, params, data)
     summary = results.summary(run, history, interrupted=False)
     whole_files.write_json(folder / run_folder.SUMMARY, summary)
-    results.print_results(summary)
+    if not show:
+        return 0
+    results_table.show(summary)
+    results_table.show_notes({folder.name: summary})
     from jaxvae.apps import gallery  # Matplotlib is slow to import, and training needs none of it
 
     gallery.draw(run)
@@ -164,8 +147,8 @@ def train_seeds(
 ) -> int:
     """Train a run for each of several seeds, as one program.
 
-    Each seed gets a folder that is a run of its own; the summary and the training curves above
-    them hold the spread.
+    Each seed gets a folder that is a run of its own, whose history ends where early stopping ends
+    it; the summary and the training curves above them hold the spread.
 
     Args:
       config: the options, resolved: `seeds` of them from `seed` on.
@@ -182,33 +165,101 @@ def train_seeds(
       OSError: if something cannot be written.
       NonFiniteStepError: if a step is not finite. The last good parameters are saved.
     """
-    options = config.training
-    own_options = [
-        dataclasses.replace(options, seed=options.seed + member, seeds=1, devices=None)
-        for member in range(options.seeds)
+    configs = seeds_of(config)
+    folders = [folder / f"{run_folder.SEED}{own.training.seed}" for own in configs]
+    summaries, histories, stopped = train_many(
+        configs, vae, data, optimizer, folders, devices=config.training.devices
+    )
+    spread: dict[str, Any] = {"seeds": len(summaries), "interrupted": bool(stopped)}
+    for name in results.RESULTS:
+        if summaries[0][name] is not None:
+            values = np.array([summary[name] for summary in summaries])
+            spread |= {f"{name}_mean": values.mean(), f"{name}_std": values.std(ddof=1)}
+    whole_files.write_json(folder / run_folder.SUMMARY, spread)
+    results_table.show(*summaries)
+    results_table.show_notes({path.name: own for path, own in zip(folders, summaries, strict=True)})
+    draw_seeds(folder, vae, [history.epochs for history in histories])
+    say("Each seed has a folder of its own. To draw its pictures:", f"jaxvae figures {folder}")
+    return 128 + stopped if stopped else 0
+
+
+def seeds_of(config: Config) -> list[Config]:
+    """The runs of several seeds.
+
+    Args:
+      config: the options: `seeds` of them from `seed` on.
+
+    Returns:
+      What each of the runs is.
+    """
+    first = config.training
+    own = [
+        dataclasses.replace(first, seed=first.seed + member, seeds=1, devices=None)
+        for member in range(first.seeds)
     ]
-    configs = [dataclasses.replace(config, training=own) for own in own_options]
-    folders = [folder / f"seed-{own.seed}" for own in own_options]
+    return [dataclasses.replace(config, training=training) for training in own]
+
+
+def train_many(
+    configs: Sequence[Config],
+    make: VAE | Callable[..., VAE],
+    data: Dataset,
+    optimizer: optax.GradientTransformation,
+    folders: Sequence[Path],
+    *,
+    devices: int | None = None,
+    hyperparams: Mapping[str, Sequence[float]] | None = None,
+) -> tuple[list[dict[str, Any]], tuple[History, ...], int]:
+    """Train several runs as one program, each into a folder of its own, and evaluate them.
+
+    Args:
+      configs: what each of them is; they differ in the seed and in `hyperparams` alone.
+      make: the model, or of `hyperparams` a function that makes it, as for `fit_many`.
+      data: the data of all.
+      optimizer: the optimizer of all.
+      folders: where each of them goes.
+      devices: over how many the runs are spread; None: one.
+      hyperparams: as of `fit_many`.
+
+    Returns:
+      The summary of each, its history, and the number of the signal that ended them or 0.
+
+    Raises:
+      ValueError, TypeError: if `fit_many` refuses the runs.
+      OSError: if something cannot be written.
+      NonFiniteStepError: if a step is not finite. The last good parameters are saved.
+    """
+    options = configs[0].training
     for path in folders:
-        path.mkdir()
+        path.mkdir(parents=True, exist_ok=True)
 
     def save(states: TrainState) -> list[Run]:
         params = averaged_params(states)
-        each = [jax.tree.map(operator.itemgetter(i), params) for i in range(len(folders))]
-        for path, own, params in zip(folders, configs, each, strict=True):
+        made = []
+        for i, (path, own) in enumerate(zip(folders, configs, strict=True)):
+            one = jax.tree.map(operator.itemgetter(i), params)
             runs.write_config(path / run_folder.CONFIG, own)
-            runs.finish(path, params)
-        return [
-            Run(path, own, vae, params, data)
-            for path, own, params in zip(folders, configs, each, strict=True)
-        ]
+            runs.finish(path, one)
+            made.append(Run(path, own, description.build(own.model), one, data))
+        return made
 
     with _interruptible() as interrupted:
+        training, held_out = runs.hold_out(configs[0], data)
         try:
-            keys = jnp.stack([jax.random.key(own.seed) for own in own_options])
-            whole, _ = runs.hold_out(options, data)
-            states, histories = _fit(
-                fit_many, keys, config, vae, whole, optimizer, lambda *_: bool(interrupted())
+            states, histories = fit_many(
+                jnp.stack([jax.random.key(own.training.seed) for own in configs]),
+                make,
+                training,
+                batch_size=options.batch_size,
+                epochs=options.epochs or EPOCHS,
+                optimizer=optimizer,
+                hyperparams=hyperparams,
+                devices=devices,
+                validation=held_out,
+                patience=options.patience,
+                on_non_finite=options.on_non_finite,
+                progress=True,
+                on_epoch=lambda *_: bool(interrupted()),
             )
         except NonFiniteStepError as error:
             save(error.state)
@@ -220,18 +271,22 @@ def train_seeds(
         whole_files.write_text(run.folder / run_folder.METRICS, lines)
         summaries.append(results.summary(run, history, bool(stopped)))
         whole_files.write_json(run.folder / run_folder.SUMMARY, summaries[-1])
-    spread: dict[str, Any] = {"seeds": len(summaries), "interrupted": bool(stopped)}
-    for name in results.RESULTS:
-        if summaries[0][name] is not None:
-            values = np.array([summary[name] for summary in summaries])
-            spread |= {f"{name}_mean": values.mean(), f"{name}_std": values.std(ddof=1)}
-            say(f"{name:20s} {values.mean():10.4f} ± {values.std(ddof=1):.4f}")
-    whole_files.write_json(folder / run_folder.SUMMARY, spread)
+    return summaries, histories, stopped
+
+
+def draw_seeds(folder: Path, vae: VAE, histories: Sequence[Sequence[Any]]) -> None:
+    """Draw the training curves of several seeds.
+
+    Args:
+      folder: the one above the folders of the runs.
+      vae: their model.
+      histories: the records of each. Where early stopping ended some of them before others, the
+        curves have the epochs that all have.
+    """
     from jaxvae.apps import gallery
 
-    gallery.draw_seeds(folder, vae, [history.epochs for history in histories])
-    say(f"a run for each seed, its pictures still to draw: jaxvae figures {folder}/seed-N")
-    return 128 + stopped if stopped else 0
+    shared = min(map(len, histories))
+    gallery.draw_seeds(folder, vae, [own[:shared] for own in histories])
 
 
 @contextlib.contextmanager
@@ -249,7 +304,7 @@ def _interruptible() -> Iterator[Callable[[], int]]:
         nonlocal asked
         asked = number
         restore()
-        say("\nstopping after this epoch; Ctrl-C again ends at once", error=True)
+        say("\nStopping after this epoch; Ctrl-C again ends at once.", error=True)
 
     def restore() -> None:
         for number, handler in before.items():

@@ -6,14 +6,14 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import tyro
 from jax import export
 
-from jaxvae._output import say
+from jaxvae._output import say_made
 from jaxvae._version import __version__
 from jaxvae.apps import loading, outputs
 from jaxvae.data.batches import Batch
@@ -236,14 +236,21 @@ def _need_flatbuffers() -> None:
 class Export:
     """Write a trained model into one file that JAX reads without this library."""
 
+    EXAMPLES: ClassVar = (
+        ("jaxvae export runs/first --out digits.zip", "the model as one file"),
+        ("jaxvae export runs/first --platforms cpu", "for CPUs alone"),
+    )
+
     folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
     """A folder that `jaxvae train` or `jaxvae.save` wrote."""
     out: Path | None = None
-    """A .zip. None: model.zip, or where that is there model-2.zip."""
+    """The new file, a .zip. Default: model.zip, or where that exists model-2.zip."""
     platforms: tuple[str, ...] = PLATFORMS
-    """What it shall run on."""
+    """The platforms that it can run on."""
     force: bool = False
-    """Replace a file that is there."""
+    """Replace the file if it exists."""
+    quiet: bool = False
+    """Print the name of the file and nothing else."""
 
     def run(self) -> int:
         def write(path: Path) -> None:
@@ -259,5 +266,5 @@ class Export:
             )
 
         out = outputs.write_new(self.out, "model.zip", (".zip",), write, replace=self.force)
-        say(f"the model, for {', '.join(self.platforms)}, in {out}")
+        say_made(f"The model, for {', '.join(self.platforms)}, is in", out)
         return 0

@@ -12,11 +12,11 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import tyro
 
-from jaxvae._output import say
+from jaxvae._output import say, say_made
 from jaxvae._version import __version__
 from jaxvae.apps import model_card, runs, saved_models
 from jaxvae.training import run_folder, whole_files
@@ -261,16 +261,23 @@ def _told(where: Address, how: str) -> Iterator[None]:
 class Push:
     """Put a trained model on the Hugging Face Hub, with a card of its numbers and pictures."""
 
+    EXAMPLES: ClassVar = (
+        ("jaxvae push runs/first ann/digits", "to the repository digits of ann"),
+        ("jaxvae push runs/first ann/digits --private", "where others cannot read it"),
+    )
+
     folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
     """A folder that `jaxvae train` or `jaxvae.save` wrote."""
     repo: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="REPO")]]
-    """Where it goes, as owner/name; made where it does not exist."""
+    """The repository that it goes to, as owner/name. One that does not exist is made."""
     private: bool = False
     """Make a new repository a private one."""
     license: str | None = None
-    """Of the model, as apache-2.0; None: the card says nothing of it."""
+    """The licence of the model, as apache-2.0. Default: the card does not mention one."""
     message: str = "Upload a model of jaxvae"
-    """Of the commit."""
+    """The message of the commit."""
+    quiet: bool = False
+    """Print the address of the model and nothing else."""
 
     def run(self) -> int:
         url = push(
@@ -280,5 +287,6 @@ class Push:
             license=self.license,
             message=self.message,
         )
-        say(f'the model is at {url}; jaxvae.load("hf://{self.repo}") reads it')
+        say_made("The model is at", url)
+        say("To read it in Python:", f'jaxvae.load("hf://{self.repo}")')
         return 0

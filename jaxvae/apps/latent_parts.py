@@ -86,13 +86,14 @@ class DirichletLatent:
 @dataclass(frozen=True, kw_only=True)
 class JointLatent:
     """`latents.product(category=dirichlet, style=normal)`: of its width, `style_dim` are the
-    style's. The decoder sees `category_gain` times the category.
+    style's. The decoder sees `category_gain` times the category; the style is centred on it.
     """
 
     style_dim: int = 8
     gradient: str = "beta"
     concentration_floor: float = 0.1
-    category_gain: float = 5.0
+    category_gain: float = 10.0
+    centre_rate: float = 10.0
 
     def value(self) -> Latent:
         category = latents.dirichlet_with(self.gradient)
@@ -109,12 +110,17 @@ class JointLatent:
 
     def dense(self, shape: Any, latent_dim: int, **options: Any) -> Network:
         made = ready_networks.dense_network(shape, self._heads(latent_dim), **options)
-        return network_wrappers.scaled_parts(made, category=self.category_gain)
+        return self._joined(made)
 
     def convolutional(self, shape: Any, latent_dim: int, **options: Any) -> Network:
         heads = self._heads(latent_dim)
         made = convolutional_networks.convolutional_network(shape, heads, **options)
-        return network_wrappers.scaled_parts(made, category=self.category_gain)
+        return self._joined(made)
+
+    def _joined(self, network: Network) -> Network:
+        """The category is told to the decoder, and is not told by the style."""
+        scaled = network_wrappers.scaled_parts(network, category=self.category_gain)
+        return network_wrappers.centred(scaled, part="style", on="category", rate=self.centre_rate)
 
     def original(self, network: Network, prior: Any, kl_weight: Any) -> VAE:
         raise ValueError("objective must be another for a joint latent, got original")

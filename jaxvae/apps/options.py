@@ -9,16 +9,18 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
+from tyro.conf import arg
 
 from jaxvae.apps.model_parts import KINDS
 from jaxvae.numerics import checks
 
 EPOCHS = 60
-MOST_EPOCHS = 200  # where early stopping ends the run
-HOLD_OUT, PATIENCE = 0.1, 20
+# Early stopping: where few examples make an epoch of few updates, there are more epochs.
+MOST_EPOCHS, MOST_STEPS = 200, 4000
+HOLD_OUT, MOST_HELD_OUT, PATIENCE, PATIENCE_STEPS = 0.1, 2000, 20, 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,53 +28,61 @@ class ModelOptions:
     """What model it is."""
 
     model: Literal["joint", "dirichlet", "normal", "logistic_normal"] | None = None
-    """The latent: joint is a Dirichlet for the category beside a Normal for the style. None: joint
-    where there are labels, else normal."""
+    """The latent. A joint one is a Dirichlet for the category beside a Normal for the style.
+    Default: joint where the data have labels, else normal."""
     objective: Literal["elbo", "original"] = "elbo"
     """What is minimised: the negative ELBO in nats, or what the 2020 original minimised."""
     likelihood: (
         Literal["normal", "bernoulli", "poisson", "negative_binomial", "multinomial"] | None
     ) = None
-    """Of a value: a Normal; a Bernoulli, of values from 0 to 1; the others are of counts. None:
-    multinomial for what looks like counts, else normal."""
+    """The distribution of a value given z. A Bernoulli needs values from 0 to 1; Poisson, negative
+    binomial and multinomial need counts. Default: multinomial where the data look like counts, else
+    normal."""
     likelihood_scale: float | None = None
-    """Normal likelihood: its scale; None: learned, from exp(-1) on."""
+    """The scale of a Normal likelihood. Default: it is learned, from exp(-1) on."""
     kl_weight: float = 1.0
-    """Factor of the KL term; 1 is the ELBO."""
+    """The factor of the KL term. With 1 the loss is the negative ELBO."""
     category_kl_weight: float | None = None
-    """Joint: factor of the category's KL term; None: a 64th of the values of an example, at least
-    1."""
+    """Only joint: the factor of the category's KL term. Default: a 64th of the number of values of
+    an example, but at least 1."""
     network: Literal["dense", "convolutional"] = "dense"
-    """Encoder and decoder; convolutional: for images."""
+    """The kind of encoder and decoder. A convolutional one needs images."""
     layers: int | None = None
-    """Dense: hidden layers each of encoder and decoder; None: 2, the original's 4."""
+    """Only dense: how many hidden layers the encoder has, and the decoder too. Default: 2, with the
+    original objective 4."""
     hidden_units: int | None = None
-    """Width of a hidden layer; None: 256, the original's 128."""
+    """The width of a hidden layer. Default: 256; for examples of 256 values or more 512; with the
+    original objective 128."""
     channels: tuple[int, ...] = (32, 64)
-    """Convolutional: of each convolution, from the image on."""
+    """Only convolutional: the channels of each convolution, from the image on."""
     activation: Literal[
         "elu", "gelu", "leaky_relu", "relu", "selu", "sigmoid", "silu", "softplus", "tanh"
     ] = "relu"
-    """Of the hidden layers."""
+    """The activation function of the hidden layers."""
     latent_dim: int | None = None
-    """Width of the latent, of a joint one the number of categories; None: on the simplex the number
-    of labels, or 10; for a Normal 2."""
+    """The width of the latent; of a joint one the number of categories. Default: 2 for a Normal;
+    else the number of labels, or 10 where there are no labels."""
     style_dim: int | None = None
-    """Joint: width of the style; None: an eighth of the values of an example, from 2 to 32."""
+    """Only joint: the width of the style. Default: an eighth of the number of values of an example,
+    but at least 2 and at most 32."""
     prior: Literal["labels", "symmetric"] | None = None
-    """Dirichlet: made from each example's label, or the same for all; None: labels, if any."""
+    """Only joint and dirichlet: the prior is made from the label of each example, or it is the same
+    for all. Default: labels where the data have labels, else symmetric."""
     smoothness: float | None = None
-    """Dirichlet, labels: what each category gets beside the label's 1; None: 0.5, joint: 0.02."""
+    """Only a prior from labels: what each category gets beside the 1 of the label. Default: 0.5,
+    joint 0.005."""
     total_concentration: float | None = None
-    """Dirichlet, labels: the prior's total concentration; None: 8, joint: 30."""
+    """Only a prior from labels: the sum of the prior's concentration. Default: 8; joint 50,
+    for examples of 256 values or more 100."""
     prior_concentration: float = 1.0
-    """Dirichlet, symmetric: the prior's concentration of each category."""
+    """Only a symmetric prior: the concentration of each category."""
     head: Literal["softplus", "relu"] = "softplus"
-    """Dirichlet: what makes the concentration. relu is the original's, and can die."""
+    """Only dirichlet: the function that makes the concentration. relu is the original's; with it a
+    category can die."""
     concentration_floor: float = 0.1
-    """Dirichlet: added to the head."""
+    """Only joint and dirichlet: this is added to what the head gives."""
     prior_variance: float = 1.0
-    """Normal: the prior's variance, the original's C."""
+    """Only normal and logistic_normal: the variance of the prior, which is the original's C."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,35 +90,37 @@ class DataOptions:
     """What it is trained on."""
 
     dataset: Literal["digits", "mnist"] = "digits"
-    """digits comes with scikit-learn; mnist is read from --data-dir, else from JAXVAE_DATA, else
-    downloaded once."""
-    data_dir: Path | None = None
-    """Folder with MNIST's four IDX files, each a .gz or not."""
+    """A data set that is known by name. digits comes with scikit-learn. mnist is read from
+    --data-dir, or from the folder that JAXVAE_DATA names; without both it is downloaded once."""
+    data_dir: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Only mnist: the folder with the four IDX files, each a .gz or not."""
     data: Path | None = None
-    """Your own instead of a dataset: .npz, .npy, .csv, .tsv, .parquet, .h5ad, .mtx, .txt (a text a
-    line), an IDX file, or a folder of images, of texts or of a 10x matrix."""
-    label: str | None = None
-    """Column of the labels, in a table or in obs; none: there are none. None: one that is called
-    label, target, class or y."""
-    ids: str | None = None
-    """Column that names the rows."""
-    leave_out: tuple[str, ...] = ()
-    """Columns not to be used."""
-    text: str | None = None
-    """Column of texts; their words are counted."""
+    """Your own data instead: a .npz, .npy, .csv, .tsv, .parquet, .h5ad or .mtx, a .txt with a text
+    in each line, an IDX file, or a folder of images, of texts or of a 10x matrix."""
+    label: Annotated[str | None, arg(metavar="COLUMN")] = None
+    """The column of the labels, in a table or in the obs of an .h5ad. Give none where a column is
+    called so but holds no labels. Default: the one that is called label, target, class or y."""
+    ids: Annotated[str | None, arg(metavar="COLUMN")] = None
+    """The column that names the rows."""
+    leave_out: Annotated[tuple[str, ...], arg(metavar="COLUMN ...")] = ()
+    """The columns that are not used."""
+    text: Annotated[str | None, arg(metavar="COLUMN")] = None
+    """The column of texts, whose words are counted."""
     words: int = 5000
-    """Texts: at most so many words, the most frequent."""
-    layer: str | None = None
-    """Of an .h5ad, instead of X."""
+    """Of texts: the number of words that are counted, the most frequent ones."""
+    layer: Annotated[str | None, arg(metavar="NAME")] = None
+    """Of an .h5ad: the layer that is read instead of X."""
     image_size: tuple[int, ...] | None = None
-    """Folder of images: the size that all get, one number or height and width."""
+    """Of a folder of images: the size that all of them get, as one number or as height and
+    width."""
     kind: Literal["images", "series", "table", "counts"] | None = None
-    """What the examples are; None: found out."""
+    """What the examples are. Default: it is found out from the file."""
     missing: Literal["refuse", "mask"] = "refuse"
-    """Missing values (NaN): refuse them, or mask them and train on what is there."""
+    """What is done with missing values (NaN): refuse ends with an error, mask trains on the values
+    that are there."""
     scale: Literal["auto", "none"] = "auto"
-    """auto: bytes are divided by 255, columns standardised, and so on as the data look; the model
-    keeps the scale and answers in your units. none: the numbers stay as they are."""
+    """auto divides bytes by 255, standardises columns, and so on, by what the data look like; the
+    model keeps the scale and answers in your units. none leaves the numbers as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,38 +128,43 @@ class TrainingOptions:
     """How it is trained."""
 
     epochs: int | None = None
-    """Passes over the data; None: 60, with --patience at most 200, with --resume as many as
-    before."""
+    """How often each example is seen, at most. Default: 60; with early stopping 200, or as many as
+    4,000 steps take; with --resume as many as before."""
     batch_size: int = 64
-    """Examples a step."""
+    """The number of examples in a step."""
     learning_rate: float = 1e-3
-    """Of Adam; with a schedule its highest."""
+    """The learning rate of Adam; with a schedule the highest one."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """Of the learning rate: constant, or down to zero at the last epoch along a cosine."""
+    """The learning rate stays constant, or it falls to zero at the last epoch along a cosine."""
     warmup_epochs: int = 0
-    """Epochs at the start in which the learning rate rises from zero."""
+    """The number of epochs at the start in which the learning rate rises from zero."""
     clip_norm: float | None = None
-    """Scale a gradient of a larger norm down to this one."""
-    average: float | None = None
-    """Decay of an exponential moving average of the parameters, as 0.999; it is what is kept and
-    evaluated."""
-    hold_out: float | None = None
-    """Share of the training examples whose loss is measured after each epoch instead; None: 0.1, or
-    0 where that is fewer than 10 examples, and with the original objective."""
-    patience: int | None = None
-    """End after so many epochs without a lower loss on them, and keep the parameters of the lowest;
-    None: 20 where examples are held out."""
+    """A gradient of a larger norm is scaled down to this one. Default: none is."""
+    average: Annotated[float | None, arg(metavar="DECAY")] = None
+    """Keep and evaluate an exponential moving average of the parameters with this decay, as 0.999.
+    0 keeps those of the last step. Default: over about one epoch; with the original objective 0."""
+    hold_out: Annotated[float | None, arg(metavar="SHARE")] = None
+    """This share of the training examples is not trained on; the loss on them is measured after
+    each epoch. Default: 0.1, of many examples 2,000; 0 where that would be fewer than 10, or with
+    the original objective."""
+    patience: Annotated[int | None, arg(metavar="EPOCHS")] = None
+    """Training ends after so many epochs without a lower loss on the held-out examples, and keeps
+    the parameters of the best epoch. Default: where examples are held out 20, or as many as 400
+    steps take."""
     on_non_finite: Literal["raise", "skip"] = "raise"
-    """A step whose loss or gradient is not finite: end the run, or leave its update out."""
+    """What is done where the loss or the gradient of a step is not finite: raise ends the run with
+    an error, skip leaves the update of that step out."""
     seed: int = 0
-    """Of everything random."""
+    """All that is random follows from this number."""
     seeds: int = 1
-    """Train this many at once, from --seed on, as one program; a folder for each."""
+    """Train as many runs at once, each with a seed and a folder of its own, from --seed on. The
+    results are then means and standard deviations."""
     devices: int | None = None
-    """Split each batch (with --seeds, the seeds) over so many devices; None: one, or over several
-    hosts all."""
-    checkpoint_every: int | None = None
-    """Epochs between checkpoints; None: as often as costs at most 3% of the time."""
+    """Split each batch over so many devices, or with --seeds the seeds. Default: one device; over
+    several hosts all."""
+    checkpoint_every: Annotated[int | None, arg(metavar="EPOCHS")] = None
+    """The number of epochs from one checkpoint to the next. Default: as few as cost at most 3% of
+    the time."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,11 @@
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxvae._output import say
 from jaxvae._version import __version__
 from jaxvae.apps.advice import advice
 from jaxvae.apps.model_parts import kind
@@ -183,23 +181,6 @@ def _mean_in_units(vae: VAE, x: Any, mask: np.ndarray | None) -> np.ndarray:
         seen = np.ones(own.shape) if mask is None else mask[rows]
         total, count = total + (own * seen).sum(axis=0), count + seen.sum(axis=0)
     return total / np.maximum(count, 1)
-
-
-def print_results(results: Mapping[str, Any]) -> None:
-    """Print the results of a run, one a line.
-
-    Args:
-      results: a summary, or a part of one.
-    """
-    for name in RESULTS:
-        if results.get(name) is not None:
-            say(f"{name:20s} {results[name]:10.4f}")
-    if "seconds_per_epoch" in results:
-        rate, compiled = results["images_per_second"], results["compile_seconds"]
-        say(
-            f"{'seconds_per_epoch':20s} {results['seconds_per_epoch']:10.4f}   "
-            f"({rate:,.0f} images/s; compiled in {compiled:.1f} s)"
-        )
 
 
 def _versions() -> dict[str, str]:

@@ -128,9 +128,14 @@ def open_run(path: Path, *, data: Path | None = None, other_data: bool = False) 
 
     Raises:
       FileNotFoundError: if there is no run.
-      ValueError: if a file of it is damaged or belongs to another run.
+      ValueError: if a file of it is damaged or belongs to another run, or there are several runs.
     """
     path = options.absolute(path)
+    if seeds := run_folder.seeds_in(path):
+        raise ValueError(
+            f"run must be one run, got {path}, which holds one for each of {len(seeds)} seeds: "
+            f"take one of them, as {seeds[0]}"
+        )
     if not (path / run_folder.CONFIG).exists() and (path / saved_models.MODEL).exists():
         return _of_saved(path, data, other_data)
     is_checkpoint = path.parent.name == run_folder.CHECKPOINTS
@@ -257,11 +262,14 @@ def shaped(data: Dataset, model: Description) -> Dataset:
     )
 
 
-def hold_out(training: TrainingOptions, data: Dataset) -> tuple[Batch, Batch | None]:
-    """Set a share of the training examples aside.
+def hold_out(config: Config, data: Dataset) -> tuple[Batch, Batch | None]:
+    """Set a share of the training examples aside: the same ones whatever the seed.
+
+    So a run is the same whether its seed is trained alone or beside others, and what differs from
+    seed to seed is not the examples.
 
     Args:
-      training: the options `hold_out` and `seed`.
+      config: of the run.
       data: the data.
 
     Returns:
@@ -270,11 +278,14 @@ def hold_out(training: TrainingOptions, data: Dataset) -> tuple[Batch, Batch | N
     Raises:
       ValueError: if nothing is left on either side.
     """
+    training = config.training
     whole = Batch(data.x_train, data.y_train, mask=data.mask_train)
-    count = _held_out(training, len_of(data.x_train))
+    count = held_out(training, len_of(data.x_train))
     if not count:
         return whole, None
-    order = np.random.default_rng(training.seed).permutation(len_of(data.x_train))
+    # A run of the first version, which has no origin, goes on with the examples that it had.
+    seed = training.seed if config.origin is None else 0
+    order = np.random.default_rng(seed).permutation(len_of(data.x_train))
 
     def rows(index: np.ndarray) -> Batch:
         return jax.tree.map(lambda leaf: leaf[index], whole, is_leaf=is_sparse)
@@ -282,8 +293,19 @@ def hold_out(training: TrainingOptions, data: Dataset) -> tuple[Batch, Batch | N
     return rows(order[count:]), rows(order[:count])
 
 
-def _held_out(training: TrainingOptions, examples: int) -> int:
-    """How many of the training examples are held out."""
+def held_out(training: TrainingOptions, examples: int) -> int:
+    """How many of the training examples are held out.
+
+    Args:
+      training: the option `hold_out`.
+      examples: how many there are.
+
+    Returns:
+      The number, 0 where the option is.
+
+    Raises:
+      ValueError: if nothing is left on either side.
+    """
     if not training.hold_out:
         return 0
     share = checks.positive_float("hold_out", training.hold_out)
@@ -308,9 +330,9 @@ def optimizer(config: Config) -> optax.GradientTransformation:
       ValueError, TypeError: if an option is out of range; it is named.
     """
     training = config.training
-    rate: Any = checks.positive_float("learning_rate", training.learning_rate)
+    rate: Any = checks.number("learning_rate", training.learning_rate)  # of a sweep it is traced
     examples = _train_examples(config)
-    examples -= _held_out(training, examples)
+    examples -= held_out(training, examples)
     steps = steps_per_epoch(examples, min(training.batch_size, examples))
     epochs = training.epochs or EPOCHS
     warmup = checks.positive_int("warmup_epochs", training.warmup_epochs, minimum=0)
@@ -327,7 +349,7 @@ def optimizer(config: Config) -> optax.GradientTransformation:
     if training.clip_norm is not None:
         norm = checks.positive_float("clip_norm", training.clip_norm)
         adam = optax.chain(optax.clip_by_global_norm(norm), adam)
-    if training.average is not None:
+    if training.average:
         return average_params(adam, training.average)
     return adam
 

@@ -7,9 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae.data.batches import Batch, as_batch
+from jaxvae.model.latents import dirichlet
 from jaxvae.model.networks import STATISTICS, Network, Params, whole
 from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
+
+CENTRES = "centres"  # the parameters that `centred` adds
 
 
 @made_by
@@ -86,6 +89,74 @@ def scaled_parts(network: Network, **scales: Any) -> Network:
         return (value, statistics) if keeps else value
 
     return network._replace(decode=decode)
+
+
+@made_by
+def centred(network: Network, *, part: str, on: str, rate: Any = 10.0) -> Network:
+    """The same network of a product, in which a Normal part is what is left beside a category.
+
+    The part has a learned centre [K_on, K_part] for each category. The encoder takes the centre of
+    the posterior's mean category away, the decoder adds that of the category again: what is decoded
+    stays as it was, and what the category tells costs no KL divergence in the part. In other words,
+    the part before that has the prior Normal(category @ centres, 1).
+
+    Args:
+      network: of a product, whose encoder returns `Normal` for the part and `Dirichlet` for the
+        other.
+      part: the name of the Normal part.
+      on: the name of the part with the categories.
+      rate: how much faster than the other parameters the centres learn, above zero; they are
+        `rate * params["centres"]`.
+
+    Returns:
+      The network.
+
+    Raises:
+      ValueError, TypeError: if an argument is outside what is allowed; it is named.
+
+    Example:
+      >>> from jaxvae.networks import DirichletHead, NormalHead, dense_network
+      >>> heads = {"category": DirichletHead(10), "style": NormalHead(2)}
+      >>> network = dense_network(64, heads, layers=1, hidden_units=16)
+      >>> network = centred(network, part="style", on="category")
+      >>> params = network.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> params["centres"].shape
+      (10, 2)
+
+    Source: a mixture of Normals as prior: Jiang, Zheng, Tan, Tang and Zhou, 2017, Variational deep
+    embedding.
+    """
+    checks.instance("network", network, Network, "a jaxvae.Network")
+    rate, shapes = checks.number("rate", rate), network.latent_shape or ()
+    known = dict(shapes) if all(isinstance(shape, tuple) for shape in shapes) else {}
+    for argument, name in (("part", part), ("on", on)):
+        checks.one_of(argument, name, tuple(known))
+    net = whole(network)
+    shape = (known[on][-1], known[part][-1])
+
+    def centre(params: Params, category: jax.Array) -> jax.Array:
+        return category @ (rate * params[CENTRES])
+
+    def init(key: jax.Array, batch: Any, *, z_of: Any = None) -> Params:
+        made = net.init(key, as_batch(batch), z_of)
+        if CENTRES in made:
+            raise ValueError(f"network must have no parameters of the name {CENTRES}")
+        return {**made, CENTRES: jnp.zeros(shape)}
+
+    def encode(params: Params, batch: Any, *, training: Any = None) -> Any:
+        q, statistics = net.encode(params, as_batch(batch), training)
+        mean = dirichlet.mean(q[on])
+        value = {**q, part: q[part]._replace(loc=q[part].loc - centre(params, mean))}
+        keeps = training is not None and params.get(STATISTICS)
+        return (value, statistics) if keeps else value
+
+    def decode(params: Params, z: Any, batch: Any = None, *, training: Any = None) -> Any:
+        moved = {**z, part: z[part] + centre(params, z[on])}
+        value, statistics = net.decode(params, moved, as_batch(batch), training)
+        keeps = training is not None and params.get(STATISTICS)
+        return (value, statistics) if keeps else value
+
+    return Network(init, encode, decode, network.latent_shape)
 
 
 def sees_log(network: Network) -> bool:

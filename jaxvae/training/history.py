@@ -1,15 +1,12 @@
-"""What `fit` and `fit_many` saw: records, the error of a step that is not finite, the progress."""
+"""What `fit` and `fit_many` saw: records, and the error of a step that is not finite."""
 
-import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from jaxvae._door import door
-from jaxvae._output import Outlet
 from jaxvae.model.vae import VAE
 from jaxvae.training.diagnosis import why_not_finite
 from jaxvae.training.state import Metrics, TrainState
@@ -78,6 +75,7 @@ class NonFiniteStepError(FloatingPointError):
       step: which step, counted from 0 over the whole run.
       state: the state before that step; all its parameters are finite.
       history: the epochs before it.
+      member: which run of several at once; None of one alone.
 
     Example:
       >>> import jax
@@ -90,13 +88,21 @@ class NonFiniteStepError(FloatingPointError):
       0 0
     """
 
-    def __init__(self, message: str, step: int, state: TrainState, history: History):
+    def __init__(
+        self,
+        message: str,
+        step: int,
+        state: TrainState,
+        history: History,
+        member: int | None = None,
+    ):
         super().__init__(message)
-        self.step, self.state, self.history = step, state, history
+        self.step, self.state, self.history, self.member = step, state, history, member
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception is rebuilt from its message alone, unless it says what else it needs.
-        return type(self), (str(self), self.step, self.state, self.history), vars(self)
+        own = str(self), self.step, self.state, self.history, self.member
+        return type(self), own, vars(self)
 
 
 def epoch_record(epoch: int, metrics: Metrics, seconds: float, examples: int) -> EpochRecord:
@@ -199,58 +205,5 @@ def non_finite(
         step,
         state,
         history,
+        member,
     )
-
-
-@door("history")
-class Progress:
-    """A bar on stderr and a line an epoch on stdout, or nothing at all."""
-
-    def __init__(self, epochs: int, *, enabled: bool):
-        self._epochs, self._enabled = epochs, enabled
-        self._bar: Any = None
-
-    def __enter__(self) -> "Progress":
-        if self._enabled:
-            # Where stderr is no terminal a bar would only litter the log: the lines say it all.
-            stderr = Outlet(sys.stderr)
-            quiet = not stderr.isatty()
-            self._bar = tqdm(
-                total=self._epochs, unit="epoch", leave=False, file=stderr, disable=quiet
-            )
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def note(self, text: str) -> None:
-        if self._enabled:
-            stdout = Outlet(sys.stdout)
-            tqdm.write(text, file=stdout)
-            stdout.flush()
-
-    def restored(self, records: list[EpochRecord]) -> None:
-        """Say where the run goes on."""
-        self.note(f"going on after epoch {len(records)}")
-        if self._bar is not None:
-            self._bar.update(len(records))
-
-    def epoch(self, *members: EpochRecord) -> None:
-        """The line of an epoch; of several runs at once the means, and the loss's spread."""
-        width, record = len(str(self._epochs)), members[0]
-        loss, reconstruction, kl = (
-            np.array([getattr(member, term) for member in members])
-            for term in ("loss", "reconstruction", "kl")
-        )
-        spread = f" ± {loss.std(ddof=1):.4f}" if len(members) > 1 else ""
-        self.note(
-            f"epoch {record.epoch + 1:{width}d}/{self._epochs}   "
-            f"loss {loss.mean():9.4f}{spread}   reconstruction {reconstruction.mean():9.4f}   "
-            f"kl {kl.mean():8.4f}   {record.seconds:6.2f} s   "
-            f"{sum(member.images_per_second for member in members):9,.0f} images/s"
-            + (f"   held out {record.validation_loss:9.4f}" if record.validation_loss else "")
-            + (f"   {record.skipped} steps skipped" if record.skipped else "")
-        )
-        if self._bar is not None:
-            self._bar.update()

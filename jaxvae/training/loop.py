@@ -20,7 +20,6 @@ from jaxvae.training.diagnosis import schedule_note, too_large
 from jaxvae.training.history import (
     EpochRecord,
     History,
-    Progress,
     epoch_record,
     non_finite,
     users_metrics,
@@ -35,6 +34,7 @@ from jaxvae.training.programs import (
     train_program,
     trusts,
 )
+from jaxvae.training.progress import Progress
 from jaxvae.training.saves import Checkpoints, Saves, checkpoints_of, run_print
 from jaxvae.training.saves import load_state as load_state
 from jaxvae.training.sources import source_of
@@ -219,7 +219,9 @@ def run(
 
     with (
         Saves.of(options.checkpoints, fingerprint, who.members) as saves,
-        Progress(epochs, enabled=options.progress and jax.process_index() == 0) as show,
+        Progress(
+            epochs, enabled=options.progress and jax.process_index() == 0, patience=patience
+        ) as show,
         contextlib.nullcontext() if not (who.split or who.spread) else places.no_mesh(),
     ):
         best = None
@@ -228,7 +230,7 @@ def run(
                 folder = options.checkpoints and options.checkpoints.dir
                 raise ValueError(f"state must be None where {folder} holds a run")
             state, best, records = restored
-            show.restored(max(records, key=len))
+            show.restored(*records)
         elif state is None:
             state = who.begin(source.first)
         started = time.perf_counter()
@@ -239,12 +241,12 @@ def run(
         for note in (too_large(source.all, vae=model), schedule_note(model, steps)):
             if note:
                 show.note(note)
-        show.note("compiling ...")
+        show.compiling()
         key, carried, values = who.place(state)
         compile_for = functools.partial(_compile, who, source, key, carried, values)
         program = compile_for("skip") if skip else stopping(compile_for, trust=trust)
         compile_seconds = time.perf_counter() - started
-        show.note(f"compiled in {compile_seconds:.1f} s")
+        show.compiled(compile_seconds)
         stop = False
         while not stop and any(alive := live()):
             started = time.perf_counter()

@@ -12,6 +12,7 @@ CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
 PARAMS, FIRST_PARAMS = "params.safetensors", "params.npz"  # the second is the first version's
 FINAL = (PARAMS, FIRST_PARAMS)
 CHECKPOINTS = "checkpoints"  # the folder of them in a run's folder
+SEED = "seed-"  # how the folder of a run is called that is one of several seeds
 
 
 @contextlib.contextmanager
@@ -80,6 +81,30 @@ def _claim(folder: Path) -> Path:
             claim.touch(exist_ok=False)
             return claim
     raise FileExistsError(f"out must be a new or empty folder, got {folder}, which has content")
+
+
+def seeds_in(folder: Path) -> list[Path]:
+    """The runs of several seeds that lie in a folder.
+
+    Args:
+      folder: what `jaxvae train --seeds` wrote, or any other.
+
+    Returns:
+      Their folders by the number of the seed; none where the folder is a run itself.
+
+    Example:
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> for name in ("seed-10", "seed-9", "figures"):
+      ...     (folder / name).mkdir()
+      ...     _ = (folder / name / "config.json").write_text("{}")
+      >>> [path.name for path in seeds_in(folder)]
+      ['seed-9', 'seed-10']
+    """
+    if (folder / CONFIG).exists():
+        return []
+    found = [path.parent for path in folder.glob(f"{SEED}*/{CONFIG}")]
+    numbered = [path for path in found if path.name.removeprefix(SEED).isdecimal()]
+    return sorted(numbered, key=lambda path: int(path.name.removeprefix(SEED)))
 
 
 def clean(folder: Path) -> None:

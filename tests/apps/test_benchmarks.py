@@ -71,27 +71,13 @@ def test_a_competitor_that_learns_something_else_is_told_from_one_that_agrees():
     assert compare.learns("jaxvae", {"jaxvae": [[float("nan")]]}) is False
 
 
-def test_the_table_and_the_rows_for_the_readme():
+def test_the_table():
     lines = compare.table([result(rows=30_000)]).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert cells[3] == ["dirichlet", "64", "jaxvae", "3.20", "1.50", "1.00", "0.11", "yes"]
     assert cells[5][3:6] == ["12.00", "3.00", "2.00"]
     assert cells[6][-1] == "**no**"
     assert "No module named 'numpyro'" in cells[7][3]
-    row = compare.readme_rows([result(), {**result(), "case": SMALL._asdict()}])
-    assert row == (
-        "| an epoch of MNIST, Dirichlet latent, batch 64 "
-        "| 1.60 s, 1.50 times its matrix products alone; of that time jaxvae.compat 0.50 "
-        "| times that: PyTorch, eager 2.0; TensorFlow, epoch as a graph 3.8 |"
-    )
-
-
-def test_the_readme_says_what_was_measured():
-    root = Path(__file__).parents[2]
-    kept = json.loads((root / "benchmarks/results/compare.json").read_text())["cases"]
-    rows = compare.readme_rows(kept).splitlines()
-    assert len(rows) == 2
-    assert set(rows) <= set((root / "README.md").read_text().splitlines())
 
 
 def test_every_reference_is_a_competitor_that_runs_in_the_same_cases():

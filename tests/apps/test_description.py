@@ -22,7 +22,13 @@ LATENTS = [
     parts.LogisticNormalLatent(),
     parts.DirichletLatent(gradient="gamma", head="relu", concentration_floor=0.2),
 ]
-JOINT = parts.JointLatent(style_dim=2, gradient="gamma", concentration_floor=0.2, category_gain=2.0)
+JOINT = parts.JointLatent(
+    style_dim=2,
+    gradient="gamma",
+    concentration_floor=0.2,
+    category_gain=2.0,
+    centre_rate=3.0,
+)
 PRIORS = {
     parts.StandardNormal(variance=2.0): parts.NormalLatent(),
     parts.FromLabels(smoothness=0.3, frequencies="learned", missing=True): parts.DirichletLatent(),

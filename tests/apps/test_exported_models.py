@@ -296,6 +296,6 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert export.Export(tmp_path / "model").run() == 0
     assert zipfile.is_zipfile("model.zip")
-    assert capsys.readouterr().out == "the model, for cpu, cuda, rocm, tpu, in model.zip\n"
+    assert capsys.readouterr().out == "The model, for cpu, cuda, rocm, tpu, is in model.zip\n"
     with pytest.raises(FileExistsError, match="--force"):
         export.Export(tmp_path / "model", out=Path("model.zip")).run()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import results_of
 from jaxvae import estimators, likelihoods
 from jaxvae.apps import cli, results, runs
 from jaxvae.apps import model_parts as parts
@@ -38,8 +39,9 @@ def test_it_evaluates_to_what_its_summary_says(name, capsys):
         wanted = summary[result]
         assert found[result] == (None if wanted is None else pytest.approx(wanted, rel=1e-6))
     assert cli.main(["evaluate", str(folder)]) == 0
-    shown = dict(line.split() for line in capsys.readouterr().out.splitlines())
-    assert float(shown["test_loss"]) == pytest.approx(summary["test_loss"], abs=1e-4)
+    shown = results_of(capsys.readouterr().out)
+    (loss,) = [value for name, value in shown.items() if name.startswith("loss")]
+    assert loss == pytest.approx(summary["test_loss"], abs=1e-4)
 
 
 def test_its_likelihood_has_unit_variance(name):

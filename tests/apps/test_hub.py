@@ -315,7 +315,8 @@ def test_the_command(folder, stand_in, server, capsys):
     assert hub.Push(folder, "ann/digits", license="mit").run() == 0
     shown = capsys.readouterr().out
     assert shown == (
-        f'the model is at {server.url}/ann/digits; jaxvae.load("hf://ann/digits") reads it\n'
+        f"The model is at {server.url}/ann/digits\n"
+        'To read it in Python: jaxvae.load("hf://ann/digits")\n'
     )
     assert b'license: "mit"' in stand_in.repos["ann/digits"]["README.md"]
 

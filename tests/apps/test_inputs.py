@@ -22,6 +22,7 @@ import scipy.sparse
 from PIL import Image
 
 import jaxvae
+from conftest import results_of
 from jaxvae import transforms
 from jaxvae.apps import cli, gallery, runs
 from jaxvae.estimators import DirichletVAEClassifier, NormalVAE
@@ -428,7 +429,7 @@ def test_from_the_file_to_the_model_and_back(name, inputs, tmp_path, monkeypatch
     if name not in DRAWN:
         monkeypatch.setattr(gallery, "draw", lambda run: drawn.append(has_data(run)))
     assert train(path, run, *own.options) == 0
-    assert own.said in capsys.readouterr().out
+    assert own.said in " ".join(capsys.readouterr().out.split())
     model = jaxvae.load(run)
     about = model.description
     assert about.label_names == own.names
@@ -527,7 +528,8 @@ def check_without_data(run, own, folder, with_data, drawn):
         assert drawn == [True, False]
         return
     left = sorted(file.name for file in (run / "figures").iterdir())
-    shown = {"latent.png", "reconstructions.png", "ternary.png"}
+    shown = {"reconstructions.png", "ternary.png"}
+    shown |= {"latent.png", "category.png", "style.png", "styles.png"}
     assert left == [name for name in with_data if name not in shown]
     assert "generated.png" in left
     for file in (run / "figures").iterdir():
@@ -735,7 +737,9 @@ def animals(inputs, tmp_path_factory):
 
 
 def evaluated(capsys):
-    return dict(line.split()[:2] for line in capsys.readouterr().out.splitlines())
+    found = results_of(capsys.readouterr().out)
+    assert len(found) > 3
+    return found
 
 
 def test_data_that_moved_or_changed(animals, tmp_path, capsys):

@@ -47,7 +47,7 @@ model = jaxvae.load(run)
 with np.load(file) as arrays:
     x = arrays["x"]
 np.savez(
-    Path(out, "loaded.npz"), z=model.encode(x), again=model.reconstruct(x),
+    Path(out, "loaded.npz"), **model.encode(x), again=model.reconstruct(x),
     categories=model.categories(x), made=model.generate(4, key=jax.random.key(3), category="dog"),
 )
 """
@@ -100,7 +100,8 @@ def test_elsewhere_and_without_its_data(run, tmp_path):
         gone.rename(run.parent)
     assert "without the run's data, so latent.png and what shows examples are left out" in said
     left = {path.name for path in (moved / "figures").iterdir()}
-    assert left == drawn - {"latent.png", "reconstructions.png", "ternary.png"}
+    shown = {"category.png", "style.png", "reconstructions.png", "styles.png", "ternary.png"}
+    assert left == drawn - shown
     assert left >= {"generated.png", "corners.png", "blend.png", "loss.png", "walk.gif"}
     for path in (moved / "figures").iterdir():
         with Image.open(path) as picture:
@@ -121,7 +122,8 @@ def test_elsewhere_and_without_its_data(run, tmp_path):
         assert set(arrays["categories"]) <= {"cat", "dog", "owl"}
         assert np.abs(arrays["made"][:, 1] - 1e4).max() < 6e3  # in the user's units
         with np.load(tmp_path / "away" / "z.npz") as encoded:
-            np.testing.assert_allclose(encoded["mean"], arrays["z"], rtol=1e-4, atol=1e-6)
+            for field, part in (("category_mean", "category"), ("style_loc", "style")):
+                np.testing.assert_allclose(encoded[field], arrays[part], rtol=1e-4, atol=1e-6)
 
 
 def test_what_needs_the_data_says_so(run, tmp_path, capsys):

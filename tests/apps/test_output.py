@@ -16,8 +16,9 @@ import pytest
 
 import jaxvae
 from conftest import small_vae
+from jaxvae import _output, history
 from jaxvae.apps import cli
-from jaxvae.training import checkpoints, history
+from jaxvae.training import checkpoints
 
 RECORD = history.EpochRecord(0, 4.0, 3.0, 1.0, 0.5, 2874.0, np.array([5.0, 3.0], np.float32))
 
@@ -83,16 +84,16 @@ def test_progress(kind, monkeypatch):
         standard_streams(kind, monkeypatch) as (stdout, _),
         history.Progress(2, enabled=True) as show,
     ):
-        show.note("compiling ...")
+        show.note("a note, with a plus-minus sign: ±")
         show.restored([RECORD])
-        show.epoch(RECORD, RECORD)  # with a plus-minus sign
+        show.epoch(RECORD._replace(epoch=1))
         text = {
             "bare": lambda: stdout.text,
             "ascii": lambda: stdout.buffer.getvalue().decode("ascii"),
         }.get(kind, lambda: None)()
     if text is not None:
-        assert text.count("\n") == 3
-        assert "loss    4.0000" in text
+        assert text.count("\n") == 4
+        assert "2/2       4.0000" in text
 
 
 @pytest.mark.parametrize("kind", STREAMS)
@@ -137,11 +138,58 @@ def test_the_bar_is_cleared_for_a_line(monkeypatch):
     monkeypatch.setattr(sys, "stderr", shared)
     with history.Progress(2, enabled=True) as show:
         drawn = len(shared.getvalue())
-        assert "0/2" in shared.getvalue()
+        assert "epoch 0/2" in shared.getvalue()
         show.note("a line")
     between = shared.getvalue()[drawn:].partition("a line")[0]
     assert between.startswith("\r")
     assert not between.strip()
+
+
+def test_a_long_line_is_wrapped_and_a_name_never_broken(capsys):
+    _output.say("word " * 30)
+    lines = capsys.readouterr().out.splitlines()
+    assert [len(line) for line in lines] == [79, 71]
+    assert lines[1].startswith("  word")
+    table = "a" + " " * 60 + "b"
+    _output.say(table)
+    assert capsys.readouterr().out == f"{table}\n"
+    name = "/a folder with spaces/" + "long" * 20
+    _output.say("The run is in", name)
+    assert capsys.readouterr().out == f"The run is in\n  {name}\n"
+    _output.say("The run is in", "runs/a")
+    assert capsys.readouterr().out == "The run is in runs/a\n"
+
+
+def test_an_error_is_one_line_but_on_a_terminal(capsys, monkeypatch):
+    message = "jaxvae: error: " + "word " * 30
+    _output.say(message, error=True)
+    assert capsys.readouterr().err == f"{message}\n"
+    monkeypatch.setattr(_output.Outlet, "isatty", lambda self: True)
+    _output.say(message, error=True)
+    assert max(map(len, capsys.readouterr().err.splitlines())) <= 80
+
+
+def test_quiet_leaves_errors_and_the_names_of_what_was_made(capsys):
+    with _output.quiet(), _output.quiet(False):
+        _output.say("a line")
+        _output.say("an error", error=True)
+        _output.say_made("The run is in", "runs/a")
+        assert not history.Progress(1, enabled=True)._enabled
+    assert capsys.readouterr() == ("runs/a\n", "an error\n")
+    _output.say_made("The run is in", "runs/a")
+    assert capsys.readouterr().out == "The run is in runs/a\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (4.0, "4.0000"), (-123.45678, "-123.457"), (123456.789, "123456.8"), (-1e7, "-1.0e+07"),
+        (3e-9, "3.00e-09"), (0.0, "0.0000"), (float("nan"), "nan"),
+    ],
+)  # fmt: skip
+def test_a_number_fits_its_columns(value, text):
+    assert _output.number(value, 8) == text
+    assert len(text) <= 8
 
 
 def test_a_warning_on_a_closed_stderr(monkeypatch, tmp_path):

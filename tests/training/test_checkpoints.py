@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -620,7 +621,7 @@ def state_of(run):
 
 def wait_for_epoch(process):
     for line in process.stdout:
-        if line.startswith("epoch"):
+        if re.match(r" *\d+/\d+ ", line):
             return
     raise AssertionError(process.stderr.read())
 
@@ -706,11 +707,11 @@ def test_a_signal_saves_and_ends(tmp_path, number, capsys):
     process.send_signal(number)
     printed, error = process.communicate(timeout=60)
     assert process.returncode == 128 + number, error
-    assert "stopping after this epoch" in error
-    assert f"to go on: jaxvae train --resume {run}" in printed
+    assert "Stopping after this epoch" in error
+    assert f"To go on: jaxvae train --resume {run}" in " ".join(printed.split())
     done = len((run / run_folder.METRICS).read_text().splitlines())
     assert cli.main(["train", "--resume", str(run), "--epochs", str(done + 2)]) == 0
-    assert f"going on after epoch {done}" in capsys.readouterr().out
+    assert f"Going on after epoch {done}." in capsys.readouterr().out
     assert json.loads((run / run_folder.SUMMARY).read_text())["epochs"] == done + 2
     newest = checkpoints.checkpoints_in(run / run_folder.CHECKPOINTS)[-1]
     for path in (newest, run):
@@ -724,7 +725,7 @@ def test_a_signal_saves_and_ends(tmp_path, number, capsys):
 def test_a_second_ctrl_c_ends_at_once(tmp_path):
     process = start("--out", tmp_path / "run", "--epochs", 100000, *OPTIONS, "--model", "normal")
     for line in process.stdout:
-        if line.startswith("compiling"):
+        if line.startswith("Compiling"):
             break
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)

@@ -71,8 +71,9 @@ def test_progress_is_quiet_unless_asked(key, vae, digits, capsys):
     assert capsys.readouterr() == ("", "")
     jaxvae.fit(*args, batch_size=500, epochs=2, progress=True)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("compiling")
-    assert [line.split()[:2] for line in lines[2:]] == [["epoch", "1/2"], ["epoch", "2/2"]]
+    assert lines[0].startswith("Compiling")
+    assert [line.split()[0] for line in lines[2:5]] == ["epoch", "1/2", "2/2"]
+    assert lines[5].startswith("2 epochs in ")
 
 
 @pytest.mark.parametrize("rate", [1e12, 3e38])

@@ -1,6 +1,5 @@
-"""Images side by side: what a model decodes, and what it was given."""
+"""Images side by side: what a model decodes."""
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -8,17 +7,22 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxvae.apps.figures import arguments
+from jaxvae.apps.figures import arguments, sheets
 from jaxvae.apps.figures.arguments import ImageShape
-from jaxvae.apps.figures.style import PALETTE, styled
+from jaxvae.apps.figures.sheets import GAP
+from jaxvae.apps.figures.style import short, styled
 from jaxvae.numerics import checks
-
-GAP = 0.04  # between the cells of a grid, as a part of a cell's width
 
 
 @styled
 def image_grid(
-    images: Any, image_shape: ImageShape, *, columns: int, title: str, names: Sequence[str] = ()
+    images: Any,
+    image_shape: ImageShape,
+    *,
+    columns: int,
+    title: str,
+    names: Sequence[str] = (),
+    note: str = "",
 ) -> Figure:
     """Images in rows, from 0 (black) to 1. Examples that are no images become curves.
 
@@ -28,6 +32,7 @@ def image_grid(
       columns: images a row.
       title: of the figure.
       names: a caption for each image, or none.
+      note: a line below the images, or nothing.
 
     Returns:
       The figure.
@@ -46,35 +51,20 @@ def image_grid(
     if names and len(names) != len(images):
         raise ValueError(f"names must be one for each of {len(images)} images, got {len(names)}")
     rows = -(-len(images) // columns)
-    side = float(np.clip(12 / columns, 0.35, 1.6))  # inches a cell; the unit of both axes
-    shape = image_shape if arguments.is_image(image_shape) and image_shape else (1, 1)
-    caption = (0.16 * max(name.count("\n") + 1 for name in names) + 0.06) / side if names else 0.0
-    cell = shape[0] / shape[1] + caption + GAP
-    size = columns * side, rows * cell * side + 0.5
-    figure = Figure(figsize=(max(size[0], 4), size[1]), layout="constrained")
-    figure.suptitle(title)
+    side = float(np.clip(12 / columns, 0.35, 1.6))  # inches a cell
+    wide = side * (1 - GAP)
+    caption = sheets.text_height(names) + 0.06 if names else 0.0
+    cell = wide * sheets.ratio(image_shape) + caption + side * GAP
+    figure, ax = sheets.sheet(columns * side, rows * cell, title=title, note=note)
+    limits = sheets.limits_of(images)
     # One set of axes: one for each image takes Matplotlib ten times as long.
-    ax = figure.add_subplot()
-    ax.set_axis_off()
-    low, high = float(np.nanmin(images)), float(np.nanmax(images))
     for i, image in enumerate(images):
-        left, right = i % columns, i % columns + 1 - GAP
-        top, bottom = i // columns * cell + caption, (i // columns + 1) * cell - GAP
-        if not arguments.is_image(image_shape):
-            height = (bottom - top) / max(high - low, 1e-9)
-            for curve, colour in zip(
-                arguments.curves(image, image_shape), itertools.cycle(PALETTE), strict=False
-            ):
-                along = np.linspace(left, right, len(curve))
-                ax.plot(along, bottom - (curve - low) * height, colour, lw=1)
-        else:
-            place = (left, right, bottom, top)
-            shown = np.clip(image.reshape(shape), 0, 1)  # colours beyond it would be wrapped
-            ax.imshow(shown, vmin=0, vmax=1, extent=place, aspect="equal")
+        left, top = i % columns * side, i // columns * cell + caption
+        place = (left, left + wide, top + wide * sheets.ratio(image_shape), top)
+        sheets.draw_example(ax, image, image_shape, place, limits)
         if names:
-            middle = (left + right) / 2
-            ax.text(middle, top - 0.06, names[i], fontsize=9, ha="center", va="bottom")
-    ax.set(xlim=(0, columns), ylim=(rows * cell, 0), aspect="equal")
+            at = left + wide / 2, top - 0.04
+            ax.text(*at, names[i], size=sheets.SMALL, ha="center", va="bottom")
     return figure
 
 
@@ -121,47 +111,16 @@ def mosaic(images: Any, image_shape: ImageShape, *, title: str, extent: Any = No
     return figure
 
 
-def reconstructions(x: Any, x_decoded: Any, image_shape: ImageShape) -> Figure:
-    """Originals above their reconstructions.
-
-    Args:
-      x: examples [N, D].
-      x_decoded: their reconstructions [N, D].
-      image_shape: (height, width) or (height, width, channels) of an image, a `Series`, or None.
-
-    Returns:
-      The figure.
-
-    Raises:
-      ValueError, TypeError: if the two have different shapes, or do not fit image_shape;
-        the argument is named.
-
-    Example:
-      >>> figure = reconstructions(np.zeros((5, 64)), np.ones((5, 64)), (8, 8))
-      >>> len(figure.axes[0].images)
-      10
-    """
-    x, x_decoded = (
-        arguments.examples("x", x, image_shape),
-        arguments.examples("x_decoded", x_decoded),
-    )
-    if x.shape != x_decoded.shape:
-        raise ValueError(f"x_decoded must have the shape of x, {x.shape}, got {x_decoded.shape}")
-    return image_grid(
-        np.concatenate([x, x_decoded]),
-        image_shape,
-        columns=len(x),
-        title="Originals (top) and their reconstructions (bottom)",
-    )
-
-
-def corners(images: Any, image_shape: ImageShape, *, names: Sequence[str] | None = None) -> Figure:
+def corners(
+    images: Any, image_shape: ImageShape, *, names: Sequence[str] | None = None, note: str = ""
+) -> Figure:
     """What each corner of the simplex decodes to: the categories' ideal examples.
 
     Args:
       images: one decoded image for each category [K, D].
       image_shape: (height, width) or (height, width, channels) of an image, a `Series`, or None.
       names: of the categories; None: their numbers.
+      note: a line below the images, or nothing.
 
     Returns:
       The figure.
@@ -174,13 +133,22 @@ def corners(images: Any, image_shape: ImageShape, *, names: Sequence[str] | None
       >>> [text.get_text() for text in figure.axes[0].texts]
       ['category a', 'category b', 'category c']
     """
-    names = [f"category {k}" for k in (range(len(images)) if names is None else names)]
+    names = [str(name) for name in (range(len(images)) if names is None else names)]
+    columns = next((few for few, most in ((5, 15), (10, 60)) if len(names) <= most), 20)
+    captions = [f"category {name}" for name in names]
+    if sheets.text_width(captions) > 12 / columns:
+        captions = [short(name, 20 if columns == 5 else 14) for name in names]
     title = "The corners of the simplex, decoded"
-    return image_grid(images, image_shape, columns=5, title=title, names=names)
+    return image_grid(images, image_shape, columns=columns, title=title, names=captions, note=note)
 
 
 def blend(
-    images: Any, weights: Sequence[float], names: tuple[str, str], image_shape: ImageShape
+    images: Any,
+    weights: Sequence[float],
+    names: tuple[str, str],
+    image_shape: ImageShape,
+    *,
+    note: str = "",
 ) -> Figure:
     """What decodes from mixtures of two categories.
 
@@ -189,6 +157,7 @@ def blend(
       weights: the share of the second category in each.
       names: the two categories.
       image_shape: (height, width) or (height, width, channels) of an image, a `Series`, or None.
+      note: a line below the images, or nothing.
 
     Returns:
       The figure.
@@ -208,6 +177,22 @@ def blend(
         )
     if len(names) != 2:
         raise ValueError(f"names must be those of two categories, got {names}")
-    captions = [f"{1 - w:.0%} {names[0]}\n{w:.0%} {names[1]}" for w in weights]
+    captions = blend_names(weights, names)
     title = f"A blend of categories {names[0]} and {names[1]}"
-    return image_grid(images, image_shape, columns=len(captions), title=title, names=captions)
+    return image_grid(
+        images, image_shape, columns=len(captions), title=title, names=captions, note=note
+    )
+
+
+def blend_names(weights: Sequence[float], names: tuple[str, str]) -> list[str]:
+    """What each mixture of two categories is called.
+
+    Args:
+      weights: the share of the second category in each.
+      names: the two categories.
+
+    Returns:
+      Two lines for each.
+    """
+    first, second = (short(str(name), 16) for name in names)
+    return [f"{1 - w:.0%} {first}\n{w:.0%} {second}" for w in weights]

@@ -7,9 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxvae.apps.figures import arguments
-from jaxvae.apps.figures.style import colour_and_marker, short, styled
+from jaxvae.apps.figures import arguments, sheets
+from jaxvae.apps.figures.style import PALETTE, colour_and_marker, short, styled
 from jaxvae.numerics import checks
+
+MOST_NAMES = 40  # of corners, around a polygon
 
 
 @styled
@@ -20,16 +22,23 @@ def latent_scatter(
     title: str = "Latent space",
     names: Sequence[str] | None = None,
     corners: Sequence[str] | None = None,
+    principal: str | None = None,
+    medians: bool = True,
 ) -> Figure:
     """Examples in the latent space, coloured by label.
 
     Args:
-      z: posterior means [N, K]. K = 2 is drawn as it is. Rows that lie on a simplex are drawn in
-        a regular polygon with a corner for each category; of any other z, the first two axes.
+      z: posterior means [N, K]. K = 2 is drawn as it is, and on a simplex as the second share. Rows
+        that lie on a simplex of more are drawn in a regular polygon with a corner for each
+        category; of any other z, the first two axes, or the principal ones.
       y: integer labels [N], -1 where one is missing; or None.
       title: of the figure.
       names: of the labels, by number; None: the numbers.
       corners: of the categories, the corners of a simplex; None: their numbers.
+      principal: what the dimensions are called, as "style"; where they are more than two and no
+        simplex, their first two principal components are then drawn. None: the first two axes.
+      medians: whether the name of each label stands at the median of its examples, outside a
+        simplex.
 
     Returns:
       The figure.
@@ -46,29 +55,38 @@ def latent_scatter(
     z = arguments.examples("z", z)
     y, name_of = _labels(y, len(z), names)
     categories = z.shape[1]
-    simplex = categories > 2 and bool(np.allclose(z.sum(axis=1), 1, atol=1e-3) and z.min() >= 0)
-    figure = Figure(figsize=(8, 7), layout="constrained")
+    simplex = categories > 1 and bool(np.allclose(z.sum(axis=1), 1, atol=1e-3) and z.min() >= 0)
+    corner_names = tuple(corners or map(str, range(categories)))
+    if simplex and categories == 2:
+        return _shares_of_two(z[:, 1], y, name_of, corner_names, title)
+    # Names at the sides get room of their own, so that the polygon keeps its size.
+    aside = 2 * sheets.text_width([short(name, 20) for name in corner_names], 11)
+    figure = Figure(figsize=(8 + aside if simplex else 8, 7), layout="constrained")
     ax = figure.add_subplot(title=title)
     if simplex:
         z = z @ _polygon(categories)
-        _draw_simplex_axes(
-            ax,
-            radius=min(1.0, 1.15 * float(np.linalg.norm(z, axis=1).max())),
-            names=corners or tuple(map(str, range(categories))),
-        )
+        radius = min(1.0, 1.15 * float(np.linalg.norm(z, axis=1).max()))
+        _draw_simplex_axes(ax, radius=radius, names=corner_names)
     elif categories == 1:
         z = np.column_stack([z[:, 0], np.zeros(len(z))])
         ax.set(xlabel="$z_0$", yticks=[])
+    elif principal is not None and categories > 2:
+        z, explained = _principal_plane(z)
+        of = f"principal component of {categories} {principal} dimensions"
+        first, second = (f"{share:.0%} of variance" for share in explained)
+        ax.set(xlabel=f"first {of} ({first})", ylabel=f"second {of} ({second})")
+        ax.set_aspect("equal", adjustable="datalim")
     else:
-        ax.set(xlabel="$z_0$", ylabel="$z_1$")
+        of = "" if principal is None else f"{principal}, "
+        ax.set(xlabel=f"{of}$z_0$", ylabel=f"{of}$z_1$")
     _draw_points(ax, z[:, :2], y, name_of)
     if y is not None:
-        for label in [] if simplex else np.unique(y[y >= 0]):
+        for label in [] if simplex or not medians else np.unique(y[y >= 0]):
             colour, _ = colour_and_marker(label)
-            box = {"boxstyle": "circle,pad=0.2", "fc": "white", "ec": colour, "alpha": 0.85}
+            box = {"boxstyle": "round,pad=0.25", "fc": "white", "ec": colour, "alpha": 0.85}
             middle = np.median(z[y == label, :2], axis=0)
             ax.annotate(name_of(label), middle, ha="center", va="center", bbox=box)
-        figure.legend(title="label", loc="outside right upper")
+        _legend(figure, y)
     return figure
 
 
@@ -80,6 +98,7 @@ def ternary(
     names: Sequence[str],
     title: str,
     label_names: Sequence[str] | None = None,
+    note: str = "",
 ) -> Figure:
     """Examples in the triangle of three categories, coloured by label.
 
@@ -90,6 +109,7 @@ def ternary(
       names: of the three corners: the first at the top, then clockwise.
       title: of the figure.
       label_names: of the labels, by number; None: the numbers.
+      note: a line below the triangle, or nothing.
 
     Returns:
       The figure.
@@ -132,12 +152,16 @@ def ternary(
                 fontsize=8,
                 color="0.45",
             )
-        ax.annotate(names[k], 1.1 * start, ha="center", va="center", fontsize=13)
+        side = ("center", "right", "left")[k]  # so that a long name stays in the picture
+        place = 1.08 * start if k == 0 else start - [0, 0.17]
+        ax.annotate(short(names[k], 28), place, ha=side, va="center", fontsize=13)
     points = shares / shares.sum(axis=1, keepdims=True) @ triangle
     _draw_points(ax, points, y, name_of)
     if y is not None:
-        figure.legend(title="label", loc="outside right upper")
-    ax.set(xlim=(-1.05, 1.05), ylim=(-0.64, 1.18), aspect="equal")
+        _legend(figure, y)
+    if note:
+        figure.supxlabel(note, fontsize=10, color="0.35")
+    ax.set(xlim=(-1.05, 1.05), ylim=(-0.76, 1.18), aspect="equal")
     return figure
 
 
@@ -196,7 +220,7 @@ def _draw_points(
     if large:
         look |= {"linewidths": 0.4, "edgecolors": "white"}
     if y is None:
-        ax.scatter(*points.T, **look)
+        ax.scatter(*points.T, color=PALETTE[0], **look)
         return
     for label in np.unique(y):
         colour, marker = ("0.8", "o") if label < 0 else colour_and_marker(label)
@@ -208,20 +232,76 @@ def _draw_points(
 
 def _draw_simplex_axes(ax: Axes, *, radius: float, names: Sequence[str]) -> None:
     """A ray towards each corner of the projected simplex, as far as the points reach."""
-    for name, corner in zip(names, _polygon(len(names)), strict=True):
+    corners = _polygon(len(names))
+    every = -(-len(names) // MOST_NAMES)
+    for k, (name, corner) in enumerate(zip(names, corners, strict=True)):
+        if k % every:
+            continue
         ax.plot(*np.outer(corner, [0, radius]), color="0.85", linewidth=1, zorder=0)
-        ax.annotate(short(name), 1.07 * radius * corner, ha="center", va="center", size=13)
+        long = max(map(len, names)) > 3
+        side = (
+            "center" if not long or abs(corner[0]) < 0.3 else "left" if corner[0] > 0 else "right"
+        )
+        at = (1.04 if long else 1.07) * radius * corner
+        ax.annotate(short(name, 20), at, ha=side, va="center", size=11 if long else 13)
     limit = 1.15 * radius
-    ax.set(
-        xlabel=f"simplex, projected: ray $k$ leads to category $k$; radius {radius:.2f} of 1 shown",
-        xticks=[],
-        yticks=[],
-        xlim=(-limit, limit),
-        ylim=(-limit, limit),
-    )
+    said = "Each point is the mean of the corners, weighted by the shares of the example."
+    if len(names) > 3:
+        said += "\nThis is a projection: other shares can lie at the same place."
+    if every > 1:
+        said += f"\nShown are the rays of {-(-len(names) // every)} of {len(names)} categories."
+    if radius < 1:
+        said += f"\nThe rays end at {radius:.0%} of the way to the corners."
+    ax.set(xticks=[], yticks=[], xlim=(-limit, limit))
+    ax.set_ylim(min(-0.7 * radius, (corners[:, 1].min() - 0.15) * radius), limit)
+    ax.set_xlabel(said, size=10, color="0.35")
     ax.set_aspect("equal")
     for spine in ax.spines.values():
         spine.set_visible(False)
+
+
+def _shares_of_two(
+    share: np.ndarray,
+    y: np.ndarray | None,
+    name_of: Callable[[int], str],
+    corners: Sequence[str],
+    title: str,
+) -> Figure:
+    """What the second of two categories has of each example, a row of points for each label."""
+    labels = [0] if y is None else [int(label) for label in np.unique(y)]
+    figure = Figure(figsize=(8, 1.6 + 0.9 * len(labels)), layout="constrained")
+    ax = figure.add_subplot(title=title)
+    row = np.zeros(len(share)) if y is None else np.searchsorted(labels, y)
+    # Points of a row lie beside each other at heights that mean nothing.
+    height = row + 0.7 * (np.arange(len(share)) * 0.618034 % 1 - 0.5)
+    _draw_points(ax, np.column_stack([share, height]), y, name_of)
+    ax.set(xlim=(-0.02, 1.02), ylim=(len(labels) - 0.5, -0.5))
+    ax.set_xlabel(
+        f"share of category {short(corners[1], 24)}; the rest is the share of category "
+        f"{short(corners[0], 24)}"
+    )
+    ax.set_yticks(range(len(labels)), ["" if y is None else name_of(label) for label in labels])
+    ax.tick_params("y", length=0)
+    ax.grid(axis="x")
+    return figure
+
+
+def _principal_plane(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points [N, 2] in the plane of the most variance, and the share of it along each axis."""
+    centred = z - z.mean(axis=0)
+    left, size, axes = np.linalg.svd(centred, full_matrices=False)
+    size = np.append(size, [0.0, 0.0])[: max(2, len(size))]
+    signs = np.where(np.abs(axes).max(axis=1) == axes.max(axis=1), 1.0, -1.0)  # of either, one
+    points = np.zeros((len(z), 2))
+    points[:, : len(axes)] = (left * size[: len(axes)] * signs)[:, :2]
+    return points, size[:2] ** 2 / max(float((size**2).sum()), 1e-300)
+
+
+def _legend(figure: Figure, y: np.ndarray) -> None:
+    """The labels at the right, in columns that are not too long."""
+    columns = -(-len(np.unique(y)) // 24)
+    if columns <= 3:  # more would leave no room for the points
+        figure.legend(title="label", loc="outside right upper", ncols=columns)
 
 
 def _polygon(corners: int) -> np.ndarray:

@@ -1,24 +1,38 @@
 """The loss and its terms against the epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxvae.apps.figures.style import PALETTE, styled
 
+TERMS = ("loss", "reconstruction", "kl")
+STEEP = 2.5  # how many times as high as the rest a curve with its first tenth may be
+FEWEST = 6  # epochs, for which the rest is drawn once more
+HELD_OUT = PALETTE[1]
+
 
 @styled
 def loss_curves(epochs: Sequence[Any], *, unit: str = "nats") -> Figure:
-    """Loss and its terms against the epoch. The first tenth may leave the picture: it is steep.
+    """Loss and its terms against the epoch, training and held-out.
+
+    Where the first tenth of the epochs is so steep that the rest looks flat, a second row of panels
+    shows the rest by itself.
 
     Args:
-      epochs: records with `epoch`, `loss`, `reconstruction` and `kl`, as `History.epochs`.
+      epochs: records with `epoch`, `loss`, `reconstruction` and `kl`, as `History.epochs`. Where
+        they have a `validation_loss`, its curve and its lowest point are drawn too; where they have
+        the KL of each part, as `kl_style`, each part's curve.
       unit: what the loss is measured in.
 
     Returns:
       The figure.
+
+    Raises:
+      ValueError: if there are no epochs.
 
     Example:
       >>> from jaxvae import EpochRecord
@@ -26,6 +40,8 @@ def loss_curves(epochs: Sequence[Any], *, unit: str = "nats") -> Figure:
       >>> [ax.get_title() for ax in loss_curves([record]).axes]
       ['loss', 'reconstruction', 'KL']
     """
+    if not len(epochs):
+        raise ValueError("epochs must be at least one record, got none")
     return _loss_panels([epochs], unit)
 
 
@@ -33,7 +49,7 @@ def loss_curves(epochs: Sequence[Any], *, unit: str = "nats") -> Figure:
 def loss_spread(runs: Sequence[Sequence[Any]], *, unit: str = "nats") -> Figure:
     """Loss and its terms against the epoch, over several runs: their mean and their spread.
 
-    As in `loss_curves`, the first tenth of the epochs may leave the picture.
+    As in `loss_curves`, a second row of panels may show the epochs after the first tenth.
 
     Args:
       runs: the records of each run, as in `loss_curves`; each of as many epochs.
@@ -52,7 +68,7 @@ def loss_spread(runs: Sequence[Sequence[Any]], *, unit: str = "nats") -> Figure:
       >>> len(loss_spread([run, run]).axes)
       3
     """
-    if len(runs) < 2 or len({len(epochs) for epochs in runs}) > 1:
+    if len(runs) < 2 or len({len(epochs) for epochs in runs}) > 1 or not runs[0]:
         raise ValueError(
             "runs must be at least two, each of as many epochs, got "
             f"{[len(epochs) for epochs in runs]} epochs"
@@ -65,22 +81,90 @@ def loss_spread(runs: Sequence[Sequence[Any]], *, unit: str = "nats") -> Figure:
 
 
 def _loss_panels(runs: Sequence[Sequence[Any]], unit: str) -> Figure:
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
-    panels = figure.subplots(1, 3)
-    number = [record.epoch + 1 for record in runs[0]]
-    for ax, term in zip(panels, ("loss", "reconstruction", "kl"), strict=True):
-        values = np.array([[getattr(record, term) for record in epochs] for epochs in runs])
-        mean = values.mean(axis=0)
-        ax.plot(number, mean, marker="." if len(number) <= 100 else None, zorder=3)
-        if len(runs) > 1:
-            std = values.std(axis=0, ddof=1)
-            band: dict[str, Any] = {"color": PALETTE[0], "linewidth": 0}
-            ax.fill_between(number, values.min(axis=0), values.max(axis=0), alpha=0.2, **band)
-            ax.fill_between(number, mean - std, mean + std, alpha=0.35, **band)
-        ax.set(xlabel="epoch", ylabel=unit, title="KL" if term == "kl" else term)
-        ax.xaxis.get_major_locator().set_params(integer=True)
-        later = values[:, len(number) // 10 :]
-        if (height := np.ptp(later)) > 0:
-            ax.set_ylim(later.min() - 0.05 * height, later.max() + 0.05 * height)
-        ax.grid()
+    number = np.array([record.epoch + 1 for record in runs[0]])
+    curves: list[dict[str, tuple[str, np.ndarray]]] = [
+        {"training": (PALETTE[0], _values(runs, term))} for term in TERMS
+    ]
+    held_out = _values(runs, "validation_loss")
+    if known := bool(np.isfinite(held_out).any()):
+        curves[0]["held out"] = (HELD_OUT, held_out)
+    names = [name for name in _names(runs) if np.isfinite(_values(runs, name)).all()]
+    if names:
+        curves[2] = {"all parts": curves[2]["training"]}
+        for name, colour in zip(names, (*PALETTE[4:], *PALETTE), strict=False):
+            curves[2][name.removeprefix("kl_")] = (colour, _values(runs, name))
+    steep = len(number) >= FEWEST and any(_is_steep(v) for own in curves for _, v in own.values())
+    first = len(number) // 10 or 1
+    rows = [slice(None), slice(first, None)] if steep else [slice(None)]
+    figure = Figure(figsize=(11, 0.9 + 2.9 * len(rows)), layout="constrained")
+    panels = figure.subplots(len(rows), 3, squeeze=False)
+    best = int(np.nanargmin(held_out.mean(axis=0))) if known else None
+    for own, part in zip(panels, rows, strict=True):
+        for ax, term, lines in zip(own, TERMS, curves, strict=True):
+            title = "KL" if term == "kl" else term
+            ax.set_title(title if part == rows[0] else f"{title}, from epoch {number[first]} on")
+            for name, (colour, values) in lines.items():
+                _draw(ax, number[part], values[:, part], colour, name)
+            if best is not None and (part == rows[0] or best >= first):
+                ax.axvline(number[best], color="0.45", linewidth=1, linestyle=":", zorder=1)
+                if term == "loss":
+                    lowest = held_out.mean(axis=0)[best]
+                    text = f"lowest held out: epoch {number[best]}"
+                    look: dict[str, Any] = {"mfc": "none", "color": HELD_OUT, "ms": 9, "mew": 2}
+                    ax.plot(number[best], lowest, "o", label=text, zorder=4, ls="none", **look)
+            ax.set(xlabel="epoch" if part == rows[-1] else None, ylabel=unit)
+            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.grid()
+    for ax, lines in zip(panels[-1], curves, strict=True):
+        if len(lines) > 1:  # below the panel, where it covers nothing
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=10)
+    if known and len(runs) == 1:
+        figure.supxlabel(
+            "Training: the mean over the epoch, while the parameters change. "
+            "Held out: after the epoch.",
+            fontsize=10,
+            color="0.35",
+        )
     return figure
+
+
+def _names(runs: Sequence[Sequence[Any]]) -> list[str]:
+    """Of the KL of each part, where the records have them."""
+    record = runs[0][0]
+    own = getattr(record, "more", {}) or {}
+    found = [*own, *getattr(record, "__dict__", {})]
+    return [name for name in found if name.startswith("kl_") and not name.endswith("weight")]
+
+
+def _values(runs: Sequence[Sequence[Any]], name: str) -> np.ndarray:
+    """A number of each record [runs, epochs], NaN where there is none."""
+
+    def value(record: Any) -> float:
+        more: Mapping[str, Any] = getattr(record, "more", {}) or {}
+        found = getattr(record, name, more.get(name))
+        return np.nan if found is None else float(found)
+
+    return np.array([[value(record) for record in epochs] for epochs in runs])
+
+
+def _is_steep(values: np.ndarray) -> bool:
+    """Whether the first tenth of the epochs would make the rest look flat."""
+    seen = np.where(np.isfinite(values), values, np.nan)
+    later = seen[:, values.shape[1] // 10 or 1 :]
+    if np.isnan(later).all():
+        return False
+    return float(np.nanmax(seen) - np.nanmin(seen)) > STEEP * float(
+        np.nanmax(later) - np.nanmin(later)
+    )
+
+
+def _draw(ax: Axes, number: np.ndarray, values: np.ndarray, colour: str, name: str) -> None:
+    """The mean of several curves [runs, epochs], and of more than one their spread."""
+    mean = values.mean(axis=0)
+    marker = "." if len(number) <= 60 else None
+    ax.plot(number, mean, color=colour, marker=marker, zorder=3, label=name)
+    if len(values) > 1:
+        std = values.std(axis=0, ddof=1)
+        band: dict[str, Any] = {"color": colour, "linewidth": 0}
+        ax.fill_between(number, values.min(axis=0), values.max(axis=0), alpha=0.2, **band)
+        ax.fill_between(number, mean - std, mean + std, alpha=0.35, **band)

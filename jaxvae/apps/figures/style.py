@@ -15,6 +15,8 @@ PALETTE = (
     "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p", ">")
+# Of heat maps: numbers with a sign, white at 0; and amounts, white at none.
+SIGNED, AMOUNT = "RdBu_r", "Blues"
 STYLE: dict[Any, Any] = {
     "font.size": 11,
     "axes.titlesize": 13,
@@ -26,6 +28,8 @@ STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "image.cmap": "gray",
+    "figure.constrained_layout.h_pad": 0.1,  # inches; less lets titles touch the edge
+    "figure.constrained_layout.w_pad": 0.1,
 }
 styled = mpl.rc_context(STYLE)  # a decorator
 

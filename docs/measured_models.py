@@ -1,0 +1,106 @@
+"""What `jaxvae train` reaches, as numbers and tables for the pages: see `figures.py`."""
+
+from collections.abc import Mapping, Sequence
+from statistics import mean
+
+from markers import table
+from measured_speed import Results, machine
+
+# Of a table: the name of the case, and what is said of it.
+MODELS = {
+    "joint": "`joint`, the default",
+    "dirichlet": "`dirichlet`",
+    "dirichlet, original": "`dirichlet`, `--objective original`",
+    "joint, no labels": "`joint`, `--prior symmetric`",
+    "categories 10, 1.0": "`dirichlet`, `--prior symmetric`",
+    "logistic_normal": "`logistic_normal`",
+    "normal 2": "`normal`",
+    "normal 8": "`normal`, `--latent-dim 8`",
+    "normal 16": "`normal`, `--latent-dim 16`",
+}
+COLLAPSE = {
+    "unit": "`--likelihood-scale 1`",
+    "unit, warm-up": "the same, KL warm-up over half of the training",
+    "unit, free bits": "the same, two nats free",
+    "unit, weight 0.1": "the same, `--kl-weight 0.1`",
+    "normal 8": "the scale learned, the default",
+    "weight 10": "the scale learned, `--kl-weight 10`",
+}
+TABLES = {"iris": "iris", "wine": "wine", "breast_cancer": "breast cancer"}
+
+
+def cell(case: Results, name: str, digits: int) -> str:
+    """The mean over the runs of a case, or a dash where they have no such figure."""
+    each = [run[name] for run in case["runs"] if name in run]
+    return f"{mean(each):.{digits}f}" if each else "-"
+
+
+def choices(results: Results) -> dict[str, str]:
+    """`jaxvae train` with each model and some options."""
+    cases = results["cases"]
+
+    def rows(said: Mapping[str, str], columns: Sequence[tuple[str, int]]) -> list[list[str]]:
+        return [
+            [text, *(cell(cases[name], *column) for column in columns)]
+            for name, text in said.items()
+        ]
+
+    models = rows(
+        MODELS, [("test_loss", 1), ("test_kl", 1), ("test_rmse", 3), ("test_accuracy", 3)]
+    )
+    for row, name in zip(models, MODELS, strict=True):
+        if name.endswith("original"):  # in units of its own
+            row[1] = row[2] = "-"
+    asked = [name.removeprefix("categories ").split(", ") for name in cases if "categ" in name]
+    columns = (("test_loss", 1), ("z_in_use", 1), ("z_active", 1))
+    return {
+        "machine": machine(results),
+        "seeds": str(len(results["seeds"])),
+        "accuracy": cell(cases["joint"], "test_accuracy", 3),
+        "baseline": cell(cases["joint"], "baseline_rmse", 3),
+        "unlabelled_category": cell(cases["joint, no labels"], "category_kl", 2),
+        "models": table(
+            ["the digits, `--model`", "test loss, nats", "KL, nats", "error (RMSE)", "accuracy"],
+            models,
+        ),
+        "tables": table(
+            ["table", "error (RMSE)", "of the mean example", "accuracy"],
+            rows(TABLES, [("test_rmse", 2), ("baseline_rmse", 2), ("test_accuracy", 2)]),
+        ),
+        "collapse": table(
+            ["training", "KL, nats", "active dimensions of 8", "error (RMSE)"],
+            rows(COLLAPSE, [("test_kl", 2), ("z_active", 1), ("test_rmse", 3)]),
+        ),
+        "categories": table(
+            ["categories", "concentration", "test loss, nats", "in use", "active"],
+            [
+                [*pair, *(cell(cases[f"categories {', '.join(pair)}"], *c) for c in columns)]
+                for pair in asked
+            ],
+        ),
+    }
+
+
+def first_sight(results: Results) -> dict[str, str]:
+    """What a newcomer sees: the defaults on the digits and on MNIST."""
+    sets: dict[str, list[Results]] = {}
+    for run in results["labelled"]:
+        sets.setdefault(run["data"], []).append(run)
+    said = {"digits": "digits", "mnist": "MNIST, 10 epochs"}
+    columns = (("accuracy", 3), ("rmse", 3), ("baseline rmse", 3), ("judged, mean", 3))
+
+    def of(runs: list[Results], name: str, digits: int) -> str:
+        return f"{mean(run[name] for run in runs):.{digits}f}"
+
+    return {
+        "machine": machine(results),
+        "seeds": str(len(sets["digits"])),
+        "accuracy": of(sets["digits"], "accuracy", 3),
+        "table": table(
+            ["data", "accuracy", "error (RMSE)", "of the mean image", "draws named right"],
+            [
+                [said[name], *(of(runs, *column) for column in columns)]
+                for name, runs in sets.items()
+            ],
+        ),
+    }

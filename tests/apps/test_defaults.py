@@ -1,0 +1,176 @@
+"""What `jaxvae train` and `vae_for` choose where nothing is said; what is said of the result."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import jaxvae
+from jaxvae import latents
+from jaxvae.apps import chosen, description
+from jaxvae.apps import model_parts as parts
+from jaxvae.apps.advice import advice
+from jaxvae.apps.options import Options
+from jaxvae.data.dataset import from_arrays
+from jaxvae.model.reports import CollapseReport, PartReport
+
+
+def data(examples=200, width=16, labels=3):
+    rng = np.random.default_rng(0)
+    y = None if labels is None else np.arange(examples) % labels
+    return from_arrays(rng.uniform(size=(examples, width)).astype(np.float32), y, name="own")
+
+
+def resolved(own, **given):
+    return chosen.resolve(Options(**given), own)
+
+
+@pytest.mark.parametrize(
+    ("labels", "given", "expected"),
+    [
+        (3, {}, {"model": "joint", "prior": "labels", "latent_dim": 3, "style_dim": 2}),
+        (None, {}, {"model": "normal", "prior": None, "latent_dim": 2, "style_dim": None}),
+        (None, {"model": "joint"}, {"prior": "symmetric", "latent_dim": 10, "smoothness": None}),
+        (3, {"model": "dirichlet"}, {"latent_dim": 3, "smoothness": None, "style_dim": None}),
+        (3, {"objective": "original"}, {"model": "dirichlet", "layers": 4, "hidden_units": 128}),
+        (3, {"objective": "original"}, {"hold_out": 0.0, "patience": None, "epochs": 60}),
+        (3, {"network": "convolutional"}, {"layers": None, "hidden_units": 256}),
+        (3, {"style_dim": 5, "smoothness": 0.1}, {"style_dim": 5, "smoothness": 0.1}),
+    ],
+)
+def test_the_model_follows_the_data(labels, given, expected):
+    own = resolved(data(labels=labels), **given)
+    assert {name: getattr(own, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("width", "style_dim", "weight", "hidden_units"),
+    [(4, 2, 1.0, 256), (64, 8, 1.0, 256), (300, 32, 300 / 64, 512), (784, 32, 12.25, 512)],
+)
+def test_widths_follow_the_values_of_an_example(width, style_dim, weight, hidden_units):
+    own = resolved(data(width=width))
+    assert (own.style_dim, own.category_kl_weight) == (style_dim, weight)
+    assert own.hidden_units == hidden_units
+
+
+@pytest.mark.parametrize(
+    ("examples", "given", "expected"),
+    [
+        (60, {}, (0.0, None, 60)),  # a tenth of the training examples would be too few
+        (200, {}, (0.1, 134, 1334)),  # of 180, 162 are trained on, by three updates an epoch
+        (200, {"batch_size": 1}, (0.1, 20, 200)),
+        (200, {"epochs": 3}, (0.1, 134, 3)),
+        (200, {"hold_out": 0.0}, (0.0, None, 60)),
+        (60, {"patience": 5}, (0.1, 5, 4000)),
+        (200, {"patience": 5}, (0.1, 5, 1334)),
+    ],
+)
+def test_training_ends_early_where_enough_is_held_out(examples, given, expected):
+    own = resolved(data(examples=examples), **given)
+    assert (own.hold_out, own.patience, own.epochs) == expected
+
+
+def test_of_many_examples_two_thousand_are_held_out():
+    own = resolved(data(examples=50_000, width=2))
+    assert own.hold_out * 45_000 == pytest.approx(2000)
+
+
+def test_averaging_is_over_about_an_epoch():
+    assert resolved(data(), batch_size=1).average == pytest.approx(1 - 1 / 162)
+    assert resolved(data()).average == 0.9
+    assert resolved(data(), average=0.0).average == 0.0
+    assert resolved(data(), objective="original").average is None
+
+
+def test_the_joint_model_is_its_composition():
+    own = resolved(data())
+    vae = description.build(chosen.describe(own, data()))
+    assert dict(vae.parts.latent.parts).keys() == {"category", "style"}
+    assert vae.parts.network.latent_shape == (("category", (3,)), ("style", (2,)))
+    assert jaxvae.vae_for(data()) == vae
+
+
+def test_vae_for_takes_the_options_of_the_model():
+    own = data()
+    vae = jaxvae.vae_for(own, model="normal", latent_dim=4, layers=1, hidden_units=8)
+    assert vae.parts.network.latent_shape == (4,)
+    assert vae == jaxvae.vae_for(own, model="normal", latent_dim=4, layers=1, hidden_units=8)
+    x = own.x_train.copy()
+    x[0, 0] = np.nan
+    masked = from_arrays(x, own.y_train, name="gaps", missing="mask")
+    assert jaxvae.vae_for(masked).parts.latent == vae_parts(own).latent
+
+
+def vae_parts(own):
+    return jaxvae.vae_for(own).parts
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"epochs": 3}, "options must be among activation, .*, got epochs"),
+        ({"model": "gauss"}, "model must be one of 'joint', .*, got 'gauss'"),
+        ({"latent_dim": 2}, "latent_dim must be at least 3, the number of labels, got 2"),
+        ({"latent_dim": "a"}, "latent_dim must be an integer, got 'a'"),
+        ({"style_dim": 0}, "style_dim must be at least 1, got 0"),
+        ({"model": "normal", "style_dim": 2}, "style_dim must be left out except with"),
+        ({"model": "dirichlet", "category_kl_weight": 2.0}, "category_kl_weight must be left out"),
+        ({"smoothness": -1.0}, "smoothness must be finite and above 0, got -1.0"),
+        ({"objective": "original", "model": "joint"}, "objective must be another for a joint"),
+    ],
+)
+def test_vae_for_refuses(given, error):
+    with pytest.raises((ValueError, TypeError), match=error):
+        jaxvae.vae_for(data(), **given)
+
+
+def test_vae_for_refuses_what_is_no_data_set():
+    with pytest.raises(TypeError, match=r"data must be a jaxvae\.Dataset"):
+        jaxvae.vae_for(np.zeros((3, 4)))
+
+
+BOTH = latents.product(category=latents.dirichlet, style=latents.normal)
+NORMAL = description.Description(
+    latent=parts.NormalLatent(), prior=parts.StandardNormal(), data_shape=(4,), latent_dim=8
+)
+
+
+@pytest.mark.parametrize(
+    ("latent", "reports", "said"),
+    [
+        (latents.normal, {"z": (8, 8, None)}, []),
+        (latents.normal, {"z": (8, 4, None)}, []),
+        (latents.normal, {"z": (8, 0, None)}, ["has collapsed", "--kl-weight", "--hidden-units"]),
+        (latents.normal, {"z": (8, 3, None)}, ["Only 3 of 8 dimensions", "--latent-dim", "--kl-w"]),
+        (latents.dirichlet, {"z": (10, 2, 10)}, []),
+        (
+            latents.dirichlet,
+            {"z": (10, 2, 4)},
+            ["Only 4 of 10 categories", "--latent-dim", "--prior-concentration"],
+        ),
+        (BOTH, {"category": (10, 5, 10), "style": (8, 8, None)}, []),
+        (
+            BOTH,
+            {"category": (10, 0, 1), "style": (8, 8, None)},
+            ["The category has collapsed", "--style-dim", "--model dirichlet"],
+        ),
+        (
+            BOTH,
+            {"category": (10, 5, 10), "style": (8, 2, None)},
+            ["Only 2 of 8 dimensions of the style", "--style-dim", "--kl-weight"],
+        ),
+    ],
+)
+def test_a_latent_that_is_not_used_is_told_with_two_things_to_try(latent, reports, said):
+    made = {
+        name: PartReport(k, active, 1.0, None, use) for name, (k, active, use) in reports.items()
+    }
+    sentences = advice(CollapseReport(made, 0.5, ()), latent, NORMAL)
+    assert len(sentences) == bool(said)
+    assert all(words in sentences[0] for words in said)
+
+
+def test_a_given_scale_is_the_first_suspect():
+    model = dataclasses.replace(NORMAL, likelihood=parts.UNIT)
+    report = CollapseReport({"z": PartReport(8, 0, 0.0, None, None)}, 0.0, ())
+    assert "Try to leave --likelihood-scale out" in advice(report, latents.normal, model)[0]
