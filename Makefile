@@ -76,7 +76,7 @@ bench-safety: $(VENV)/.run  ## what the guard against bad numbers and checkpoint
 bench-inputs: $(VENV)/.dev  ## what tables and folders of pictures cost to read, against pandas (8 minutes)
 	$(BIN)/python benchmarks/inputs.py $(ARGS)
 
-bench-choices: $(VENV)/.dev  ## what each model reaches on the digits and small tables (25 minutes)
+bench-choices: $(VENV)/.dev  ## what each model reaches on the digits and small tables (15 minutes)
 	$(BIN)/python benchmarks/choices.py $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff and mypy

@@ -55,7 +55,7 @@ def choices(results: Results) -> dict[str, str]:
     columns = (("test_loss", 1), ("z_in_use", 1), ("z_active", 1))
     return {
         "machine": machine(results),
-        "seeds": str(len(results["seeds"])),
+        "seeds": str(results["seeds"]),
         "accuracy": cell(cases["joint"], "test_accuracy", 3),
         "baseline": cell(cases["joint"], "baseline_rmse", 3),
         "unlabelled_category": cell(cases["joint, no labels"], "category_kl", 2),

@@ -52,8 +52,7 @@ Commands:
 `jaxvae train` has written; the other commands take it.
 
 Examples:
-  jaxvae train --out runs/first        train on 8 x 8 images of digits; half a
-                                       minute
+  jaxvae train --out runs/first        train on 8 x 8 images of digits
   jaxvae generate runs/first           draw new digits into generated.png
   jaxvae train --data iris.csv --label species --out runs/iris
                                        train on a table of your own

@@ -13,7 +13,7 @@ from jaxvae.apps import compared, outputs
 from jaxvae.apps.compared import Entry
 
 GAP = 2  # between the columns of a table
-LONGEST = 28  # letters of a name or of an option's value
+LONGEST, LONGEST_NAME = 28, 40  # letters of an option's value; of a run's name
 NOTHING = "-"
 RMSE = "test RMSE"  # the title of a panel
 
@@ -108,7 +108,7 @@ def report(entries: Sequence[Entry], *, best: str | None = None) -> list[str]:
     Returns:
       The lines of the tables, of at most 80 letters, and then whole sentences.
     """
-    names = [_short(e.name) + (" *" if e.name == best else "") for e in entries]
+    names = [_short(e.name, LONGEST_NAME) + (" *" if e.name == best else "") for e in entries]
     options = {
         f"--{name.replace('_', '-')}": [_option(value) for value in values]
         for name, values in compared.differing(entries).items()
@@ -216,8 +216,8 @@ def _option(value: Any) -> str:
     )
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+def _short(text: str, most: int = LONGEST) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def all_columns(entries: Sequence[Entry]) -> dict[str, list[str]]:

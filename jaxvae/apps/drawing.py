@@ -191,7 +191,8 @@ class Columns(NamedTuple):
         panels = {
             f"{i + 1}. example" + (f", {of[k]}" if of[k] else ""): x[k] for i, k in enumerate(some)
         }
-        return self._maps(panels, STYLES, note, row_names=["original", *names])
+        title = "The style of test examples, in each category"
+        return self._maps(panels, title, note, row_names=["original", *names])
 
     def walk(self, x: Any, captions: Sequence[str], note: str = "", **shares: Any) -> Any:
         """An animation of examples [N, D]."""

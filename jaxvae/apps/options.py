@@ -144,9 +144,9 @@ class TrainingOptions:
     """Keep and evaluate an exponential moving average of the parameters with this decay, as 0.999.
     0 keeps those of the last step. Default: over about one epoch; with the original objective 0."""
     hold_out: Annotated[float | None, arg(metavar="SHARE")] = None
-    """This share of the training examples is not trained on; the loss on them is measured after
-    each epoch. Default: 0.1, of many examples 2,000; 0 where that would be fewer than 10, or with
-    the original objective."""
+    """This share of the training examples, the same ones for every seed, is not trained on; the
+    loss on them is measured after each epoch. Default: 0.1, of many examples 2,000; 0 where that
+    would be fewer than 10, or with the original objective."""
     patience: Annotated[int | None, arg(metavar="EPOCHS")] = None
     """Training ends after so many epochs without a lower loss on the held-out examples, and keeps
     the parameters of the best epoch. Default: where examples are held out 20, or as many as 400

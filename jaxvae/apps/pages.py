@@ -210,9 +210,7 @@ def _ternary(shares: np.ndarray, names: tuple[str, ...], data: Dataset) -> Any:
     three = _most_confused(shares)
     own = np.isin(shares.argmax(axis=1), three)
     whole = shares.shape[1] == 3
-    said = (
-        "Each example whose largest share is one of these; its three shares scaled to a sum of 1."
-    )
+    said = "Examples whose largest share is one of these three, which are scaled to a sum of 1."
     return latents.ternary(
         shares[own][:, three],
         None if data.y_test is None else data.y_test[own],

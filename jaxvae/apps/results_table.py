@@ -88,7 +88,7 @@ def _rows(runs: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
             yield Row(f"KL divergence of the {part}", values, nats)
     if values := of("test_rmse"):
         baseline = of("baseline_rmse")
-        remark = f"the mean example's: {np.mean(baseline):.4f}" if baseline else ""
+        remark = f"the mean example's: {number(float(np.mean(baseline)), WIDE)}" if baseline else ""
         yield Row("reconstruction error (RMSE)", values, remark=remark)
     if values := of("test_explained"):
         yield Row("share of the variance explained", values)

@@ -138,6 +138,11 @@ def open_run(path: Path, *, data: Path | None = None, other_data: bool = False) 
         )
     if not (path / run_folder.CONFIG).exists() and (path / saved_models.MODEL).exists():
         return _of_saved(path, data, other_data)
+    if members := run_folder.members_in(path):
+        raise ValueError(
+            f"run must be one run, got {path}, which holds {len(members)}: take one of them, as "
+            f"{members[0]}"
+        )
     is_checkpoint = path.parent.name == run_folder.CHECKPOINTS
     folder = path.parent.parent if is_checkpoint else path
     config = read_config(folder / run_folder.CONFIG)

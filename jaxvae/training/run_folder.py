@@ -107,6 +107,30 @@ def seeds_in(folder: Path) -> list[Path]:
     return sorted(numbered, key=lambda path: int(path.name.removeprefix(SEED)))
 
 
+def members_in(folder: Path) -> list[Path]:
+    """The runs that lie in a folder, as those of a sweep, each perhaps with several seeds.
+
+    Args:
+      folder: any.
+
+    Returns:
+      Their folders; none where the folder is a run itself.
+
+    Example:
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> for name in ("width-2", "width-4/seed-0", "width-4/seed-1", "figures"):
+      ...     (folder / name).mkdir(parents=True)
+      ...     if name != "figures":
+      ...         _ = (folder / name / "config.json").write_text("{}")
+      >>> [path.name for path in members_in(folder)]
+      ['width-2', 'width-4']
+    """
+    if (folder / CONFIG).exists():
+        return []
+    alone = [path.parent for path in folder.glob(f"*/{CONFIG}")]
+    return sorted({*alone, *(path.parents[1] for path in folder.glob(f"*/{SEED}*/{CONFIG}"))})
+
+
 def clean(folder: Path) -> None:
     """Remove what a killed process was writing beside a run's files.
 

@@ -16,6 +16,7 @@ from jaxvae.numerics import checks
 
 STYLES: tuple[Any, ...] = ("-", "--", ":", "-.")  # of the second ten runs, the third, and so on
 DASHED: dict[str, Any] = {"color": "0.45", "linestyle": "--", "linewidth": 1.2, "zorder": 1}
+LONGEST = 36  # letters of a run's name
 COLUMNS = 4  # panels side by side
 LOG_FROM = 8.0  # times from the smallest value to the largest: from here on the axis is logarithmic
 
@@ -76,7 +77,7 @@ def run_comparison(
             _draw_curves(ax, {name: _rows("curves", own) for name, own in panel.items()}, looks)
             ax.set(xlabel="epoch", title=_title(title))
         lines = [Line2D([], [], color=c, linestyle=s, linewidth=1.8) for c, s in looks.values()]
-        rows[0].legend(lines, [short(name, 28) for name in shown], loc="outside right upper")
+        rows[0].legend(lines, [short(name, LONGEST) for name in shown], loc="outside right upper")
     if figures:
         axes = _axes(rows[-1], len(figures))
         for i, (ax, (title, panel)) in enumerate(zip(axes, figures.items(), strict=True)):
@@ -85,7 +86,7 @@ def run_comparison(
                 label, value = marks[title]
                 ax.axvline(value, **DASHED)
                 ax.set_xlabel(f"dashed: {label}", fontsize=9, color="0.35")
-            ax.set_yticks(range(len(shown)), [short(name, 28) for name in shown])
+            ax.set_yticks(range(len(shown)), [short(name, LONGEST) for name in shown])
             ax.tick_params(axis="y", length=0, labelleft=i % COLUMNS == 0)
             ax.set_title(_title(title))
     return figure

@@ -227,7 +227,7 @@ def fits_numbers(rows: int, columns: int) -> bool:
 
 def _cell(down: int, across: int) -> tuple[float, float]:
     """The size of a cell in inches, of so many below and beside each other."""
-    return float(np.clip(8.5 / across, 0.22, 0.75)), float(np.clip(9 / down, 0.06, 0.3))
+    return float(np.clip(8.5 / across, 0.22, 0.75)), float(np.clip(9 / down, 0.001, 0.3))
 
 
 def _panels(

@@ -156,6 +156,12 @@ def test_a_folder_with_other_options_is_refused(weights, capsys):
     assert "out must be a new or empty folder" in " ".join(capsys.readouterr().err.split())
 
 
+def test_one_run_of_a_sweep_is_asked_for(weights, capsys):
+    assert cli.main(["evaluate", str(weights)]) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"which holds 2: take one of them, as {weights}/kl_weight-0.5" in told
+
+
 def test_compare_lists_the_runs_of_a_sweep(weights, tmp_path, capsys):
     assert cli.main(["compare", str(weights), "--out", str(tmp_path / "a.png")]) == 0
     printed = capsys.readouterr().out
