@@ -39,7 +39,7 @@ CASES = {
     **{
         f"categories {k}, {concentration}": f"--model dirichlet --prior symmetric --latent-dim {k} "
         f"--prior-concentration {concentration}"
-        for concentration in ("1.0", "0.1")
+        for concentration in ("1.0", "0.3", "0.1")
         for k in (5, 10, 20)
     },
     **{name: f"--data {name}.csv" for name in ("iris", "wine", "breast_cancer")},

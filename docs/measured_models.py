@@ -52,7 +52,7 @@ def choices(results: Results) -> dict[str, str]:
         if name.endswith("original"):  # in units of its own
             row[1] = row[2] = "-"
     asked = [name.removeprefix("categories ").split(", ") for name in cases if "categ" in name]
-    columns = (("test_loss", 1), ("z_in_use", 1), ("z_active", 1))
+    columns = (("test_loss", 1), ("test_kl", 1), ("z_in_use", 1), ("z_active", 1))
     return {
         "machine": machine(results),
         "seeds": str(results["seeds"]),
@@ -72,7 +72,7 @@ def choices(results: Results) -> dict[str, str]:
             rows(COLLAPSE, [("test_kl", 2), ("z_active", 1), ("test_rmse", 3)]),
         ),
         "categories": table(
-            ["categories", "concentration", "test loss, nats", "in use", "active"],
+            ["categories", "concentration", "test loss, nats", "KL, nats", "in use", "active"],
             [
                 [*pair, *(cell(cases[f"categories {', '.join(pair)}"], *c) for c in columns)]
                 for pair in asked

@@ -150,6 +150,8 @@ def test_a_long_line_is_wrapped_and_a_name_never_broken(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [len(line) for line in lines] == [79, 71]
     assert lines[1].startswith("  word")
+    _output.say("x" * 70 + " --style-dim 2")  # an option stays in one piece
+    assert capsys.readouterr().out == "x" * 70 + "\n  --style-dim 2\n"
     table = "a" + " " * 60 + "b"
     _output.say(table)
     assert capsys.readouterr().out == f"{table}\n"
