@@ -13,12 +13,13 @@ TORCH ?= torch==2.13.0
 OPTIMIZED := XLA_FLAGS=--xla_backend_optimization_level=3
 
 .PHONY: train test test-fast test-core test-browser test-tensorflow test-long mnist robust-start bench bench-quick bench-gpu bench-samplers \
-	bench-gradients bench-compat bench-scaling bench-safety bench-inputs bench-choices lint docs figures-in-docs notebooks dist lock clean help
+	bench-gradients bench-compat bench-scaling bench-safety bench-inputs bench-choices bench-defaults \
+	bench-first-sight lint docs figures-in-docs notebooks dist lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
-train: $(VENV)/.run  ## train the Dirichlet VAE on the digits and draw its pictures (ARGS="..." adds options)
+train: $(VENV)/.run  ## train a VAE on the digits and draw its pictures (ARGS="..." adds options)
 	$(BIN)/jaxvae train $(ARGS)
 
 test: $(VENV)/.dev lint  ## lint, types, and the full default test suite
@@ -75,6 +76,12 @@ bench-safety: $(VENV)/.run  ## what the guard against bad numbers and checkpoint
 
 bench-inputs: $(VENV)/.dev  ## what tables and folders of pictures cost to read, against pandas (8 minutes)
 	$(BIN)/python benchmarks/inputs.py $(ARGS)
+
+bench-defaults: $(VENV)/.dev  ## how the defaults of `jaxvae train` were chosen; needs MNIST (15 minutes)
+	$(BIN)/python benchmarks/defaults.py $(ARGS)
+
+bench-first-sight: $(VENV)/.dev  ## what the defaults reach, against limits; needs MNIST (15 minutes)
+	$(BIN)/python benchmarks/first_sight.py $(ARGS)
 
 bench-choices: $(VENV)/.dev  ## what each model reaches on the digits and small tables (15 minutes)
 	$(BIN)/python benchmarks/choices.py $(ARGS)

@@ -36,6 +36,7 @@ SOURCES = {
     "safety": speed.safety,
     "scaling": speed.scaling,
     "choices": models.choices,
+    "defaults": models.defaults,
     "first_sight": models.first_sight,
     "compat": numerics.compat,
     "gradients": numerics.gradients,

@@ -103,4 +103,41 @@ def first_sight(results: Results) -> dict[str, str]:
                 for name, runs in sets.items()
             ],
         ),
-    }
+        "forms": table(["the digits as", "accuracy"], _forms(results)),
+        "unlabelled": table(
+            ["data, no labels", "`--model`", "test loss, nats", "constant model", "PCA", "said"],
+            [
+                [run["data"].replace("_", " "), f"`{run['model']}`",
+                 *(f"{run[name]:.2f}" for name in ("test loss", "constant", "PCA")),
+                 " ".join(run["notes"]) or "-"]
+                for run in results["unlabelled"]
+            ],
+        ),
+    }  # fmt: skip
+
+
+def _forms(results: Results) -> list[list[str]]:
+    """The mean accuracy over the seeds of each form of the digits."""
+    names = dict.fromkeys(run["form"] for run in results["forms"])
+    return [
+        [name, f"{mean(r['accuracy'] for r in results['forms'] if r['form'] == name):.3f}"]
+        for name in names
+    ]
+
+
+def defaults(results: Results) -> dict[str, str]:
+    """How the defaults were chosen: one choice at a time moved away from them."""
+    said = {"digits": "digits", "mnist": "MNIST"}
+    columns = (("accuracy", 3), ("rmse", 3), ("judged", 3), ("worst", 2))
+    rows = []
+    for setting in results["settings"]:
+        each = [
+            f"{mean(run[name] for run in setting['runs']):.{digits}f}" for name, digits in columns
+        ]
+        mark = "yes" if setting["default"] else ""
+        rows.append(
+            [said[setting["data"]], setting["choice"], f"{setting['value']:.4g}", mark, *each]
+        )
+    header = ["data", "choice", "value", "default", "accuracy", "RMSE", "judged right", "worst"]
+    seeds = max(len(setting["runs"]) for setting in results["settings"])
+    return {"table": table(header, rows), "seeds": str(seeds)}
