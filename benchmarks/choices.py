@@ -42,6 +42,8 @@ CASES = {
         for concentration in ("1.0", "0.3", "0.1")
         for k in (5, 10, 20)
     },
+    "low floor": "--model dirichlet --prior symmetric --latent-dim 10 --prior-concentration 0.1 "
+    "--concentration-floor 0.01",
     **{name: f"--data {name}.csv" for name in ("iris", "wine", "breast_cancer")},
 }
 # By name: what the command line has no option for, with the likelihood of `UNIT`.

@@ -30,21 +30,20 @@ from jaxvae.apps.options import Options
 DRAWS, NEIGHBOURS = 100, 10_000
 # Of each choice the settings; which field of which part of the description it is.
 CHOICES = {
-    "category_gain": ("latent", "category_gain", (1.0, 5.0, 10.0)),
-    "centre_rate": ("latent", "centre_rate", (1.0, 10.0)),
-    "style_dim": (None, "style_dim", (4, 8, 16)),
-    "category_kl_weight": (None, "category_kl_weight", (1.0, 4.0)),
-    "total_concentration": (None, "total_concentration", (8.0, 50.0, 100.0)),
-    "smoothness": (None, "smoothness", (0.005, 0.05, 0.5)),
-    "scale at the start": ("likelihood", "scale", (0.1, float(np.exp(-1)), 1.0)),
-    "hidden_units": (None, "hidden_units", (128, 256, 512)),
-    "layers": (None, "layers", (1, 2, 4)),
-    "average": (None, "average", (0.0, 1 - 1 / 17)),  # 17 updates are an epoch of these
+    "category_gain": ("latent", "category_gain", (1.0, 10.0)),
+    "category_kl_weight": (None, "category_kl_weight", (4.0,)),
+    "total_concentration": (None, "total_concentration", (8.0, 100.0)),
+    "smoothness": (None, "smoothness", (0.5,)),
+    "scale at the start": ("likelihood", "scale", (1.0,)),
+    "hidden_units": (None, "hidden_units", (128,)),
+    "layers": (None, "layers", (4,)),
+    "style_dim": (None, "style_dim", (4, 16)),
+    "average": (None, "average", (0.0,)),
 }
 MNIST = {
     "category_kl_weight": (1.0, 12.25),
-    "total_concentration": (50.0, 100.0),
-    "hidden_units": (256, 512),
+    "total_concentration": (50.0,),
+    "hidden_units": (256,),
 }
 
 

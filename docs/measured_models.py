@@ -52,13 +52,15 @@ def choices(results: Results) -> dict[str, str]:
         if name.endswith("original"):  # in units of its own
             row[1] = row[2] = "-"
     asked = [name.removeprefix("categories ").split(", ") for name in cases if "categ" in name]
-    columns = (("test_loss", 1), ("test_kl", 1), ("z_in_use", 1), ("z_active", 1))
+    columns = (("test_loss", 1), ("test_kl", 1), ("test_rmse", 3), ("z_in_use", 1))
     return {
         "machine": machine(results),
         "seeds": str(results["seeds"]),
         "accuracy": cell(cases["joint"], "test_accuracy", 3),
         "baseline": cell(cases["joint"], "baseline_rmse", 3),
         "unlabelled_category": cell(cases["joint, no labels"], "category_kl", 2),
+        "low_floor_kl": cell(cases["low floor"], "test_kl", 1),
+        "low_floor_in_use": cell(cases["low floor"], "z_in_use", 1),
         "models": table(
             ["the digits, `--model`", "test loss, nats", "KL, nats", "error (RMSE)", "accuracy"],
             models,
@@ -72,7 +74,7 @@ def choices(results: Results) -> dict[str, str]:
             rows(COLLAPSE, [("test_kl", 2), ("z_active", 1), ("test_rmse", 3)]),
         ),
         "categories": table(
-            ["categories", "concentration", "test loss, nats", "KL, nats", "in use", "active"],
+            ["categories", "concentration", "loss, nats", "KL, nats", "error (RMSE)", "in use"],
             [
                 [*pair, *(cell(cases[f"categories {', '.join(pair)}"], *c) for c in columns)]
                 for pair in asked

@@ -53,7 +53,7 @@ def resolve(options: Options, data: Dataset) -> Options:
     labelled = data.y_train is not None
     model, original = options.model, options.objective == "original"
     if model is None:
-        model = _default_model(labelled, original)
+        model = _default_model(labelled, original, options.prior is not None)
     options = dataclasses.replace(options, model=model)
     own = PRIORS[model]
     prior: Any = options.prior
@@ -94,10 +94,10 @@ def resolve(options: Options, data: Dataset) -> Options:
     )
 
 
-def _default_model(labelled: bool, original: bool) -> Any:
-    if original:  # which knows these two
-        return "dirichlet" if labelled else "normal"
-    return "joint" if labelled else "normal"
+def _default_model(labelled: bool, original: bool, has_prior: bool) -> Any:
+    if original or not labelled:  # the original knows these two
+        return "dirichlet" if labelled or has_prior else "normal"
+    return "joint"
 
 
 def _has_categories(model: str) -> bool:
@@ -142,9 +142,6 @@ def describe(options: Options, data: Dataset) -> Description:
     Raises:
       ValueError, TypeError: if an option is out of range; it is named.
     """
-    for name in ("latent_dim", "style_dim"):
-        if (value := getattr(options, name)) is not None:
-            checks.positive_int(name, value)
     for name in ("smoothness", "total_concentration", "prior_concentration", "prior_variance"):
         if (value := getattr(options, name)) is not None:
             checks.positive_float(name, value)

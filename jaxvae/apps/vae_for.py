@@ -45,6 +45,9 @@ def vae_for(data: Dataset, **options: Any) -> VAE:
     for name, allowed in _choices().items():
         if (value := options.get(name)) is not None:
             checks.one_of(name, value, allowed)
+    for name in ("latent_dim", "style_dim"):
+        if (number := options.get(name)) is not None:
+            checks.positive_int(name, number)
     given = Options(**options)
     check_effect(given)
     # `missing` is how data are read; these are read already.

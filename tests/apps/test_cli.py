@@ -869,4 +869,4 @@ def test_a_run_on_a_terminal_and_in_a_pipe(tmp_path):
     assert "\n  3/3  " in piped.stdout
     assert "\r" not in piped.stdout
     for line in (*frames, *piped.stdout.splitlines()):
-        assert len(line) <= 80 or line.strip() == str(long) or line.startswith("figures in")
+        assert len(line) <= 80 or str(tmp_path) in line  # a path is not broken

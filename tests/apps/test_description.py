@@ -399,10 +399,10 @@ def literals(hint):
         ),
         (
             {"model": "logistic_normal", "prior": "labels"},
-            "prior must be left out except with --model dirichlet, got labels",
+            "prior must be left out except with --model joint or dirichlet, got labels",
         ),
         (
-            {"prior_variance": 2.0},
+            {"model": "dirichlet", "prior_variance": 2.0},
             "prior_variance must be left out except with --model normal or logistic_normal, got 2",
         ),
     ],
@@ -414,7 +414,7 @@ def test_an_option_without_effect_is_refused(chosen, message):
 
 def test_options_reach_the_description(digits):
     own = options.Options(
-        network="convolutional", channels=(4, 8), hidden_units=16, activation="tanh", head="relu",
+        model="dirichlet", network="convolutional", channels=(4, 8), hidden_units=16, activation="tanh", head="relu",
         concentration_floor=0.3, smoothness=0.7, total_concentration=4.0, kl_weight=0.5,
         likelihood="bernoulli",
     )  # fmt: skip
