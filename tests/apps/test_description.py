@@ -414,7 +414,8 @@ def test_an_option_without_effect_is_refused(chosen, message):
 
 def test_options_reach_the_description(digits):
     own = options.Options(
-        model="dirichlet", network="convolutional", channels=(4, 8), hidden_units=16, activation="tanh", head="relu",
+        model="dirichlet", network="convolutional", channels=(4, 8), hidden_units=16,
+        activation="tanh", head="relu",
         concentration_floor=0.3, smoothness=0.7, total_concentration=4.0, kl_weight=0.5,
         likelihood="bernoulli",
     )  # fmt: skip
