@@ -1,5 +1,6 @@
 """What `jaxvae train` reaches, as numbers and tables for the pages: see `figures.py`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from statistics import mean
 
@@ -111,7 +112,7 @@ def first_sight(results: Results) -> dict[str, str]:
             [
                 [run["data"].replace("_", " "), f"`{run['model']}`",
                  *(f"{run[name]:.2f}" for name in ("test loss", "constant", "PCA")),
-                 " ".join(run["notes"]) or "-"]
+                 ", ".join(re.split("[:.]", note)[0] for note in run["notes"]) or "-"]
                 for run in results["unlabelled"]
             ],
         ),

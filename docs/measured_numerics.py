@@ -126,11 +126,14 @@ def samplers(results: Results) -> dict[str, str]:
         "quality": table(
             ["the gradient of a draw", *(who[name] for name in pair)],
             [
-                ["largest relative error", *(f"{error[name]:.1e}" for name in pair)],
-                ["points of it looked at", *(f"{accuracy[name]['points']:,}" for name in pair)],
-                ["points with an error above 2%", *(str(accuracy[n]["above 2e-2"]) for n in pair)],
+                ["largest relative error", *(f"{error[name]:.2g}" for name in pair)],
+                ["points compared", *(f"{accuracy[name]['points']:,}" for name in pair)],
                 [
-                    "not finite, of a million draws of ten shares at concentration 0.1",
+                    "of these with an error above 2%",
+                    *(str(accuracy[n]["above 2e-2"]) for n in pair),
+                ],
+                [
+                    "not finite, of a million draws at concentration 0.1",
                     *(f"{lost[name]['not_finite']:,}" for name in pair),
                 ],
             ],

@@ -7,6 +7,7 @@ from jaxvae.model import latents
 from jaxvae.model.latents import Latent
 from jaxvae.model.reports import CollapseReport, PartReport
 
+COLLAPSED = 0.1  # nats of KL divergence, below which a part on the simplex says nothing
 SMALLER_KL = "a smaller --kl-weight, as 0.3"
 
 
@@ -46,8 +47,9 @@ def _of_part(
     report = reports[name]
     called = f"The {name}" if len(parts) > 1 else "The latent"
     on_simplex = latent.support == "simplex"
-    if not report.active:
-        others = [other for other in parts if other != name and reports[other].active]
+    # Of many categories each has a small share, whose variance says little; the divergence does.
+    if report.kl < COLLAPSED if on_simplex else not report.active:
+        others = [other for other in parts if other != name and reports[other].kl > COLLAPSED]
         what = f"{called} has collapsed: it says nothing of the examples."
         if on_simplex and others:  # whose style tells all
             return f"{what} Try a smaller --style-dim, or --model dirichlet."
@@ -57,7 +59,7 @@ def _of_part(
     if on_simplex and report.in_use is not None and 2 * report.in_use < report.dimensions:
         return (
             f"Only {report.in_use} of {report.dimensions} categories are in use. Try a smaller "
-            "--latent-dim, or a smaller --prior-concentration, as 0.3."
+            "--latent-dim, or a larger --prior-concentration, as 3."
         )
     if not on_simplex and 2 * report.active < report.dimensions:
         width = "--style-dim" if len(parts) > 1 else "--latent-dim"
