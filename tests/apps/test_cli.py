@@ -470,7 +470,7 @@ def test_same_seed_same_parameters(tmp_path, run):
         (["--batch-size", "-1"], "batch_size must be at least 1, got -1"),
         (["--layers", "0"], "layers must be at least 1, got 0"),
         (["--latent-dim", "1", "--prior", "symmetric"], "latent_dim must be at least 2, got 1"),
-        (["--latent-dim", "0"], "latent_dim must be at least 1, got 0"),
+        (["--latent-dim", "0"], "latent_dim must be at least 10, the number of labels, got 0"),
         (["--latent-dim", "5"], "latent_dim must be at least 10, the number of labels, got 5"),
         (["--learning-rate", "nan"], "learning_rate must be finite and above 0, got nan"),
         (["--model", "normal", "--head", "relu"], "head must be left out except with --model d"),
