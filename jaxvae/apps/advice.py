@@ -7,7 +7,6 @@ from jaxvae.model import latents
 from jaxvae.model.latents import Latent
 from jaxvae.model.reports import CollapseReport, PartReport
 
-COLLAPSED = 0.1  # nats of KL divergence, below which a part on the simplex says nothing
 SMALLER_KL = "a smaller --kl-weight, as 0.3"
 
 
@@ -47,9 +46,8 @@ def _of_part(
     report = reports[name]
     called = f"The {name}" if len(parts) > 1 else "The latent"
     on_simplex = latent.support == "simplex"
-    # Of many categories each has a small share, whose variance says little; the divergence does.
-    if report.kl < COLLAPSED if on_simplex else not report.active:
-        others = [other for other in parts if other != name and reports[other].kl > COLLAPSED]
+    if not report.active:
+        others = [other for other in parts if other != name and reports[other].active]
         what = f"{called} has collapsed: it says nothing of the examples."
         if on_simplex and others:  # whose style tells all
             return f"{what} Try a smaller --style-dim, or --model dirichlet."

@@ -14,12 +14,12 @@ from jaxvae.apps.figures.style import short
 from jaxvae.apps.latent_space import LatentSpace, Part, count, path_between
 from jaxvae.apps.latent_space import rows as rows_of
 from jaxvae.apps.runs import Run, on_host
+from jaxvae.apps.samples import evenly, in_turn
 from jaxvae.data.batches import Batch
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.flat import dense, len_of
 from jaxvae.model import evaluation
 
-ROWS = 256  # decoded in one call, and so one compiled program for all pages
 EXAMPLES = 20  # beside their reconstructions
 STYLES = 10  # rows of styles.png, at most
 CATEGORIES = 12  # that a page shows in rows or columns, at most
@@ -72,14 +72,7 @@ def decoded(run: Run, points: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """
     sizes = {name: count(z) for name, z in points.items()}
     whole = jax.tree.map(lambda *each: np.concatenate(each), *points.values())
-    rows = sum(sizes.values())
-    missing = -rows % min(ROWS, max(rows, 1))
-    padded = jax.tree.map(lambda leaf: np.concatenate([leaf, leaf[:1].repeat(missing, 0)]), whole)
-    each = [
-        run.decode(rows_of(padded, slice(start, start + ROWS)))
-        for start in range(0, rows + missing, ROWS)
-    ]
-    x, ends = np.concatenate(each)[:rows], np.cumsum(list(sizes.values()))
+    x, ends = run.decode_many(whole), np.cumsum(list(sizes.values()))
     return dict(zip(sizes, np.split(x, ends[:-1]), strict=True))
 
 
@@ -89,7 +82,7 @@ def _points(run: Run, data: Dataset | None, z: Any) -> tuple[dict[str, Any], Any
     points: dict[str, Any] = {}
     points["generated"], extent = _generated_points(run, z)
     if data is not None:
-        points["reconstructions"] = rows_of(z, _spread(len_of(data.x_test), EXAMPLES))
+        points["reconstructions"] = rows_of(z, evenly(len_of(data.x_test), EXAMPLES))
     part = space.categories
     if part is None:
         return points, extent
@@ -116,21 +109,13 @@ def _visited(part: Part) -> int:
     return min(part.width, WALK_CATEGORIES)
 
 
-def _spread(examples: int, most: int) -> np.ndarray:
-    """So many of the examples, from the first to the last: data may be sorted by their labels."""
-    return np.unique(np.linspace(0, examples - 1, min(most, examples)).astype(int))
-
-
 def _different(data: Dataset) -> np.ndarray:
-    """Test examples of all labels in turn: the first of each, then the second of each."""
+    """Test examples of all labels in turn, those of one label after each other."""
     y = data.y_test
     if y is None or not (y >= 0).any():
-        return _spread(len_of(data.x_test), STYLES)
-    turns = np.zeros(len(y), int)
-    for label in np.unique(y):
-        turns[y == label] = np.arange((y == label).sum())
+        return evenly(len_of(data.x_test), STYLES)
     known = np.flatnonzero(y >= 0)
-    order = known[np.lexsort((y[known], turns[known]))][:STYLES]
+    order = known[in_turn(y[known], STYLES)]
     return order[np.argsort(y[order], kind="stable")]
 
 
@@ -248,7 +233,7 @@ def _pages_of_examples(
         return np.where(seen, own, np.nan)  # what is missing is left blank
 
     pages: dict[str, Any] = {}
-    index = _spread(len_of(data.x_test), EXAMPLES)
+    index = evenly(len_of(data.x_test), EXAMPLES)
     some = originals(index)
     if some.shape != x["reconstructions"].shape:  # where each value has probabilities
         return pages

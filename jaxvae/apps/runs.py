@@ -12,7 +12,7 @@ import optax
 
 from jaxvae.apps import chosen, description, options, saved_models
 from jaxvae.apps.description import Description
-from jaxvae.apps.latent_space import LatentSpace
+from jaxvae.apps.latent_space import LatentSpace, count, rows
 from jaxvae.apps.options import EPOCHS, DataOptions, TrainingOptions
 from jaxvae.apps.run_config import Config, Origin, read_config, write_config
 from jaxvae.apps.saved_model import SavedModel
@@ -28,6 +28,7 @@ from jaxvae.training.averaging import average_params, averaged_params
 from jaxvae.training.epochs import steps_per_epoch
 from jaxvae.training.loop import load_state
 
+DECODED = 256  # points, in one call of the decoder
 # Of a model that `jaxvae.save` saved: it names no data.
 NOWHERE = Origin(name="a saved model", train_examples=0, test_examples=0, fingerprint="")
 
@@ -87,6 +88,16 @@ class Run:
         batch = None if x is None else Batch(jnp.asarray(x))
         made = on_host(jax.jit(self.vae.decode)(self.params, z, batch))
         return made.reshape(len(made), -1)
+
+    def decode_many(self, z: Any) -> np.ndarray:
+        """The same of any number of points, so many in a call that one compiled program serves."""
+        total = count(z)
+        step = min(DECODED, total)
+        blocks = [
+            self.decode(rows(z, np.minimum(np.arange(start, start + step), total - 1)))
+            for start in range(0, total, step)
+        ]
+        return np.concatenate(blocks)[:total]
 
     def draw(self, key: jax.Array, count: int, category: int | None = None) -> Any:
         """Points from the prior, of one category if that is given."""
@@ -285,17 +296,17 @@ def hold_out(config: Config, data: Dataset) -> tuple[Batch, Batch | None]:
     """
     training = config.training
     whole = Batch(data.x_train, data.y_train, mask=data.mask_train)
-    count = held_out(training, len_of(data.x_train))
-    if not count:
+    most = held_out(training, len_of(data.x_train))
+    if not most:
         return whole, None
     # A run of the first version, which has no origin, goes on with the examples that it had.
     seed = training.seed if config.origin is None else 0
     order = np.random.default_rng(seed).permutation(len_of(data.x_train))
 
-    def rows(index: np.ndarray) -> Batch:
+    def some(index: np.ndarray) -> Batch:
         return jax.tree.map(lambda leaf: leaf[index], whole, is_leaf=is_sparse)
 
-    return rows(order[count:]), rows(order[:count])
+    return some(order[most:]), some(order[:most])
 
 
 def held_out(training: TrainingOptions, examples: int) -> int:

@@ -19,7 +19,7 @@ from jaxvae.model.priors import Context
 from jaxvae.model.vae import VAE, check_model
 from jaxvae.numerics import checks
 
-ACTIVE = 0.01  # variance over the examples of the posterior mean, above which a unit is active
+ACTIVE = 0.01  # share of the variance that there can be, above which a unit is active
 
 
 @door("evaluation")
@@ -28,7 +28,8 @@ class PartReport(NamedTuple):
 
     Attributes:
       dimensions: K.
-      active: how many have a posterior mean whose variance over the examples is above 0.01.
+      active: how many have a posterior mean whose variance over the examples is above 0.01; on a
+        simplex above a hundredth of what the corners alone have, (K - 1) / K^2.
       kl: nats an example.
       kl_by_dimension: nats [K], where the dimensions are independent, else None.
       in_use: of a simplex, how many categories are some example's largest; else None.
@@ -133,10 +134,34 @@ def collapse_report(
         z = means[name] if parts.latent.parts else means
         in_use = len(np.unique(z.argmax(axis=1))) if latent.support == "simplex" else None
         kl = result.more[f"kl_{name}"] if parts.latent.parts else result.kl
-        active = int((z.var(axis=0) > ACTIVE).sum())
+        active = int(active_units(latent, z).sum())
         found[name] = PartReport(z.shape[1], active, kl, by_dimension[name], in_use)
     explained = _explained(key, vae, params, data, batch_size)
     return CollapseReport(found, explained, tuple(_notes(found, explained, params)))
+
+
+def active_units(latent: latents.Latent, z: np.ndarray) -> np.ndarray:
+    """Which dimensions of a latent tell examples apart.
+
+    Args:
+      latent: the family.
+      z: the posterior mean of each example [N, K].
+
+    Returns:
+      [K], true where its variance is above 0.01, a hundredth of a standard Normal's; on a simplex
+      above a hundredth of what the corners have, each as often: with many categories all shares
+      are small.
+
+    Example:
+      >>> z = np.array([[0.02, 0.98], [0.04, 0.96]]) @ np.eye(2, 20) + 0.001
+      >>> active_units(latents.normal, z).sum(), active_units(latents.dirichlet, np.eye(20)).sum()
+      (np.int64(0), np.int64(20))
+
+    Source: Burda, Grosse and Salakhutdinov, 2016, Importance weighted autoencoders.
+    """
+    width = z.shape[1]
+    room = (width - 1) / width**2 if latent.support == "simplex" else 1.0
+    return z.var(axis=0) > ACTIVE * room
 
 
 def _notes(parts: Mapping[str, PartReport], explained: float | None, params: Params) -> list[str]:

@@ -163,8 +163,7 @@ NORMAL = description.Description(
 )
 def test_a_latent_that_is_not_used_is_told_with_two_things_to_try(latent, reports, said):
     made = {
-        name: PartReport(k, active, 1.0 if active else 0.0, None, use)
-        for name, (k, active, use) in reports.items()
+        name: PartReport(k, active, 1.0, None, use) for name, (k, active, use) in reports.items()
     }
     sentences = advice(CollapseReport(made, 0.5, ()), latent, NORMAL)
     assert len(sentences) == bool(said)

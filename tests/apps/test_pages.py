@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from jaxvae.apps import chosen, description, gallery, pages, runs
+from jaxvae.apps import chosen, description, gallery, pages, runs, samples
 from jaxvae.apps.drawing import Columns, Pictures, drawing_of
 from jaxvae.apps.latent_space import rows as rows_of
 from jaxvae.apps.options import DataOptions, Options, TrainingOptions
@@ -251,8 +251,8 @@ def test_examples_are_of_all_labels_though_the_data_are_sorted():
     data = table(3)
     assert data.y_test.tolist() == sorted(data.y_test)
     assert data.y_test[pages._different(data)].tolist() == [0, 0, 1, 1, 2, 2]
-    assert pages._spread(100, 5).tolist() == [0, 24, 49, 74, 99]
-    assert pages._spread(3, 5).tolist() == [0, 1, 2]
+    assert samples.evenly(100, 5).tolist() == [0, 24, 49, 74, 99]
+    assert samples.evenly(3, 5).tolist() == [0, 1, 2]
     unlabelled = data._replace(y_test=np.full(6, -1))
     assert pages._different(unlabelled).tolist() == [*range(6)]
 

@@ -9,6 +9,7 @@ from jaxvae.apps.explore.looks import Look
 from jaxvae.apps.explore.spaces import Space
 from jaxvae.apps.latent_space import rows
 from jaxvae.apps.runs import Run
+from jaxvae.apps.samples import evenly, in_turn
 from jaxvae.data.batches import Batch
 from jaxvae.data.flat import dense, len_of
 from jaxvae.model import evaluation
@@ -49,7 +50,7 @@ def of_run(run: Run) -> Examples:
     """
     data = run.data
     total = len_of(data.x_test)
-    places = np.unique(np.linspace(0, total - 1, min(total, SEEN)).round().astype(int))
+    places = evenly(total, SEEN)
     x = dense(data.x_test[places])
     mask = None if data.mask_test is None else data.mask_test[places]
     z = evaluation.encode_mean(run.vae, run.params, Batch(x, mask=mask))
@@ -75,11 +76,11 @@ def packed(examples: Examples, space: Space, look: Look, size: int) -> dict[str,
     Returns:
       Plain values.
     """
-    chosen = balanced(examples.labels, len(examples.x), MOST)
+    labels = examples.labels
+    chosen = evenly(len(examples.x), MOST) if labels is None else in_turn(labels, MOST)
     shown = looks.examples(look, examples.x[chosen], size)
     chosen = chosen[: shown["count"]]
     z, space_of = rows(examples.z, chosen), space.run.space
-    labels = examples.labels
     made: dict[str, Any] = {
         **shown,
         "places": examples.places[chosen].tolist(),
@@ -91,27 +92,3 @@ def packed(examples: Examples, space: Space, look: Look, size: int) -> dict[str,
     if space.style is not None:
         made["style"] = packing.plain(space_of.of(space.style, z), "f2")
     return made
-
-
-def balanced(labels: np.ndarray | None, total: int, count: int) -> np.ndarray:
-    """Which examples to take, so that each label has equally many while there are any.
-
-    Args:
-      labels: [N], or None.
-      total: N.
-      count: how many to take.
-
-    Returns:
-      Their places; one of each label, then another of each, so that any first part is balanced.
-
-    Example:
-      >>> balanced(np.array([7, 7, 7, 2]), 4, 3).tolist()
-      [3, 0, 1]
-    """
-    if labels is None:
-        return np.unique(np.linspace(0, total - 1, min(total, count)).round().astype(int))
-    turn = np.zeros(total, int)
-    for label in np.unique(labels):
-        own = labels == label
-        turn[own] = np.arange(own.sum())
-    return np.lexsort((labels, turn))[:count]

@@ -8,7 +8,6 @@ import numpy as np
 from jaxvae.apps.explore import looks, packing
 from jaxvae.apps.explore.looks import Look
 from jaxvae.apps.explore.spaces import Space
-from jaxvae.apps.latent_space import count, rows
 from jaxvae.apps.runs import Run
 
 # From fine to coarse: points between two corners, points across the polygon, and across the plane
@@ -25,7 +24,6 @@ LEVELS = (
 MOST = 6000  # points
 LARGEST = 96  # pixels of a decoded image's longer side
 AREA = 12_000_000  # pixels of all together: telephones show no larger picture
-ROWS = 256  # decoded together
 TOPS = 12  # counts of each point
 
 
@@ -45,7 +43,7 @@ def packed(run: Run, space: Space, look: Look, size: int) -> dict[str, Any]:
 
     def make(level: int) -> dict[str, Any]:
         shares, plane = points(space, *LEVELS[level])
-        x = _decoded(run, space.z(shares=shares, plane=plane))
+        x = run.decode_many(space.z(shares=shares, plane=plane))
         made: dict[str, Any] = {"kind": "lattice", "count": len(x)}
         if shares is not None:
             made["shares"] = packing.plain(shares, "f2")
@@ -169,15 +167,6 @@ def _fits(look: Look, points: int) -> bool:
     height, width = look.shape[:2]
     factor = -(-max(height, width) // LARGEST)
     return points <= MOST and points * (height // factor + 7) * (width // factor + 7) <= AREA
-
-
-def _decoded(run: Run, z: Any) -> np.ndarray:
-    """What points decode to, of which the model sees equally many at a time."""
-    total, made = count(z), []
-    for start in range(0, total, ROWS):
-        index = np.minimum(np.arange(start, start + min(ROWS, total)), total - 1)
-        made.append(run.decode(rows(z, index)))
-    return np.concatenate(made)[:total]
 
 
 def _shown(look: Look, x: np.ndarray) -> dict[str, Any]:

@@ -8,10 +8,10 @@ import numpy as np
 from jaxvae.apps.explore import packing
 from jaxvae.apps.latent_space import Part
 from jaxvae.apps.runs import Run
+from jaxvae.model import reports
 
 DRAWS = 256  # from the prior
 REACH = 3.0  # of the plane, from its middle: nearly all of a standard Normal
-HARDLY = 0.01  # variance of the posterior means, below which a dimension says nothing
 
 
 class Space(NamedTuple):
@@ -84,7 +84,7 @@ def space_of(run: Run, z: Any) -> Space:
     own = None if z is None else run.space.of(style, z)
     variance = _sensitivity(run, style) if own is None else own.var(axis=0)
     order = np.argsort(-variance, kind="stable")
-    used = style.width if own is None else int((variance > HARDLY).sum())
+    used = style.width if own is None else int(reports.active_units(style.latent, own).sum())
     if style.width <= 2:
         axes, by = np.eye(style.width), "numbers"
     elif own is not None and len(own) > 2:

@@ -28,11 +28,21 @@ class Passes:
         Raises:
           TypeError, ValueError: if the key is not one typed key, or the source has no length or no
             rows by number.
+
+        Example:
+          >>> from jaxvae.datasets import stream_rows
+          >>> stream = stream_rows(np.eye(4), batch_size=4).shuffled(jax.random.key(0))
+          >>> sorted(row.argmax().item() for x in stream for row in x)
+          [0, 1, 2, 3]
         """
         checks.typed_key("key", key)
+        self._check_numbered()
         other = copy.copy(self)
         other._key, other._passes = key, 0
         return other
+
+    def _check_numbered(self) -> None:
+        """Refuse a source whose rows have no numbers."""
 
     def _next_order(self, rows: int) -> Sequence[int]:
         """The order of the rows in the pass that begins now; a range, of which slices can be read,

@@ -2,9 +2,8 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
-import jax
 import numpy as np
 
 from jaxvae._door import door
@@ -79,30 +78,12 @@ class RowStream(Passes):
         if self._y is not None:
             self._labels([label])
 
-    def shuffled(self, key: jax.Array) -> Self:
-        """The same rows in a random order, another in each pass.
-
-        Args:
-          key: a typed key. The order of a pass follows from it and from the number of the pass.
-
-        Returns:
-          A stream whose passes are counted anew, as in another process they are.
-
-        Raises:
-          TypeError, ValueError: if the key is not one typed key, or the source has no length or no
-            rows by number.
-
-        Example:
-          >>> stream = stream_rows(np.eye(4), batch_size=4).shuffled(jax.random.key(0))
-          >>> sorted(row.argmax().item() for x in stream for row in x)
-          [0, 1, 2, 3]
-        """
+    def _check_numbered(self) -> None:
         if self._fetch is None:
             raise TypeError(
                 "source must have a length and rows by number to be shuffled, "
                 f"got {brief(self._source)}; what shuffles it itself may be given instead"
             )
-        return super().shuffled(key)
 
     def __len__(self) -> int:
         if self._fetch is None:
