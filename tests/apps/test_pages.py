@@ -251,7 +251,7 @@ def test_examples_are_of_all_labels_though_the_data_are_sorted():
     data = table(3)
     assert data.y_test.tolist() == sorted(data.y_test)
     assert data.y_test[pages._different(data)].tolist() == [0, 0, 1, 1, 2, 2]
-    assert samples.evenly(100, 5).tolist() == [0, 24, 49, 74, 99]
+    assert samples.evenly(100, 5).tolist() == [0, 25, 50, 74, 99]
     assert samples.evenly(3, 5).tolist() == [0, 1, 2]
     unlabelled = data._replace(y_test=np.full(6, -1))
     assert pages._different(unlabelled).tolist() == [*range(6)]
