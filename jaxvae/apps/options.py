@@ -29,7 +29,8 @@ class ModelOptions:
 
     model: Literal["joint", "dirichlet", "normal", "logistic_normal"] | None = None
     """The latent. A joint one is a Dirichlet for the category beside a Normal for the style.
-    Default: joint where the data have labels, else normal."""
+    Default: joint where the data have labels; else normal, or dirichlet where --prior is given. The
+    original objective has dirichlet where there are labels."""
     objective: Literal["elbo", "original"] = "elbo"
     """What is minimised: the negative ELBO in nats, or what the 2020 original minimised."""
     likelihood: (
