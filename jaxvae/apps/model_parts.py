@@ -194,8 +194,11 @@ class Elbo:
 
     def value(self) -> Objective:
         own = dict(vars(self))
-        if (category := own.pop("category_kl_weight")) is not None:
-            own["kl_weight"] = {"category": category, "style": self.kl_weight}
+        category = own.pop("category_kl_weight")
+        made = objectives.elbo(**own)  # a wrong kl_weight is named as it was given
+        if category is None:
+            return made
+        own["kl_weight"] = {"category": category, "style": self.kl_weight}
         return objectives.elbo(**own)
 
 

@@ -539,7 +539,7 @@ BAD_COMMANDS = [
     ("train --latent-dim 1", 1, "latent_dim must be at least 10, the number of labels, got 1"),
     ("train --model normal --latent-dim 0", 1, "latent_dim must be at least 1, got 0"),
     ("train --model normal --prior-variance 0", 1, "prior_variance must be finite and above 0, got 0.0"),
-    ("train --model normal --prior labels", 1, "prior must be left out except with --model dirichlet, got labels"),
+    ("train --model normal --prior labels", 1, "prior must be left out except with --model joint or dirichlet, got labels"),
     ("train --model gauss", 2, "gauss"),
     ("train --smoothness 0", 1, "smoothness must be finite and above 0, got 0.0"),
     ("train --total-concentration -8", 1, "total_concentration must be finite and above 0, got -8.0"),

@@ -90,6 +90,12 @@ VALUES = {
     ),
     "flax_function": networks.flax_function("encoder", networks.NormalEncoder(2, TRUNK)),
     "of_counts": networks.of_counts(jaxvae.dense_normal_network(16, 2, **SMALL)),
+    "scaled_parts": networks.scaled_parts(
+        networks.dense_network(16, HEADS, **SMALL), category=5, style=0.5
+    ),
+    "centred": networks.centred(
+        networks.dense_network(16, HEADS, **SMALL), part="style", on="category", rate=2
+    ),
     "join": networks.join(
         networks.flax_function("encoder", networks.DirichletEncoder(3, TRUNK, nn.softplus, 0.1)),
         networks.flax_function(
