@@ -124,8 +124,11 @@ def pca(train_x, test_x, dimensions):
     return float(-PCA(dimensions).fit(train_x).score(test_x))
 
 
-def unlabelled(root):
-    """Each model without labels, against the constant model and probabilistic PCA."""
+def unlabelled(root, seeds):
+    """Each model without labels, against the constant model and probabilistic PCA.
+
+    On the small tables with several seeds, of which "test loss" is the first's.
+    """
     for name in ("digits", "wine", "breast_cancer", "iris"):
         x = getattr(sklearn.datasets, f"load_{name}")().data
         file = root / f"{name}.csv"
@@ -133,8 +136,11 @@ def unlabelled(root):
         for model in ("normal", "dirichlet", "joint"):
             folder = root / f"{name}-{model}"
             options = ["--model", model, "--data", file, "--label", "none"]
-            summary, _ = train(folder, *options)
-            run = jaxvae.load(folder)
+            count = 1 if name == "digits" else seeds
+            train(folder, *options, "--seeds", count)
+            runs = [folder] if count == 1 else [folder / f"seed-{i}" for i in range(count)]
+            summaries = [json.loads((own / "summary.json").read_text()) for own in runs]
+            run = jaxvae.load(runs[0])
             data = jaxvae.datasets.load(file, label="none")
             forward = run.parts.transform.forward
             own = [np.asarray(forward(part), np.float64) for part in (data.x_train, data.x_test)]
@@ -142,10 +148,11 @@ def unlabelled(root):
             yield {
                 "data": name,
                 "model": model,
-                "test loss": summary["test_loss"],
+                "test loss": summaries[0]["test_loss"],
+                "test losses": [summary["test_loss"] for summary in summaries],
                 "constant": constant(*own),
                 "PCA": pca(*own, run.description.latent_dim),
-                "notes": summary["notes"],
+                "notes": summaries[0]["notes"],
             }
 
 
@@ -169,9 +176,8 @@ def misses(results):
                     f"{data}, seed {run['seed']}: {name} is {value:.4f}, not {sense} {limit}"
                 )
     for run in results["unlabelled"]:
-        gain, whole = run["constant"] - run["test loss"], run["constant"] - run["PCA"]
-        enough = gain >= whole / 2 if run["data"] == "digits" else gain > 0
-        if not enough and not (run["data"] != "digits" and run["notes"]):
+        gain, whole = run["constant"] - max(run["test losses"]), run["constant"] - run["PCA"]
+        if gain < whole / 2 if run["data"] == "digits" else gain <= 0:
             found.append(f"{run['data']}, {run['model']}: {gain:.2f} nats gained, PCA {whole:.2f}")
     accuracies = list(by_form(results["forms"]).values())
     if accuracies and max(accuracies) - min(accuracies) > 0.01:
@@ -189,7 +195,7 @@ def main():
         steps = {
             "labelled": lambda: labelled(Path(root), options.seeds),
             "forms": lambda: forms(Path(root), options.seeds),
-            "unlabelled": lambda: unlabelled(Path(root)),
+            "unlabelled": lambda: unlabelled(Path(root), options.seeds),
         }
         for name, step in steps.items():
             results[name] = []
@@ -228,9 +234,10 @@ def table(results):
         [[name, f"{accuracy:.3f}"] for name, accuracy in by_form(results["forms"]).items()],
     )
     third = report.markdown(
-        ["data, no labels", "model", "test loss, nats", "constant model", "PCA", "said"],
+        ["data, no labels", "model", "test loss, nats", "highest", "constant model", "PCA", "said"],
         [
-            [r["data"], r["model"], *(f"{r[n]:.2f}" for n in ("test loss", "constant", "PCA")),
+            [r["data"], r["model"], f"{r['test loss']:.2f}", f"{max(r['test losses']):.2f}",
+             *(f"{r[n]:.2f}" for n in ("constant", "PCA")),
              " ".join(r["notes"]) or "-"]
             for r in results["unlabelled"]
         ],

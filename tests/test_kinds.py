@@ -34,6 +34,7 @@ NAMES = {
     "normal", "dirichlet", "joint", "logistic_normal", "concrete", "stick_breaking", "gauss",
     "gaussian",
     "bernoulli", "poisson", "negative_binomial", "multinomial", "categorical",
+    "dirichlet_multinomial",
     "labels", "symmetric", "from_labels", "standard_normal", "mixture",
 }  # fmt: skip
 CLASSES = {
@@ -42,6 +43,7 @@ CLASSES = {
     "NormalLatent", "LogisticNormalLatent", "DirichletLatent", "JointLatent",
     "StandardNormal", "FromLabels", "Symmetric", "Mixture",
     "NormalLikelihood", "Bernoulli", "Poisson", "NegativeBinomial", "Multinomial", "Categorical",
+    "DirichletMultinomial",
 }  # fmt: skip
 POSTERIORS = {"q", "posterior", "posteriors"}
 FIELDS = {"concentration", "loc", "scale", "logits"}

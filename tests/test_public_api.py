@@ -158,6 +158,7 @@ SOURCED = (
     ),
     "jaxvae.bind",
     "jaxvae.collapse_report",
+    "jaxvae.likelihoods.dirichlet_multinomial",
     "jaxvae.likelihoods.negative_binomial",
     "jaxvae.likelihoods.normal",
     "jaxvae.marginal_nll",

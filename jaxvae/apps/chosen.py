@@ -26,7 +26,7 @@ from jaxvae.apps.options import (
 )
 from jaxvae.data import datasets, looks
 from jaxvae.data.dataset import Dataset
-from jaxvae.data.flat import len_of
+from jaxvae.data.flat import dense, len_of
 from jaxvae.data.formats.source import Reading
 from jaxvae.model import transforms
 from jaxvae.model.latents import parts_of
@@ -38,6 +38,10 @@ from jaxvae.training.epochs import steps_per_epoch
 SMOOTHNESS, TOTAL_CONCENTRATION = 0.005, 50.0
 LARGE = 256  # values of an example, from which on layers are twice as wide, and labels count twice
 FEWEST = 10  # examples that are held out: with less the loss on them says nothing
+# Of a learned scale, below so many training examples: it stays above the share LEARNT_BY_HEART /
+# (LEARNT_BY_HEART + examples) of the spread of the data. Few rows are learnt by heart, and a scale
+# fitted to them is then too small for others. By cross-validation on training rows of the tables.
+FEW, LEARNT_BY_HEART = 1000, 160
 
 
 def resolve(options: Options, data: Dataset) -> Options:
@@ -172,6 +176,9 @@ def describe(options: Options, data: Dataset) -> Description:
     assert shape is not None
     objective = part("objective", options.objective)
     scaled = not of_counts and objective.value() is not None and options.scale == "auto"
+    # The first version, whose runs leave open what is held out, knew no least scale.
+    if options.hold_out is not None and options.objective != "original":
+        likelihood = _above_least_scale(likelihood, data, scaled)
     return Description(
         latent=part("latent", options.model),
         prior=prior,
@@ -230,6 +237,33 @@ def _likelihood(options: ModelOptions) -> Any:
             f"got {options.likelihood!r}"
         )
     return UNIT
+
+
+def _above_least_scale(likelihood: Any, data: Dataset, scaled: bool) -> Any:
+    """A likelihood whose learned scale stays above what few examples can tell.
+
+    Args:
+      likelihood: of any kind; only a Normal one with a learned scale is changed.
+      data: the data.
+      scaled: whether the model changes their units.
+
+    Returns:
+      The likelihood.
+    """
+    examples = len_of(data.x_train)
+    if type(likelihood) is not type(UNIT) or not likelihood.learned or examples >= FEW:
+        return likelihood
+    x = dense(data.x_train).astype(np.float64)
+    if scaled:
+        x = np.asarray(transforms.of_scale(look_for_normal(data).scale).forward(x))
+    seen = np.ones_like(x) if data.mask_train is None else data.mask_train
+    mean = np.sum(x * seen, axis=0) / np.maximum(np.sum(seen, axis=0), 1)
+    spread = np.sqrt(np.sum(((x - mean) * seen) ** 2) / max(np.sum(seen), 1))
+    least = float(spread) * LEARNT_BY_HEART / (LEARNT_BY_HEART + examples)
+    if not likelihood.minimum < least < np.inf:
+        return likelihood
+    start = max(likelihood.scale, 1.25 * least)  # a scale starts above its minimum
+    return dataclasses.replace(likelihood, minimum=least, scale=start)
 
 
 def load_data(

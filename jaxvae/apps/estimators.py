@@ -44,7 +44,8 @@ class NormalVAE(Unsupervised):
       hidden_units: width of a hidden layer.
       activation: of the hidden layers, by name.
       likelihood: "normal" (its scale learned), "bernoulli" (X in [0, 1]); of counts "poisson",
-        "negative_binomial" or "multinomial"; or a value from `jaxvae.likelihoods`.
+        "negative_binomial", "multinomial" or "dirichlet_multinomial"; or a value from
+        `jaxvae.likelihoods`.
       kl_weight: factor of the KL term; 1 is the ELBO.
       scale: "auto" scales X as it looks (`jaxvae.transforms.fitted`), and answers in its units;
         "none" leaves it as it is.
@@ -124,7 +125,8 @@ class DirichletVAE(Unsupervised):
       hidden_units: width of a hidden layer.
       activation: of the hidden layers, by name.
       likelihood: "normal" (its scale learned), "bernoulli" (X in [0, 1]); of counts "poisson",
-        "negative_binomial" or "multinomial"; or a value from `jaxvae.likelihoods`.
+        "negative_binomial", "multinomial" or "dirichlet_multinomial"; or a value from
+        `jaxvae.likelihoods`.
       kl_weight: factor of the KL term; 1 is the ELBO.
       scale: "auto" scales X as it looks (`jaxvae.transforms.fitted`), and answers in its units;
         "none" leaves it as it is.
@@ -210,7 +212,8 @@ class DirichletVAEClassifier(ClassifierMixin, Transformer):
       hidden_units: width of a hidden layer.
       activation: of the hidden layers, by name.
       likelihood: "normal" (unit variance), "bernoulli" (X in [0, 1]); of counts "poisson",
-        "negative_binomial" or "multinomial"; or a value from `jaxvae.likelihoods`.
+        "negative_binomial", "multinomial" or "dirichlet_multinomial"; or a value from
+        `jaxvae.likelihoods`.
       kl_weight: factor of the KL term; 1 is the ELBO.
       scale: "auto" scales X as it looks (`jaxvae.transforms.fitted`), and answers in its units;
         "none" leaves it as it is.

@@ -165,6 +165,17 @@ class Multinomial(_Likelihood):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DirichletMultinomial(_Likelihood):
+    """`likelihoods.dirichlet_multinomial` of a decoder's logits."""
+
+    make = staticmethod(counts.dirichlet_multinomial)
+    of_counts = True
+    takes_masks = False
+    total_concentration: float = 100.0
+    learned: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Categorical(_Likelihood):
     """`likelihoods.categorical`, each value of an example one of so many categories."""
 
@@ -296,6 +307,7 @@ KINDS: dict[str, dict[str, type]] = {
         "poisson": Poisson,
         "negative_binomial": NegativeBinomial,
         "multinomial": Multinomial,
+        "dirichlet_multinomial": DirichletMultinomial,
         "categorical": Categorical,
     },
     "objective": {"elbo": Elbo, "iwae": Iwae, "original": Original},
@@ -303,7 +315,9 @@ KINDS: dict[str, dict[str, type]] = {
     "transform": {"identity": Identity, "divided_by": DividedBy},
 }
 # The likelihoods that a name alone makes.
-BY_NAME = ("normal", "bernoulli", "poisson", "negative_binomial", "multinomial")
+BY_NAME = (
+    "normal", "bernoulli", "poisson", "negative_binomial", "multinomial", "dirichlet_multinomial",
+)  # fmt: skip
 NAMES = {made: name for kinds in KINDS.values() for name, made in kinds.items()}
 
 

@@ -34,13 +34,18 @@ class ModelOptions:
     objective: Literal["elbo", "original"] = "elbo"
     """What is minimised: the negative ELBO in nats, or what the 2020 original minimised."""
     likelihood: (
-        Literal["normal", "bernoulli", "poisson", "negative_binomial", "multinomial"] | None
-    ) = None
+        Literal[
+            "normal", "bernoulli", "poisson", "negative_binomial", "multinomial",
+            "dirichlet_multinomial",
+        ]
+        | None
+    ) = None  # fmt: skip
     """The distribution of a value given z. A Bernoulli needs values from 0 to 1; Poisson, negative
-    binomial and multinomial need counts. Default: multinomial where the data look like counts, else
-    normal."""
+    binomial, multinomial and Dirichlet-multinomial need counts. Default: multinomial where the data
+    look like counts, else normal."""
     likelihood_scale: float | None = None
-    """The scale of a Normal likelihood. Default: it is learned, from exp(-1) on."""
+    """The scale of a Normal likelihood. Default: it is learned, from exp(-1) on;
+    with fewer than 1,000 training examples it keeps a least value."""
     kl_weight: float = 1.0
     """The factor of the KL term. With 1 the loss is the negative ELBO."""
     category_kl_weight: float | None = None

@@ -1,29 +1,67 @@
 """Networks made of other networks: what their encoder or decoder is shown is changed on its way."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxvae.data.batches import Batch, as_batch
 from jaxvae.model.latents import dirichlet
 from jaxvae.model.networks import STATISTICS, Network, Params, whole
 from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
+from jaxvae.numerics.count_densities import poisson_deviance
 
 CENTRES = "centres"  # the parameters that `centred` adds
 
 
+def _frequencies(x: jax.Array) -> jax.Array:
+    return x / jnp.maximum(jnp.sum(x, axis=-1, keepdims=True), 1)
+
+
+def _residuals(background: Any) -> Callable[[jax.Array], jax.Array]:
+    """The deviance residuals of counts against the shares [V] that all examples are to have."""
+    own = checks.real_array("background", background)
+    if own.ndim != 1:
+        raise ValueError(f"background must have the shape [V] (rank 1), got {own.shape}")
+    checks.finite_array("background", own.astype(np.float32), positive=True)
+    log_share = np.log(own.astype(np.float64)) - np.log(own.sum(dtype=np.float64))
+
+    def residuals(x: jax.Array) -> jax.Array:
+        if x.shape[-1:] != own.shape:
+            raise ValueError(
+                f"background must have one frequency for each of the {x.shape[-1]} counts of x, "
+                f"got {own.shape[0]}"
+            )
+        log_f = jnp.broadcast_to(jnp.asarray(log_share, x.dtype), x.shape)
+        total = jnp.sum(x, axis=-1, keepdims=True)
+        mean = total * jnp.exp(log_f)
+        log_mean = jnp.log(jnp.maximum(total, 1)) + log_f
+        return jnp.sign(x - mean) * jnp.sqrt(2 * poisson_deviance(x, mean, log_mean))
+
+    return residuals
+
+
 @made_by
-def of_counts(network: Network) -> Network:
-    """The same network, whose encoder sees log(1 + x): large counts do not flood its layers.
+def of_counts(network: Network, *, show: str = "log", background: Any = None) -> Network:
+    """The same network, whose encoder sees counts as smaller numbers: they do not flood its layers.
 
     Args:
       network: any.
+      show: what the encoder sees of each count. "log": log(1 + x). "frequencies": x over the sum of
+        x's last axis, 0 where that is 0; an example of twice the counts looks the same.
+        "residuals": how far x is from its mean m = sum * background, as the deviance residual
+        sign(x - m) sqrt(2 (x log(x / m) - x + m)); a count that is as all others have it is 0.
+      background: of residuals alone, the frequencies [V] of all examples, above zero; they need not
+        sum to one, so that the counts of the training examples, summed, will do.
 
     Returns:
       The network; its likelihood is given the counts themselves.
+
+    Raises:
+      ValueError, TypeError: if an argument is outside what is allowed; it is named.
 
     Example:
       >>> from jaxvae import dense_normal_network
@@ -31,12 +69,23 @@ def of_counts(network: Network) -> Network:
       >>> params = network.init(jax.random.key(0), jnp.zeros((1, 64)))
       >>> network.encode(params, jnp.full((5, 64), 1e6))[0].shape
       (5, 2)
+
+    Source: the residuals are those of Townes, Hicks, Aryee and Irizarry, 2019, Feature selection
+    and dimension reduction for single-cell RNA-Seq based on a multinomial model.
     """
     net = whole(network)
+    checks.one_of("show", show, ("log", "frequencies", "residuals"))
+    if (background is None) == (show == "residuals"):
+        needed = "be given" if background is None else "be None"
+        raise ValueError(f"background must {needed} where show is {show!r}, got {background}")
+    if background is not None:
+        see = _residuals(background)
+    else:
+        see = _frequencies if show == "frequencies" else jnp.log1p
 
     def seen(batch: Any) -> Batch:
         batch = as_batch(batch)
-        return batch._replace(x=jax.tree.map(jnp.log1p, batch.x))
+        return batch._replace(x=jax.tree.map(see, batch.x))
 
     def init(key: jax.Array, batch: Any, *, z_of: Any = None) -> Params:
         return net.init(key, seen(batch), z_of)
@@ -160,7 +209,7 @@ def centred(network: Network, *, part: str, on: str, rate: Any = 10.0) -> Networ
 
 
 def sees_log(network: Network) -> bool:
-    """Whether a network was made by `of_counts`.
+    """Whether a network was made by `of_counts` to see logarithms.
 
     Args:
       network: any.
@@ -169,4 +218,6 @@ def sees_log(network: Network) -> bool:
       True if its encoder sees log(1 + x).
     """
     recipe = getattr(network.encode, "recipe", None)
-    return recipe is not None and recipe.constructor is of_counts
+    if recipe is None or recipe.constructor is not of_counts:
+        return False
+    return recipe.arguments.get("show", "log") == "log"  # a pickle of before has no `show`

@@ -427,7 +427,9 @@ def test_a_logistic_normal(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial", "multinomial"])
+@pytest.mark.parametrize(
+    "likelihood", ["poisson", "negative_binomial", "multinomial", "dirichlet_multinomial"]
+)
 def test_counts(tmp_path, likelihood):
     counts = np.random.default_rng(0).poisson(3.0, (200, 12))
     np.save(tmp_path / "counts.npy", counts)

@@ -82,6 +82,43 @@ def test_averaging_is_over_about_an_epoch():
     assert resolved(data(), objective="original").average is None
 
 
+def likelihood(own, **given):
+    return chosen.describe(resolved(own, **given), own).likelihood
+
+
+def test_few_examples_keep_a_learned_scale_large():
+    rng, width = np.random.default_rng(0), 4
+    x = rng.normal(5.0, 3.0, size=(200, width)).astype(np.float32)
+    few = from_arrays(x, name="few")
+    share = 160 / (160 + 180)  # of 200 examples 20 are for the test
+    assert likelihood(few).minimum == pytest.approx(share, rel=1e-3)  # of standardised columns
+    assert likelihood(few).scale == pytest.approx(1.25 * share, rel=1e-3)
+    own = likelihood(few, scale="none")  # in the units of the data
+    assert own.minimum == pytest.approx(share * np.std(few.x_train - few.x_train.mean(axis=0)))
+    gaps = x.copy()
+    gaps[::3, 0] = np.nan
+    masked = likelihood(from_arrays(gaps, name="gaps", missing="mask"), missing="mask", data="a")
+    assert masked.minimum == pytest.approx(share, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("examples", "given", "expected"),
+    [
+        (1200, {}, parts.NormalLikelihood()),
+        (200, {"likelihood_scale": 0.2}, parts.NormalLikelihood(scale=0.2, learned=False)),
+        (200, {"objective": "original"}, parts.UNIT),
+        (200, {"likelihood": "bernoulli"}, parts.Bernoulli()),
+    ],
+)
+def test_the_least_scale_is_for_few_examples_and_learned_scales(examples, given, expected):
+    assert likelihood(data(examples=examples, labels=None), **given) == expected
+
+
+def test_examples_that_are_all_alike_keep_the_usual_least_scale():
+    alike = from_arrays(np.ones((50, 3), np.float32), name="alike")
+    assert likelihood(alike, model="normal") == parts.NormalLikelihood()
+
+
 def test_the_joint_model_is_its_composition():
     own = resolved(data())
     vae = description.build(chosen.describe(own, data()))

@@ -42,6 +42,7 @@ LIKELIHOODS = [
     parts.Poisson(),
     parts.NegativeBinomial(dispersion=2.0, per_dimension=False),
     parts.Multinomial(),
+    parts.DirichletMultinomial(total_concentration=5.0, learned=False),
     parts.Categorical(categories=4),
 ]
 OBJECTIVES = [

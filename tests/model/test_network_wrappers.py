@@ -1,13 +1,24 @@
 """Networks made of other networks: what their halves are shown, and what they refuse."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 
 import jaxvae
 from jaxvae import Batch, latents, likelihoods, networks, priors
-from jaxvae.networks import DirichletHead, NormalHead, centred, dense_network, scaled_parts
+from jaxvae.model.network_wrappers import sees_log
+from jaxvae.networks import (
+    DirichletHead,
+    NormalHead,
+    centred,
+    dense_network,
+    of_counts,
+    scaled_parts,
+)
 
 HEADS = {"category": DirichletHead(3), "style": NormalHead(2)}
 BASE = dense_network(6, HEADS, layers=1, hidden_units=8)
@@ -115,6 +126,161 @@ def test_centres_twice_are_refused():
     once = centred(BASE, part="style", on="category")
     with pytest.raises(ValueError, match="network must have no parameters of the name centres"):
         centred(once, part="style", on="category").init(jax.random.key(0), X)
+
+
+# --- of counts
+
+COUNTS = np.random.default_rng(1).poisson(3.0, (5, 6)).astype(np.float32)
+COUNTS[2] = 0
+BACKGROUND = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 0.5])
+PLAIN = jaxvae.dense_normal_network(6, 2, layers=1, hidden_units=8)
+
+
+def residuals(x, background):
+    """The deviance residuals in float64."""
+    x = np.float64(x)
+    mean = x.sum(axis=-1, keepdims=True) * background / np.sum(background)
+    # Of no count at all the mean is 0 too.
+    log_ratio = special.xlogy(x, x) - special.xlogy(x, np.where(mean > 0, mean, 1))
+    return np.sign(x - mean) * np.sqrt(2 * np.maximum(log_ratio - (x - mean), 0))
+
+
+def shown(x, network):
+    """What the encoder of `PLAIN` is to be given for what it returns."""
+    params = network.init(jax.random.key(0), jnp.asarray(x))
+    same = PLAIN.init(jax.random.key(0), jnp.zeros(np.shape(x)))
+    assert jax.tree.structure(params) == jax.tree.structure(same)
+    return network.encode(params, jnp.asarray(x)), lambda seen: PLAIN.encode(params, seen)
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize(
+    ("options", "exact"),
+    [
+        ({}, np.log1p),
+        ({"show": "log"}, np.log1p),
+        ({"show": "frequencies"}, lambda x: x / np.maximum(x.sum(axis=-1, keepdims=True), 1)),
+        (
+            {"show": "residuals", "background": BACKGROUND},
+            lambda x: residuals(x, BACKGROUND),
+        ),
+    ],
+)
+def test_what_an_encoder_sees_of_counts(options, exact, size):
+    x = COUNTS * np.float32(size)
+    found, encoded = shown(x, of_counts(PLAIN, **options))
+    seen = jnp.asarray(exact(np.float64(x)), jnp.float32)
+    for own, other in zip(found, encoded(seen), strict=True):
+        np.testing.assert_allclose(own, other, rtol=2e-5, atol=2e-5)
+    assert (seen[2] == 0).all()  # of no count at all
+    assert jnp.abs(found[0] - encoded(jnp.asarray(x))[0]).max() > 1e-2
+
+
+def test_frequencies_do_not_tell_the_total():
+    network = of_counts(PLAIN, show="frequencies")
+    params = network.init(jax.random.key(0), jnp.asarray(COUNTS))
+    for own, other in zip(
+        network.encode(params, jnp.asarray(COUNTS)),
+        network.encode(params, jnp.asarray(COUNTS * 7)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(own, other, rtol=1e-5)
+
+
+def test_residuals_square_to_the_deviance_and_are_nothing_in_the_background():
+    """An encoder that passes on what it is given: 2 sum x log(x / m), and 0 where x is m."""
+    bare = PLAIN._replace(encode=lambda params, batch: (batch.x, batch.x))
+    network = of_counts(bare, show="residuals", background=BACKGROUND)
+    seen = network.encode({}, Batch(jnp.asarray(COUNTS)))[0]
+    np.testing.assert_allclose(seen, residuals(COUNTS, BACKGROUND), rtol=1e-5, atol=1e-5)
+    x = np.float64(COUNTS)
+    mean = x.sum(axis=-1, keepdims=True) * BACKGROUND / BACKGROUND.sum()
+    deviance = 2 * (special.xlogy(x, x) - special.xlogy(x, np.where(mean > 0, mean, 1))).sum(-1)
+    np.testing.assert_allclose((seen**2).sum(axis=-1), deviance, rtol=1e-5)
+    of_all = network.encode({}, Batch(jnp.asarray(2e5 * BACKGROUND[None], jnp.float32)))[0]
+    assert jnp.abs(of_all).max() < 1e-3
+    assert (jnp.sign(seen) == jnp.sign(COUNTS - mean)).all()
+
+
+def test_a_background_is_a_share_of_its_sum():
+    params = PLAIN.init(jax.random.key(0), jnp.asarray(COUNTS))
+    first, second = (
+        of_counts(PLAIN, show="residuals", background=b).encode(params, jnp.asarray(COUNTS))
+        for b in (BACKGROUND, 1e6 * BACKGROUND)
+    )
+    np.testing.assert_allclose(first[0], second[0], rtol=1e-5)
+
+
+def test_networks_of_counts_are_values():
+    def all_of_them():
+        shares = np.array(BACKGROUND)
+        return [
+            of_counts(PLAIN),
+            of_counts(PLAIN, show="frequencies"),
+            of_counts(PLAIN, show="residuals", background=shares),
+            of_counts(PLAIN, show="residuals", background=shares + 1),
+        ]
+
+    first, second = all_of_them(), all_of_them()
+    assert first == second
+    assert len(set(first + second)) == 4
+    assert [pickle.loads(pickle.dumps(network)) for network in first] == second
+    assert of_counts(PLAIN, show="log") == of_counts(PLAIN)
+    assert [sees_log(network) for network in first] == [True, False, False, False]
+    assert not sees_log(PLAIN)
+
+
+def test_networks_of_counts_train_save_and_load(tmp_path):
+    network = of_counts(PLAIN, show="residuals", background=BACKGROUND)
+    vae = jaxvae.bind(
+        network,
+        latents.normal,
+        priors.standard_normal(),
+        likelihoods.negative_binomial(totals=True),
+    )
+    state, history = jaxvae.fit(jax.random.key(0), vae, COUNTS, batch_size=5, epochs=3)
+    assert np.isfinite(history.epochs[-1].loss)
+    made = jaxvae.load(jaxvae.save(tmp_path / "model", vae, state.params))
+    assert made.parts == vae.parts
+    x = jnp.asarray(COUNTS)
+    np.testing.assert_allclose(made.encode(COUNTS), vae.encode(state.params, x).loc, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: of_counts(PLAIN, show="shares"), "show must be one of 'log', .* got 'shares'"),
+        (
+            lambda: of_counts(PLAIN, show="residuals"),
+            "background must be given where show is 'residuals', got None",
+        ),
+        (
+            lambda: of_counts(PLAIN, background=[1.0]),
+            r"background must be None where show is 'log', got \[1.0\]",
+        ),
+        (
+            lambda: of_counts(PLAIN, show="residuals", background=[1.0, 0.0]),
+            r"background must be finite and above 0, got 0.0 at index \(1,\)",
+        ),
+        (
+            lambda: of_counts(PLAIN, show="residuals", background=1.0),
+            r"background must have the shape \[V\]",
+        ),
+        (
+            lambda: of_counts(PLAIN, show="residuals", background=["a"]),
+            "background must hold real numbers",
+        ),
+        (
+            lambda: of_counts(PLAIN, show="residuals", background=[1.0, 2.0]).init(
+                jax.random.key(0), jnp.asarray(COUNTS)
+            ),
+            "background must have one frequency for each of the 6 counts of x, got 2",
+        ),
+    ],
+)
+def test_what_of_counts_refuses(make, error):
+    with pytest.raises((ValueError, TypeError), match=error):
+        make()
 
 
 def test_they_are_public():

@@ -51,8 +51,13 @@ VALUES = {
     "likelihoods.normal": likelihoods.normal(0.1, learned=True, per_dimension=True, minimum=1e-4),
     "bernoulli": likelihoods.bernoulli(),
     "poisson": likelihoods.poisson(),
+    "poisson of totals": likelihoods.poisson(totals=True),
     "negative_binomial": likelihoods.negative_binomial(0.7, learned=False, per_dimension=False),
+    "negative_binomial of totals": likelihoods.negative_binomial(totals=True),
     "multinomial": likelihoods.multinomial("probabilities"),
+    "dirichlet_multinomial": likelihoods.dirichlet_multinomial(
+        3.5, learned=False, of="log_probabilities"
+    ),
     "categorical": likelihoods.categorical(),
     # objectives
     "elbo": objectives.elbo(0.1, 0.2, 3, "stl"),
@@ -90,6 +95,12 @@ VALUES = {
     ),
     "flax_function": networks.flax_function("encoder", networks.NormalEncoder(2, TRUNK)),
     "of_counts": networks.of_counts(jaxvae.dense_normal_network(16, 2, **SMALL)),
+    "of_counts, frequencies": networks.of_counts(
+        jaxvae.dense_normal_network(16, 2, **SMALL), show="frequencies"
+    ),
+    "of_counts, residuals": networks.of_counts(
+        jaxvae.dense_normal_network(2, 2, **SMALL), show="residuals", background=np.array([0.3, 2])
+    ),
     "scaled_parts": networks.scaled_parts(
         networks.dense_network(16, HEADS, **SMALL), category=5, style=0.5
     ),
