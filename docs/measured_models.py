@@ -111,7 +111,8 @@ def first_sight(results: Results) -> dict[str, str]:
             ["data, no labels", "`--model`", "test loss, nats", "constant model", "PCA", "said"],
             [
                 [run["data"].replace("_", " "), f"`{run['model']}`",
-                 *(f"{run[name]:.2f}" for name in ("test loss", "constant", "PCA")),
+                 f"{max(run.get('test losses', [run['test loss']])):.2f}",
+                 *(f"{run[name]:.2f}" for name in ("constant", "PCA")),
                  ", ".join(re.split("[:.]", note)[0] for note in run["notes"]) or "-"]
                 for run in results["unlabelled"]
             ],
