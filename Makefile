@@ -5,16 +5,20 @@ BIN := $(VENV)/bin
 ARGS ?=
 # What the library is measured against gets an environment of its own.
 VENV_BENCH ?= .venv-bench
+# So does what the topic model is measured against.
+VENV_TOPICS ?= .venv-topics
 # Not in the hashed file: its wheel for the CPU has no line of its own in a package registry, and the
 # one that stands there brings gigabytes of CUDA. Give pip the place of a CPU wheel, by
 # PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL, and it is taken first.
 TORCH ?= torch==2.13.0
+# A peer of the topic model asks for it: the one that was built for that PyTorch.
+TORCHVISION ?= torchvision==0.28.0
 # As users run it; the default suite leaves LLVM's optimization out (tests/conftest.py).
 OPTIMIZED := XLA_FLAGS=--xla_backend_optimization_level=3
 
 .PHONY: train test test-fast test-core test-browser test-tensorflow test-long mnist robust-start bench bench-quick bench-gpu bench-samplers \
 	bench-gradients bench-compat bench-scaling bench-safety bench-inputs bench-choices bench-defaults \
-	bench-first-sight lint docs figures-in-docs notebooks dist lock clean help
+	bench-first-sight bench-topics lint docs figures-in-docs notebooks dist lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -86,6 +90,9 @@ bench-first-sight: $(VENV)/.dev  ## what the defaults reach, against limits; nee
 bench-choices: $(VENV)/.dev  ## what each model reaches on the digits and small tables (15 minutes)
 	$(BIN)/python benchmarks/choices.py $(ARGS)
 
+bench-topics: $(VENV)/.run $(VENV_TOPICS)/.topics  ## the topic model against its peers, on texts and on cells (hours)
+	$(BIN)/python benchmarks/topics.py --resume --python $(VENV_TOPICS)/bin/python $(ARGS)
+
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -112,9 +119,12 @@ lock:  ## renew the hashed lock files (needs uv on the PATH)
 	uv pip compile pyproject.toml --extra tensorflow -c requirements-dev.txt $(LOCK_FLAGS) -o requirements-tensorflow.txt
 	printf '%s\n' $(NOT_LOCKED) | uv pip compile pyproject.toml --extra bench -c requirements-tensorflow.txt \
 		--override /dev/stdin $(LOCK_FLAGS) -o requirements-bench.txt
+	printf '%s\n' $(NOT_LOCKED) | uv pip compile pyproject.toml --extra bench-topics -c requirements-dev.txt \
+		--override /dev/stdin $(LOCK_FLAGS) -o requirements-bench-topics.txt
 
-# PyTorch: see TORCH. Pythae asks for a package that Python has had built in since 3.7.
-NOT_LOCKED := "torch; python_version < '3'" "dataclasses; python_version < '3'"
+# PyTorch: see TORCH and TORCHVISION. Pythae asks for a package that Python has had built in since 3.7.
+NOT_LOCKED := "torch; python_version < '3'" "torchvision; python_version < '3'" \
+	"dataclasses; python_version < '3'"
 # The newest TensorFlow asks for an older h5py than what reads .h5ad; one version serves both.
 FOR_TENSORFLOW := 'h5py<3.15'
 LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -148,5 +158,14 @@ $(VENV_BENCH)/.bench: requirements-bench.txt pyproject.toml
 		--no-build-isolation --editable .
 	touch $@
 
+# The peers alone: they run in processes of their own, without the library.
+$(VENV_TOPICS)/.topics: requirements-bench-topics.txt
+	$(PYTHON) -m venv $(VENV_TOPICS)
+	$(VENV_TOPICS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		-r requirements-bench-topics.txt
+	$(VENV_TOPICS)/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts \
+		$(TORCH) $(TORCHVISION)
+	touch $@
+
 clean:  ## remove the environment and caches (runs/ stays)
-	rm -rf $(VENV) $(VENV_BENCH) .pytest_cache .mypy_cache .ruff_cache build dist docs/_build *.egg-info
+	rm -rf $(VENV) $(VENV_BENCH) $(VENV_TOPICS) .pytest_cache .mypy_cache .ruff_cache build dist docs/_build *.egg-info

@@ -15,7 +15,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 # A file, or a folder whose files share the package.
 SOLE_IMPORTERS = {
     "tensorflow_probability": "numerics/distributions.py",
-    "flax": ("model/flax_network.py", "model/modules.py"),
+    "flax": ("model/flax_network.py", "model/modules.py", "model/count_modules.py"),
     "orbax": "training/checkpoints.py",
     "matplotlib": "apps/figures/",
 }
