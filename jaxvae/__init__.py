@@ -36,6 +36,7 @@ from jaxvae.model.ready import (
     symmetric_prior,
 )
 from jaxvae.model.ready_networks import dense_dirichlet_network, dense_normal_network
+from jaxvae.model.refinement import refine
 from jaxvae.model.reports import collapse_report
 from jaxvae.model.vae import VAE, bind
 from jaxvae.numerics.distributions import (
@@ -116,6 +117,7 @@ __all__ = [
     "pmap_train_step",
     "priors",
     "reconstruct",
+    "refine",
     "register",
     "revive_dead_categories",
     "sample_dirichlet",

@@ -2,6 +2,7 @@
 
 from jaxvae.model.evaluation import Evaluation, accuracy, encode_mean, evaluate, marginal_nll
 from jaxvae.model.generation import generate, reconstruct
+from jaxvae.model.refinement import posterior_elbo, refine
 from jaxvae.model.reports import CollapseReport, PartReport, collapse_report
 
 __all__ = [
@@ -14,5 +15,7 @@ __all__ = [
     "evaluate",
     "generate",
     "marginal_nll",
+    "posterior_elbo",
     "reconstruct",
+    "refine",
 ]

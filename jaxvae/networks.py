@@ -5,6 +5,13 @@ from jaxvae.model.convolutional_networks import (
     convolutional_network,
     convolutional_normal_network,
 )
+from jaxvae.model.count_modules import (
+    HybridDecoder,
+    MixtureDecoder,
+    NormalizedDirichletHead,
+    ProductDecoder,
+)
+from jaxvae.model.count_networks import seeded, topic_network
 from jaxvae.model.flax_network import flax_function, flax_network
 from jaxvae.model.modules import (
     ACTIVATIONS,
@@ -40,11 +47,15 @@ __all__ = [
     "DirichletHead",
     "Encoder",
     "Function",
+    "HybridDecoder",
     "KumaraswamyHead",
     "LogitsHead",
+    "MixtureDecoder",
     "Network",
     "NormalEncoder",
     "NormalHead",
+    "NormalizedDirichletHead",
+    "ProductDecoder",
     "Training",
     "centred",
     "convolutional_dirichlet_network",
@@ -58,4 +69,6 @@ __all__ = [
     "join",
     "of_counts",
     "scaled_parts",
+    "seeded",
+    "topic_network",
 ]

@@ -6,12 +6,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import betaln, gammaln
+from jax.scipy.special import betaln
 
 from jaxvae.data.batches import Batch
 from jaxvae.model.likelihoods import Likelihood, Own, check_values, noisy, nothing, total
 from jaxvae.model.values import made_by
 from jaxvae.numerics import checks, count_densities
+from jaxvae.numerics.count_densities import log_factorial
 from jaxvae.numerics.distributions import sample_log_dirichlet
 
 MOST = 60.0  # of the log of a total concentration: beyond exp(60) float32 knows no difference
@@ -92,7 +93,12 @@ def poisson(*, totals: bool = False) -> Likelihood:
 
     def log_prob(own: Own, decoded: Any, x: Any, example: Batch) -> jax.Array:
         if not totals:
-            return total(lambda d, x: x * d - jnp.exp(d) - gammaln(x + 1), example, decoded, x)
+            return total(
+                lambda d, x: x * d - jnp.exp(d) - log_factorial(x),
+                example,
+                decoded,
+                x,
+            )
         _refuse_mask(name, example)
 
         def each(d: jax.Array, x: jax.Array) -> jax.Array:
@@ -248,7 +254,7 @@ def multinomial(of: str = "logits") -> Likelihood:
         _refuse_mask("multinomial likelihood", example)
         log_p = log_probabilities(decoded)
         chosen = jnp.where(x > 0, x * jnp.where(x > 0, log_p, 0), 0)  # 0 log 0 = 0
-        ways = gammaln(jnp.sum(x, axis=-1) + 1) - jnp.sum(gammaln(x + 1), axis=-1)
+        ways = log_factorial(jnp.sum(x, axis=-1)) - jnp.sum(log_factorial(x), axis=-1)
         return jnp.sum(chosen) + jnp.sum(ways)
 
     def probabilities(decoded: Any) -> jax.Array:

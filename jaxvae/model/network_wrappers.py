@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.data.batches import Batch, as_batch
+from jaxvae.model.count_networks import topic_network
 from jaxvae.model.latents import dirichlet
 from jaxvae.model.networks import STATISTICS, Network, Params, whole
 from jaxvae.model.values import made_by
@@ -221,3 +222,16 @@ def sees_log(network: Network) -> bool:
     if recipe is None or recipe.constructor is not of_counts:
         return False
     return recipe.arguments.get("show", "log") == "log"  # a pickle of before has no `show`
+
+
+def takes_counts(network: Network) -> bool:
+    """Whether large counts do no harm to a network.
+
+    Args:
+      network: any.
+
+    Returns:
+      True if its encoder sees log(1 + x), or is that of a topic model, which ends in batch norm.
+    """
+    recipe = getattr(network.encode, "recipe", None)
+    return sees_log(network) or (recipe is not None and recipe.constructor is topic_network)

@@ -107,6 +107,21 @@ VALUES = {
     "centred": networks.centred(
         networks.dense_network(16, HEADS, **SMALL), part="style", on="category", rate=2
     ),
+    **{
+        f"topic_network, {decoder}": networks.topic_network(
+            16, 3, decoder=decoder, hidden_units=4, background=np.arange(1, 17)
+        )
+        for decoder in ("hybrid", "mixture", "product")
+    },
+    "seeded": networks.seeded(networks.topic_network(16, 3), np.eye(3, 16, dtype=np.float32)),
+    "topic modules": jaxvae.flax_network(
+        networks.Encoder(networks.NormalizedDirichletHead(3, 0.1), TRUNK),
+        networks.ProductDecoder(16),
+    ),
+    "more topic modules": networks.join(
+        networks.flax_function("encoder", networks.HybridDecoder(3)),
+        networks.flax_function("decoder", networks.MixtureDecoder(16)),
+    ),
     "join": networks.join(
         networks.flax_function("encoder", networks.DirichletEncoder(3, TRUNK, nn.softplus, 0.1)),
         networks.flax_function(

@@ -5,8 +5,14 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
+import scipy.special
 
-from jaxvae.numerics.count_densities import log_negative_binomial, log_poisson, poisson_deviance
+from jaxvae.numerics.count_densities import (
+    log_factorial,
+    log_negative_binomial,
+    log_poisson,
+    poisson_deviance,
+)
 
 mp.mp.dps = 50
 SIZE = 400
@@ -96,3 +102,13 @@ def test_a_deviance_is_never_negative():
         deviance = poisson_deviance(x, m, jnp.log(m))
         assert (deviance >= 0).all()
         assert deviance.max() < 1e-6
+
+
+def test_log_factorial_is_exact_for_counts_and_right_for_fractions():
+    x = np.concatenate([np.arange(300), [1e3, 1e5, 1e7], np.linspace(0.01, 40.3, 200)])
+    exact = scipy.special.gammaln(x.astype(np.float32).astype(float) + 1)
+    found = log_factorial(jnp.asarray(x, jnp.float32))
+    np.testing.assert_allclose(found, exact, rtol=1e-6, atol=2e-6)
+    assert found[0] == found[1] == 0
+    slope = jax.vmap(jax.grad(log_factorial))(jnp.asarray(x, jnp.float32))
+    np.testing.assert_allclose(slope, scipy.special.digamma(x + 1), rtol=1e-4, atol=1e-5)

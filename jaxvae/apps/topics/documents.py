@@ -1,0 +1,35 @@
+"""Documents that are read batch by batch."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from jaxvae.apps.topics import inputs
+from jaxvae.data.batches import Batch
+
+
+class Documents:
+    """A stream of batches of documents, checked; those without a word left out."""
+
+    def __init__(self, source: Any):
+        if hasattr(source, "__next__"):
+            raise TypeError(
+                f"X must give its batches again for each pass: a list, an object with __iter__ or "
+                f"a function, got {source!r}"
+            )
+        self._source = source
+
+    def __iter__(self) -> Iterator[Batch]:
+        width = None
+        for number, item in enumerate(self._source() if callable(self._source) else self._source):
+            name = f"batch {number} of X"
+            matrix, _ = inputs.annotated(item)
+            inputs.refuse_texts(name, matrix)
+            rows = inputs.check_counts(name, matrix)
+            width = width or rows.shape[1]
+            if rows.shape[1] != width:
+                raise ValueError(f"{name} must have {width} columns, got {rows.shape[1]}")
+            rows = rows[np.diff(rows.indptr) > 0]
+            if rows.shape[0]:
+                yield Batch(rows)

@@ -1,0 +1,98 @@
+"""Where topics start: at factors of the documents' weights.
+
+From a random start a topic model ends in one of many optima, most of them poor. A factorisation
+costs a second or two, and the topics that training makes of it are better, and alike from seed to
+seed.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import NMF
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_extraction.text import TfidfTransformer
+
+ITERATIONS = 50
+SMOOTHING = 20.0  # tokens of the background in each factor
+SPREAD = 0.02  # standard deviation of the start of a product's topics: about Glorot's
+
+
+def factors(
+    counts: Any, topics: int, random_state: int, hints: np.ndarray | None = None
+) -> np.ndarray:
+    """Log-odds of words in the factors of the documents beside all of them.
+
+    log-odds = log p(word | factor) - log p(word), smoothed; the factors are those of a
+    non-negative factorisation of the tf-idf weights.
+
+    Args:
+      counts: CSR [N, V], each row with at least one word.
+      topics: K; where there are fewer documents or words, the last have odds of zero.
+      random_state: of the factorisation.
+      hints: the topic that a document is known to be of [N], -1 where none is; or None.
+
+    Returns:
+      float32 [K, V].
+    """
+    frequency = np.asarray(counts.sum(axis=0), np.float64).ravel() + 0.5
+    frequency = frequency / frequency.sum()
+    tfidf = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
+    found = min(topics, *counts.shape)
+    words = np.zeros((topics, counts.shape[1]))
+    if hints is not None and (hints >= 0).any():
+        words = _beside(tfidf, topics, found, random_state, hints)
+    else:
+        words[:found] = _factorised(tfidf, found, random_state)
+    share = words / np.maximum(words.sum(axis=1, keepdims=True), 1e-12)
+    totals = share * (counts.sum() / topics) + SMOOTHING * frequency
+    odds = np.log(totals / totals.sum(axis=1, keepdims=True)) - np.log(frequency)
+    return odds.astype(np.float32)
+
+
+def _factorised(tfidf: Any, factors: int, random_state: int, **start: Any) -> np.ndarray:
+    """The words of each factor [factors, V]."""
+    if factors < 1 or tfidf.shape[0] < 1:
+        return np.zeros((0, tfidf.shape[1]))
+    own = {"init": "nndsvda" if factors <= min(tfidf.shape) else "random"} | start
+    weights = {name: own.pop(name) for name in ("W", "H") if name in own}
+    model = NMF(factors, max_iter=ITERATIONS, tol=1e-3, random_state=random_state, **own)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a start need not be the end
+        model.fit_transform(tfidf, **weights)
+    return model.components_
+
+
+def _beside(
+    tfidf: Any, topics: int, found: int, random_state: int, hints: np.ndarray
+) -> np.ndarray:
+    """Factors of which the first are where documents of known topics lie."""
+    known = np.unique(hints[hints >= 0])
+    free = np.setdiff1d(np.arange(found), known)
+    words = np.zeros((topics, tfidf.shape[1]))
+    for topic in known:
+        words[topic] = tfidf[np.flatnonzero(hints == topic)].mean(axis=0)
+    rest = tfidf[np.flatnonzero(hints < 0)]
+    most = min(len(free), *rest.shape) if rest.shape[0] else 0
+    words[free[:most]] = _factorised(rest, most, random_state)
+    return words
+
+
+def started(params: Any, decoder: str, odds: np.ndarray) -> Any:
+    """Parameters whose topics start at given log-odds.
+
+    Args:
+      params: of a `topic_network`.
+      decoder: as `topic_network` calls it.
+      odds: [K, V].
+
+    Returns:
+      The parameters; of a product the scale of the topics says nothing, and is about that of
+      others.
+    """
+    own = dict(params["decoder"])
+    if decoder == "product":
+        own["topics"] = {"kernel": odds * (SPREAD / max(float(odds.std()), 1e-6))}
+    else:
+        own["topics"] = odds
+    return {**params, "decoder": own}

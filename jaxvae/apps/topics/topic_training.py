@@ -1,0 +1,362 @@
+"""The training of a topic model, and the posteriors of documents."""
+
+import functools
+from collections.abc import Iterator
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from jaxvae.apps.estimator_inputs import seed_of, weights
+from jaxvae.apps.topics import inputs, starts
+from jaxvae.apps.topics.documents import Documents
+from jaxvae.data.batches import Batch
+from jaxvae.data.examples import is_stream
+from jaxvae.data.labels import encode_labels
+from jaxvae.model import counts, label_priors, latents, priors
+from jaxvae.model.count_networks import DECODERS, seeded, topic_network, topic_word_logits
+from jaxvae.model.networks import Params
+from jaxvae.model.refinement import refine
+from jaxvae.model.vae import VAE, bind
+from jaxvae.numerics import checks
+from jaxvae.training.averaging import average_params, averaged_params
+from jaxvae.training.loop import fit
+from jaxvae.training.state import TrainState, init_state
+
+BACKGROUND = 0.5  # added to the count of each word, so that none has the probability zero
+ROWS = 256  # documents in one compiled call
+SAMPLE = 10_000  # documents, at most, that the start and the topics' shares are found with
+SHOWN, PASSES = 200_000, 5  # documents in all passes, and passes, at least, by default
+
+
+class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """What a `TopicModel` does with its parameters, whose names its constructor sets."""
+
+    n_components: int
+    decoder: str
+    doc_topic_prior: float
+    label_weight: float | None
+    seed_words: Any
+    seed_weight: float
+    layers: int
+    hidden_units: int
+    dropout: float
+    batch_size: int
+    max_iter: int | None
+    learning_rate: float
+    relevance: float
+    refine: bool
+    max_doc_update_iter: int
+    random_state: Any
+    params_: Params
+    loss_curve_: list[float]
+    components_: np.ndarray
+    topic_word_: np.ndarray
+    topic_shares_: np.ndarray
+    topic_names_: list[str]
+    classes_: np.ndarray
+
+    def fit(
+        self, X: Any, y: Any = None, *, sample_weight: Any = None, covariates: Any = None
+    ) -> Self:
+        """Find the topics of documents.
+
+        Args:
+          X: counts [N, V]: a sparse matrix, an array, a DataFrame, an AnnData; or an iterable or a
+            function that gives batches of such again and again. Documents without a word are left
+            out.
+          y: labels [N], where label_weight is set; None, NaN, "" or -1 where one is missing.
+          sample_weight: documents' weights [N]; None weighs all alike.
+          covariates: what encoder and decoder see beside the counts, so that topics need not tell
+            it: numbers or names [N] or [N, C].
+
+        Returns:
+          The model itself.
+
+        Raises:
+          ValueError, TypeError: if X holds no counts, or an argument is outside what is allowed;
+            it is named.
+          NonFiniteStepError: if a step's loss or gradient is not finite.
+        """
+        return self._fit(X, y, sample_weight, covariates, partial=False)
+
+    def partial_fit(
+        self, X: Any, y: Any = None, *, sample_weight: Any = None, covariates: Any = None
+    ) -> Self:
+        """Go on with more documents, seen once; the first call begins.
+
+        Args:
+          X: counts [N, V], as for `fit`.
+          y: labels [N], where label_weight is set; the first call has to see each of them.
+          sample_weight: documents' weights [N]; None weighs all alike.
+          covariates: as for `fit`.
+
+        Returns:
+          The model itself.
+
+        Raises:
+          ValueError, TypeError: as `fit`; or if the vocabulary is of another length.
+        """
+        return self._fit(X, y, sample_weight, covariates, partial=True)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, covariates: Any, *, partial: bool) -> Self:
+        goes_on = partial and hasattr(self, "params_")
+        if is_stream(X):
+            for name, value in (("y", y), ("sample_weight", sample_weight)):
+                if value is not None:
+                    raise ValueError(f"{name} must be None where X gives batches")
+            if covariates is not None:
+                raise ValueError("covariates must be None where X gives batches")
+            return self._fit_stream(X, goes_on=goes_on, partial=partial)
+        rows = self._counts(X, reset=not goes_on)
+        data = self._batch(rows, covariates, learn=not goes_on)
+        weight = weights(sample_weight, rows.shape[0])
+        keep = np.diff(rows.indptr) > 0
+        if weight is not None:
+            keep &= weight > 0
+        if not keep.any():
+            raise ValueError("X must hold at least one document with a word, got none")
+        data = data._replace(y=self._labels(y, rows.shape[0], learn=not goes_on), weight=weight)
+        data = jax.tree.map(lambda leaf: leaf[keep], data)
+        if not goes_on:
+            self._begin(data)
+        documents = data.x.shape[0]
+        passes = 1 if partial else self._passes(documents)
+        return self._train(data, self._batch_of(documents), passes)
+
+    def _fit_stream(self, X: Any, *, goes_on: bool, partial: bool) -> Self:
+        source = Documents(X)
+        first = next(iter(source), None)
+        if first is None:
+            raise ValueError("X must give at least one batch with a document, got none")
+        if not goes_on:
+            self.n_features_in_, self._known, self._variables = first.x.shape[1], None, None
+            self._begin(first)
+        size = checks.positive_int("batch_size", self.batch_size)
+        return self._train(source, size, 1 if partial else self.max_iter or 1)
+
+    def _begin(self, data: Batch) -> None:
+        """Everything that a first call makes: the seed, the model, where training starts."""
+        topics = checks.axis_length("n_components", self.n_components, minimum=2)
+        self._seed, self._n_features_out = seed_of(self.random_state), topics
+        width, names = data.x.shape[1], None
+        self.background_ = np.asarray(data.x.sum(axis=0)).ravel() + np.float32(BACKGROUND)
+        self._odds, self.topic_names_ = None, [f"topic {k}" for k in range(topics)]
+        if self.label_weight is not None:
+            self.topic_names_[: len(self.classes_)] = map(str, self.classes_)
+        if self.seed_words is not None:
+            weight = checks.positive_float("seed_weight", self.seed_weight)
+            self._odds, names = inputs.seed_log_odds(
+                self.seed_words, self._features(), (topics, width), weight
+            )
+            self.topic_names_[: len(names)] = names
+        self._decoder = checks.one_of("decoder", self.decoder, DECODERS)
+        vae, key = self.vae_, jax.random.key(self._seed)
+        like = Batch(jnp.zeros((1, width)), condition=_first(data.condition))
+        state = init_state(key, vae, self._optimizer(1), like)
+        sample = self._sample(data)
+        hints = sample.y if self._odds is None else _hints(sample.x, self._odds)
+        odds = starts.factors(sample.x, topics, self._seed, hints)
+        params = starts.started(state.params, self._decoder, odds)
+        self._state = jax.device_get(state._replace(params=params))
+        self._condition = None
+        if data.condition is not None:
+            self._condition = data.condition.mean(axis=0, keepdims=True)
+        self.loss_curve_, self.n_iter_ = [], 0
+
+    @property
+    def vae_(self) -> VAE:
+        """The model that is trained; equal for equal parameters, so that nothing compiles twice."""
+        network = topic_network(
+            len(self.background_),
+            self._n_features_out,
+            decoder=self._decoder,
+            layers=checks.positive_int("layers", self.layers),
+            hidden_units=checks.positive_int("hidden_units", self.hidden_units),
+            dropout=self.dropout,
+            background=self.background_,
+        )
+        if self._odds is not None:
+            network = seeded(network, self._odds)
+        prior = priors.symmetric(self._prior())
+        if self.label_weight is not None:
+            own, extra = self._prior(), checks.positive_float("label_weight", self.label_weight)
+            total = self._n_features_out * own + extra
+            prior = label_priors.from_labels(
+                smoothness=own / extra, total_concentration=total, missing=True
+            )
+        return bind(network, latents.dirichlet, prior, counts.multinomial())
+
+    def _prior(self) -> float:
+        return checks.positive_float("doc_topic_prior", self.doc_topic_prior)
+
+    def _optimizer(self, steps: int) -> optax.GradientTransformation:
+        rate = checks.positive_float("learning_rate", self.learning_rate)
+        return _averaging(rate, 10 * max(steps, 10))
+
+    def _batch_of(self, documents: int) -> int:
+        """About `batch_size`, all batches alike: batch norm of a handful says nothing."""
+        most = checks.positive_int("batch_size", self.batch_size)
+        return -(-documents // max(1, round(documents / most)))
+
+    def _passes(self, documents: int) -> int:
+        if self.max_iter is not None:
+            return checks.positive_int("max_iter", self.max_iter)
+        return max(PASSES, -(-SHOWN // documents))
+
+    def _train(self, data: Any, size: int, passes: int) -> Self:
+        steps = 10 if isinstance(data, Documents) else -(-data.x.shape[0] // size)
+        state: TrainState = jax.tree.map(jnp.array, self._state)  # copies: it may be donated
+        state, history = fit(
+            jax.random.key(self._seed),
+            self.vae_,
+            data,
+            batch_size=size,
+            epochs=passes,
+            optimizer=self._optimizer(steps),
+            state=state,
+        )
+        self.params_, self._state = jax.device_get((averaged_params(state), state))
+        self.loss_curve_ += [record.loss for record in history.epochs]
+        self.n_iter_ += passes
+        logits = topic_word_logits(self.vae_.parts.network, self.params_, self._condition)  # type: ignore[union-attr]
+        self.topic_word_ = np.asarray(jax.nn.softmax(logits, axis=-1))
+        self.components_ = self._relevant(self.topic_word_)
+        first = next(iter(data)) if isinstance(data, Documents) else data
+        sample = self._sample(first)
+        mixtures = mean_of(self._posterior(sample, steps=0))
+        tokens = np.asarray(sample.x.sum(axis=1)).ravel()
+        self.topic_shares_ = tokens @ mixtures / tokens.sum()
+        return self
+
+    def _relevant(self, topic_word: np.ndarray) -> np.ndarray:
+        """What is the topics' own of their words."""
+        share = checks.positive_float("relevance", self.relevance, zero=True)
+        if share > 1:
+            raise ValueError(f"relevance must be at most 1, got {share}")
+        own = topic_word / (self.background_ / self.background_.sum()) ** (1 - share)
+        return (own / own.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def _sample(self, data: Batch) -> Batch:
+        """At most so many documents, spread evenly."""
+        rows = data.x.shape[0]
+        index = np.arange(0, rows, -(-rows // SAMPLE))
+        return jax.tree.map(lambda leaf: leaf[index], data._replace(weight=None))
+
+    # --- what was given
+
+    def _counts(self, X: Any, *, reset: bool) -> Any:
+        """Documents as checked counts, CSR [N, V]."""
+        matrix, names = inputs.annotated(X)
+        inputs.refuse_texts("X", matrix)
+        own = validate_data(self, matrix, accept_sparse="csr", dtype="numeric", reset=reset)
+        if reset:
+            self._variables = None if names is None else names.tolist()
+        elif not (names is None or self._variables is None or names.tolist() == self._variables):
+            raise ValueError("X must have the variables that were fitted, in their order")
+        return inputs.check_counts("X", own)
+
+    def _batch(self, rows: Any, covariates: Any, *, learn: bool) -> Batch:
+        """Documents and their covariates."""
+        known = None if learn else self._known
+        if covariates is None:
+            if known is not None:
+                raise ValueError("covariates must be given: the model was fitted with them")
+            self._known = None
+            return Batch(rows)
+        if not learn and known is None:
+            raise ValueError("covariates must be None: the model was fitted without them")
+        columns, self._known = inputs.covariate_columns(covariates, known)
+        if len(columns) != rows.shape[0]:
+            raise ValueError(f"covariates must have {rows.shape[0]} rows, got {len(columns)}")
+        return Batch(rows, condition=columns)
+
+    def _labels(self, y: Any, documents: int, *, learn: bool) -> np.ndarray | None:
+        if self.label_weight is None:
+            return None
+        if y is None:
+            raise ValueError("y must be given where label_weight is set, got None")
+        codes, names = encode_labels(y, None if learn else tuple(self.classes_))
+        if len(codes) != documents:
+            raise ValueError(f"y must have {documents} labels, got {len(codes)}")
+        if len(names) > self.n_components:
+            raise ValueError(
+                f"n_components must be at least {len(names)}, the number of labels, "
+                f"got {self.n_components}"
+            )
+        if learn:
+            self.classes_ = np.asarray(names, dtype=object)
+        return codes
+
+    def _features(self) -> np.ndarray | None:
+        own = None if self._variables is None else np.array(self._variables, dtype=object)
+        return getattr(self, "feature_names_in_", own)
+
+    def _posterior(self, data: Batch, steps: int | None = None) -> np.ndarray:
+        """Concentrations [N, K]; of a document without a word the prior's."""
+        if steps is None:
+            most = checks.positive_int("max_doc_update_iter", self.max_doc_update_iter, minimum=0)
+            steps = most if checks.boolean("refine", self.refine) else 0
+        data = self._unlabelled(data)
+        found = refine(
+            jax.random.key(self._seed),
+            self.vae_,
+            self.params_,
+            data,
+            steps=steps,
+            learning_rate=0.2,
+            batch_size=ROWS,
+        )
+        q = np.array(found.concentration)
+        q[np.asarray(data.x.sum(axis=1)).ravel() == 0] = self._prior()
+        return q
+
+    def _unlabelled(self, data: Batch) -> Batch:
+        """Documents whose labels are not known, where the prior asks for them."""
+        if self.label_weight is None:
+            return data._replace(y=None)
+        return data._replace(y=np.full(data.x.shape[0], -1, np.int32))
+
+    def _each(self, X: Any, covariates: Any) -> Iterator[Batch]:
+        """The documents, or of batches each."""
+        check_is_fitted(self, "params_")
+        if not is_stream(X):
+            yield self._batch(self._counts(X, reset=False), covariates, learn=False)
+            return
+        for batch in X() if callable(X) else X:
+            yield self._batch(self._counts(batch, reset=False), covariates, learn=False)
+
+
+def _first(condition: Any) -> Any:
+    return None if condition is None else jnp.asarray(condition[:1])
+
+
+def _hints(rows: Any, odds: np.ndarray) -> np.ndarray:
+    """The topic whose seed words are much of a document, -1 where none's are."""
+    tokens = np.asarray(rows.sum(axis=1)).reshape(-1, 1)
+    found = np.asarray(rows @ odds.T) / np.maximum(tokens, 1)
+    much = found >= np.maximum(0.5 * found.max(axis=0, keepdims=True), 1e-9)
+    return np.where(much.any(axis=1), np.where(much, found, 0).argmax(axis=1), -1)
+
+
+def mean_of(concentration: np.ndarray) -> np.ndarray:
+    """The mean of each Dirichlet.
+
+    Args:
+      concentration: [N, K].
+
+    Returns:
+      [N, K].
+    """
+    return concentration / concentration.sum(axis=1, keepdims=True)
+
+
+@functools.lru_cache(maxsize=16)
+def _averaging(rate: float, updates: int) -> optax.GradientTransformation:
+    """Adam, and an average over about so many updates: better topics than the last of a pass."""
+    # A slow first moment: the Adam of Srivastava and Sutton.
+    return average_params(optax.adam(rate, b1=0.99), 1 - 1 / updates)

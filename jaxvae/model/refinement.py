@@ -1,0 +1,242 @@
+"""The posterior of each example by itself, found by gradients from where the encoder puts it."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxvae.data.batches import Batch
+from jaxvae.data.examples import count, examples, host_batches
+from jaxvae.model import bind_checks, latents
+from jaxvae.model.evaluation import parts_of_vae
+from jaxvae.model.latents import Latent
+from jaxvae.model.networks import Network, Params, whole
+from jaxvae.model.objectives import kl_by_part, mean_of_draws
+from jaxvae.model.vae import VAE, bind, check_model, for_labels
+from jaxvae.numerics import checks
+
+FREE = "free"  # the posterior that is sought, among the parameters
+
+
+def refine(
+    key: jax.Array,
+    vae: VAE,
+    params: Params,
+    x: Any,
+    y: Any = None,
+    *,
+    condition: Any = None,
+    mask: Any = None,
+    steps: int = 100,
+    learning_rate: float = 0.1,
+    batch_size: int = 256,
+) -> Any:
+    """Close the amortisation gap: maximise each example's own ELBO over its own posterior.
+
+    One network serves all examples, so it serves none of them best. Here the parameters of
+    q(z | x) of each example go on from where the encoder put them, by Adam, its rate falling to
+    nothing by a cosine; those of the model stay as they are.
+
+    Args:
+      key: one typed key; it draws z.
+      vae: the model.
+      params: its parameters.
+      x: examples [N, ...], in any form that `fit` takes but a stream.
+      y: integer labels [N] where the model's prior needs them; -1 where one is missing.
+      condition: what encoder and decoder see beside x [N, ...], or None.
+      mask: of x's shape, 1 where a value was seen, or None.
+      steps: how many; 0 leaves the encoder's.
+      learning_rate: of the first step, for the parameters themselves or, of those that are
+        positive, for their logarithms.
+      batch_size: examples a compiled call; the result depends on it by rounding alone.
+
+    Returns:
+      The posterior's parameters, as `vae.encode` returns them, of NumPy arrays [N, ...].
+
+    Raises:
+      ValueError, TypeError: if the data do not fit the model, or an argument is outside what is
+        allowed; it is named.
+
+    Example:
+      >>> from jaxvae import dense_dirichlet_network, dirichlet_vae, symmetric_prior
+      >>> vae = dirichlet_vae(dense_dirichlet_network(64, 3, layers=1), prior=symmetric_prior())
+      >>> params = vae.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> refine(jax.random.key(1), vae, params, np.eye(64), steps=2).shape
+      (64, 3)
+
+    Source: Cremer, Li and Duvenaud, 2018, Inference suboptimality in variational autoencoders.
+    """
+    checks.on_host("there call vae.encode", key=key, params=params, x=x, y=y)
+    checks.typed_key("key", key)
+    check_model(vae)
+    _check_bound("refine", vae)
+    checks.positive_int("batch_size", batch_size)
+    steps = checks.positive_int("steps", steps, minimum=0)
+    rate = checks.positive_float("learning_rate", learning_rate)
+    data = examples(x, y, condition=condition, mask=mask)
+    vae.check_data(params, data)
+    vae = for_labels(vae, data.y)
+    found = [
+        jax.device_get(_refined(vae, steps, params, key, rate, jax.device_put(batch)))
+        for batch in host_batches(data, batch_size)
+    ]
+    rows = count(data)
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:rows], *found)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _refined(vae: VAE, steps: int, params: Params, key: jax.Array, rate: Any, batch: Batch) -> Any:
+    own = with_free_posterior(vae)
+    latent = vae.parts.latent  # type: ignore[union-attr]
+    optimizer = optax.adam(optax.cosine_decay_schedule(rate, max(1, steps)))
+    batch = batch._replace(weight=None)
+
+    def loss(free: Any, key: jax.Array) -> jax.Array:
+        terms = own.terms({**params, FREE: free}, key, batch, draws=1)
+        return jnp.sum(sum(kl_by_part(terms).values()) - mean_of_draws(terms.log_px))
+
+    def step(carried: Any, key: jax.Array) -> Any:
+        free, state = carried
+        grads = jax.grad(loss)(free, key)
+        with jax.numpy_dtype_promotion("standard"):  # Optax relies on it; a caller may forbid it
+            updates, state = optimizer.update(grads, state)
+        return (optax.apply_updates(free, updates), state), None
+
+    free = unbounded(latent, vae.encode(params, batch))
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(steps, dtype=jnp.uint32))
+    (free, _), _ = jax.lax.scan(step, (free, optimizer.init(free)), keys)
+    return bounded(latent, free)
+
+
+def posterior_elbo(
+    key: jax.Array,
+    vae: VAE,
+    params: Params,
+    q: Any,
+    x: Any,
+    y: Any = None,
+    *,
+    condition: Any = None,
+    mask: Any = None,
+    draws: int = 8,
+    batch_size: int = 256,
+) -> np.ndarray:
+    """The ELBO of each example with a posterior of its own.
+
+    Args:
+      key: one typed key; it draws z.
+      vae: the model.
+      params: its parameters.
+      q: the posteriors of all examples, as `refine` returns them.
+      x: examples [N, ...], in any form that `fit` takes but a stream.
+      y: integer labels [N] where the model's prior needs them.
+      condition: what encoder and decoder see beside x [N, ...], or None.
+      mask: of x's shape, 1 where a value was seen, or None.
+      draws: of z an example, over which the reconstruction is averaged.
+      batch_size: examples a compiled call.
+
+    Returns:
+      Nats [N], every constant in them.
+
+    Raises:
+      ValueError, TypeError: if the data do not fit the model; the argument is named.
+
+    Example:
+      >>> from jaxvae import dense_normal_network, normal_vae
+      >>> vae = normal_vae(dense_normal_network(64, 2, layers=1, hidden_units=16))
+      >>> params = vae.init(jax.random.key(0), jnp.zeros((1, 64)))
+      >>> q = refine(jax.random.key(1), vae, params, np.eye(64), steps=2)
+      >>> posterior_elbo(jax.random.key(1), vae, params, q, np.eye(64)).shape
+      (64,)
+    """
+    checks.typed_key("key", key)
+    check_model(vae)
+    _check_bound("posterior_elbo", vae)
+    draws = checks.positive_int("draws", draws)
+    data = examples(x, y, condition=condition, mask=mask)
+    vae, found, rows = for_labels(vae, data.y), [], count(data)
+    for start, batch in enumerate(host_batches(data, batch_size)):
+        size = len(jax.tree.leaves(batch.x)[0])
+        index = np.minimum(np.arange(size) + start * size, rows - 1)
+        own = jax.tree.map(lambda leaf, at=index: np.asarray(leaf)[at], q)
+        found.append(jax.device_get(_elbo(vae, draws, params, key, own, jax.device_put(batch))))
+    return np.concatenate(found)[:rows]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _elbo(vae: VAE, draws: int, params: Params, key: jax.Array, q: Any, batch: Batch) -> jax.Array:
+    own, free = with_free_posterior(vae), unbounded(vae.parts.latent, q)  # type: ignore[union-attr]
+    terms = own.terms({**params, FREE: free}, key, batch._replace(weight=None), draws=draws)
+    return mean_of_draws(terms.log_px) - sum(kl_by_part(terms).values())
+
+
+def _check_bound(name: str, vae: VAE) -> None:
+    """Refuse a model that has no ELBO."""
+    if not bind_checks.are_densities(parts_of_vae(name, vae)):
+        raise ValueError(
+            f"vae must have an ELBO for {name}, got one of the original objective, which has none"
+        )
+
+
+@functools.lru_cache(maxsize=16)
+def with_free_posterior(vae: VAE) -> VAE:
+    """A model whose encoder returns what lies among its parameters under `FREE`.
+
+    Args:
+      vae: the model.
+
+    Returns:
+      The same with another encoder, its objective the ELBO.
+    """
+    parts = vae.parts
+    assert parts is not None
+    net = whole(parts.network)
+
+    def encode(params: Params, batch: Batch) -> Any:
+        return bounded(parts.latent, params[FREE])
+
+    def decode(params: Params, z: Any, batch: Batch) -> Any:
+        return net.decode(params, z, batch, None)[0]
+
+    network = Network(parts.network.init, encode, decode, parts.network.latent_shape)
+    return bind(network, parts.latent, parts.prior, parts.likelihood, transform=parts.transform)
+
+
+def unbounded(latent: Latent, q: Any) -> Any:
+    """A posterior's parameters as numbers without bounds: the positive ones as their logarithms.
+
+    Args:
+      latent: the family.
+      q: its parameters; of a product by part.
+
+    Returns:
+      The same structure.
+    """
+    return _changed(jnp.log, latent, q)
+
+
+def bounded(latent: Latent, free: Any) -> Any:
+    """The way back from `unbounded`.
+
+    Args:
+      latent: the family.
+      free: of numbers without bounds.
+
+    Returns:
+      The parameters.
+    """
+    return _changed(jnp.exp, latent, free)
+
+
+def _changed(change: Any, latent: Latent, q: Any) -> Any:
+    if latent.parts:
+        own = latents.parts_of(latent)
+        return {name: _changed(change, part, q[name]) for name, part in own.items()}
+
+    def each(path: Any, leaf: Any) -> Any:
+        return change(leaf) if path[-1].name in latent.positive else leaf
+
+    return jax.tree.map_with_path(each, q)
