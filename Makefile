@@ -11,8 +11,6 @@ VENV_TOPICS ?= .venv-topics
 # one that stands there brings gigabytes of CUDA. Give pip the place of a CPU wheel, by
 # PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL, and it is taken first.
 TORCH ?= torch==2.13.0
-# A peer of the topic model asks for it: the one that was built for that PyTorch.
-TORCHVISION ?= torchvision==0.28.0
 # As users run it; the default suite leaves LLVM's optimization out (tests/conftest.py).
 OPTIMIZED := XLA_FLAGS=--xla_backend_optimization_level=3
 
@@ -91,7 +89,7 @@ bench-choices: $(VENV)/.dev  ## what each model reaches on the digits and small 
 	$(BIN)/python benchmarks/choices.py $(ARGS)
 
 bench-topics: $(VENV)/.run $(VENV_TOPICS)/.topics  ## the topic model against its peers, on texts and on cells (hours)
-	$(BIN)/python benchmarks/topics.py --resume --python $(VENV_TOPICS)/bin/python $(ARGS)
+	$(BIN)/python benchmarks/topics.py --python $(VENV_TOPICS)/bin/python $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -122,7 +120,9 @@ lock:  ## renew the hashed lock files (needs uv on the PATH)
 	printf '%s\n' $(NOT_LOCKED) | uv pip compile pyproject.toml --extra bench-topics -c requirements-dev.txt \
 		--override /dev/stdin $(LOCK_FLAGS) -o requirements-bench-topics.txt
 
-# PyTorch: see TORCH and TORCHVISION. Pythae asks for a package that Python has had built in since 3.7.
+# PyTorch: see TORCH. Pythae asks for a package that Python has had built in since 3.7. TopMost asks
+# for torchvision, to download with, and it would have to be built for that very PyTorch:
+# benchmarks/topic_peers.py does without.
 NOT_LOCKED := "torch; python_version < '3'" "torchvision; python_version < '3'" \
 	"dataclasses; python_version < '3'"
 # The newest TensorFlow asks for an older h5py than what reads .h5ad; one version serves both.
@@ -163,8 +163,7 @@ $(VENV_TOPICS)/.topics: requirements-bench-topics.txt
 	$(PYTHON) -m venv $(VENV_TOPICS)
 	$(VENV_TOPICS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		-r requirements-bench-topics.txt
-	$(VENV_TOPICS)/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts \
-		$(TORCH) $(TORCHVISION)
+	$(VENV_TOPICS)/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts $(TORCH)
 	touch $@
 
 clean:  ## remove the environment and caches (runs/ stays)
