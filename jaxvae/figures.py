@@ -10,6 +10,7 @@ from jaxvae.apps.figures.rows import image_rows, reconstructions
 from jaxvae.apps.figures.sheets import GAP
 from jaxvae.apps.figures.style import MARKERS, PALETTE, STYLE
 from jaxvae.apps.figures.tables import heat_maps, top_columns
+from jaxvae.apps.figures.topics import topic_bars
 
 __all__ = [
     "GAP",
@@ -33,5 +34,6 @@ __all__ = [
     "sweep_curves",
     "ternary",
     "top_columns",
+    "topic_bars",
     "walk",
 ]

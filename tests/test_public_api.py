@@ -39,8 +39,8 @@ PROMISED = {
     ),
     "fit_many": (
         "(keys, make, x, y, *, weight, condition, mask, batch_size, epochs, optimizer, "
-        "hyperparams, devices, validation, patience, on_non_finite, checkpoints, checkpoint_dir, "
-        "checkpoint_every, keep, metrics, progress, on_epoch)"
+        "hyperparams, state, devices, validation, patience, on_non_finite, checkpoints, "
+        "checkpoint_dir, checkpoint_every, keep, metrics, progress, on_epoch)"
     ),
 }
 COMPAT = {

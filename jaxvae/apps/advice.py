@@ -1,12 +1,14 @@
 """What is wrong with a trained latent, each in one sentence with the two things to try."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from jaxvae.apps.description import Description
 from jaxvae.model import latents
 from jaxvae.model.latents import Latent
 from jaxvae.model.reports import CollapseReport, PartReport
 
+REDUNDANT = 0.5  # of the words of a topic that another one has too, in the mean
 SMALLER_KL = "a smaller --kl-weight, as 0.3"
 
 
@@ -34,6 +36,37 @@ def advice(report: CollapseReport, latent: Latent, model: Description) -> list[s
     parts = latents.parts_of(latent)
     found = (_of_part(name, part, parts, report.parts, model) for name, part in parts.items())
     return [sentence for sentence in found if sentence]
+
+
+def of_topics(figures: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the topics of a run of `jaxvae train`, and what to try.
+
+    Args:
+      figures: of `TopicRun.figures`.
+
+    Returns:
+      Whole sentences; none where all is well.
+
+    Example:
+      >>> of_topics({"topics": 20, "topics_in_use": 6})
+      ['Only 6 of 20 topics are in use. Try a smaller --latent-dim, or more --epochs.']
+    """
+    topics, used = figures["topics"], figures["topics_in_use"]
+    model, unigram = figures.get("test_perplexity"), figures.get("unigram_perplexity")
+    found = []
+    if model is not None and unigram is not None and model >= unigram:
+        found.append(
+            "The topics predict unseen words no better than the words' frequencies do. Try a "
+            "smaller --latent-dim, or more data."
+        )
+    if 2 * used < topics:
+        found.append(
+            f"Only {used} of {topics} topics are in use. Try a smaller --latent-dim, or more "
+            "--epochs."
+        )
+    if figures.get("redundancy", 0.0) > REDUNDANT:
+        found.append("Most topics repeat another one. Try a smaller --latent-dim, or more data.")
+    return found
 
 
 def _of_part(

@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from jaxvae.apps import topic_choices
 from jaxvae.apps.description import Description, about
 from jaxvae.apps.model_parts import KINDS, UNIT, Identity
 from jaxvae.apps.options import (
+    BATCH_SIZE,
     EPOCHS,
     FACE,
     HOLD_OUT,
+    LEARNING_RATE,
     MOST_EPOCHS,
     MOST_HELD_OUT,
     MOST_STEPS,
@@ -24,6 +27,7 @@ from jaxvae.apps.options import (
     absolute,
     fields_of,
 )
+from jaxvae.apps.topics import schedule
 from jaxvae.data import datasets, looks
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.flat import dense, len_of
@@ -56,23 +60,27 @@ def resolve(options: Options, data: Dataset) -> Options:
     """
     labelled = data.y_train is not None
     model, original = options.model, options.objective == "original"
+    topical = topic_choices.is_topical(options, data)
     if model is None:
-        model = _default_model(labelled, original, options.prior is not None)
-    options = dataclasses.replace(options, model=model)
+        has_prior = options.prior is not None or topical
+        model = _default_model(labelled and not topical, original, has_prior)
+    network = options.network or ("topics" if topical else "dense")
+    options = dataclasses.replace(options, model=model, network=network)
     own = PRIORS[model]
     prior: Any = options.prior
     if prior is None and None not in own:
-        prior = "labels" if labelled else "symmetric"
+        prior = "labels" if labelled and not topical else "symmetric"
     likelihood: Any = options.likelihood
     if likelihood is None:
         is_counts = data.look.counts and not original and options.scale == "auto"
+        is_counts = is_counts or topical
         # A multinomial's total is of all values: it takes no mask.
         of_counts = "multinomial" if options.missing == "refuse" else "negative_binomial"
         likelihood = of_counts if is_counts else "normal"
     values = data.x_train.shape[1]
     hidden_units = 512 if values >= LARGE else 256
     by_data: dict[str, Any] = {"hidden_units": 128 if original else hidden_units}
-    if "layers" in fields_of("network", options.network):
+    if "layers" in fields_of("network", network):
         by_data["layers"] = 4 if original else 2
     width = 2
     if _has_categories(model):
@@ -85,11 +93,16 @@ def resolve(options: Options, data: Dataset) -> Options:
         total = TOTAL_CONCENTRATION * (2 if values >= LARGE else 1)
         of_labels = {"smoothness": SMOOTHNESS, "total_concentration": total}
         by_data |= {name: value for name, value in of_labels.items() if name in known}
+    if topical:
+        of_topics = topic_choices.of_model(options.latent_dim, data.categories)
+        width = of_topics["latent_dim"]
+        known = fields_of("prior", PRIORS[model][prior])
+        by_data = {o: v for o, v in of_topics.items() if o in FACE and FACE[o][1] in known}
     chosen = {name: value for name, value in by_data.items() if getattr(options, name) is None}
     return dataclasses.replace(
         options,
         **chosen,
-        **_early_stopping(options, len_of(data.x_train)),
+        **_training(options, len_of(data.x_train), topical),
         prior=prior,
         likelihood=likelihood,
         latent_dim=width if options.latent_dim is None else options.latent_dim,
@@ -110,22 +123,34 @@ def _has_categories(model: str) -> bool:
     return any(part.support == "simplex" for part in own.values())
 
 
-def _early_stopping(options: Options, examples: int) -> dict[str, Any]:
-    """How long it is trained and what is kept, where that is left open."""
+def _training(options: Options, examples: int, topical: bool) -> dict[str, Any]:
+    """How it is trained, how long, and what is kept, where that is left open."""
     share, patience, average = options.hold_out, options.patience, options.average
     original = options.objective == "original"
     if share is None:
         share = min(HOLD_OUT, MOST_HELD_OUT / examples)
-        few = round(share * examples) < FEWEST or original
+        # Of topics the loss on held-out examples, by the encoder alone, is a bad judge.
+        few = round(share * examples) < FEWEST or original or topical
         share = 0.0 if few and patience is None else share
     own = max(1, examples - round(share * examples))
-    steps = steps_per_epoch(own, min(max(1, options.batch_size), own))
+    size = options.batch_size
+    if size is None:
+        size = schedule.batch_of(own) if topical else BATCH_SIZE
+    steps = steps_per_epoch(own, min(max(1, size), own))
     if patience is None and share:
         patience = max(PATIENCE, -(-PATIENCE_STEPS // steps))
     if average is None and not original:  # over about the updates of an epoch
-        average = 1 - 1 / max(steps, 10)
-    most = EPOCHS if patience is None else max(MOST_EPOCHS, -(-MOST_STEPS // steps))
+        average = 1 - 1 / (schedule.updates_of(steps) if topical else max(steps, 10))
+    most = schedule.passes_of(own) if topical else EPOCHS
+    if patience is not None:
+        most = max(MOST_EPOCHS, -(-MOST_STEPS // steps))
+    rate, momentum = LEARNING_RATE, None
+    if topical:
+        rate, momentum = schedule.LEARNING_RATE, schedule.MOMENTUM
     return {
+        "batch_size": size,
+        "learning_rate": rate if options.learning_rate is None else options.learning_rate,
+        "momentum": momentum if options.momentum is None else options.momentum,
         "hold_out": share,
         "patience": patience,
         "average": average,
@@ -150,6 +175,7 @@ def describe(options: Options, data: Dataset) -> Description:
         if (value := getattr(options, name)) is not None:
             checks.positive_float(name, value)
     assert options.model is not None
+    assert options.network is not None
 
     def part(name: str, kind: str) -> Any:
         own = {field: getattr(options, o) for o, (p, field) in FACE.items() if p == name}
@@ -165,13 +191,18 @@ def describe(options: Options, data: Dataset) -> Description:
                          f"{options.likelihood}: the total is of all")  # fmt: skip
     shape: tuple[int, ...] | None = data.x_train.shape[1:]
     of_counts = likelihood.of_counts
+    if network.of_topics and likelihood.takes_masks:
+        raise ValueError(
+            "likelihood must be multinomial or dirichlet_multinomial with network topics, "
+            f"got {options.likelihood}"
+        )
     if "channels" in fields_of("network", options.network):
         shape = data.image_shape
         if shape is None:
             raise ValueError(
                 f"network must be dense for examples that are no images, got {options.network}"
             )
-    elif of_counts:
+    elif of_counts and not network.of_topics:
         network = dataclasses.replace(network, counts=True)
     assert shape is not None
     objective = part("objective", options.objective)

@@ -16,7 +16,16 @@ import tyro
 
 from jaxvae import _failures, _front
 from jaxvae._output import quiet, say, say_made, unfailing
-from jaxvae.apps import chosen, description, experiments, help_pages, options, runs, sweeps
+from jaxvae.apps import (
+    chosen,
+    description,
+    experiments,
+    help_pages,
+    options,
+    runs,
+    sweeps,
+    topic_runs,
+)
 from jaxvae.apps.compilation_cache import keep_compiled
 from jaxvae.apps.model_parts import Identity, kind
 from jaxvae.apps.options import Options
@@ -41,6 +50,7 @@ class Train(Options):
         ("jaxvae train --out runs/first", "the digits"),
         ("jaxvae train --data iris.csv --label species", "a table with labels"),
         ("jaxvae train --data pets/ --network convolutional", "a folder of images"),
+        ("jaxvae train --data news.txt --latent-dim 20", "topics of texts, one a line"),
         ("jaxvae train --seeds 8 --out runs/eight", "eight runs at once"),
         ("jaxvae train --style-dim 2 4 8 16 --out runs/styles", "a run for each value"),
         ("jaxvae train --resume runs/first --epochs 400", "go on with a run"),
@@ -110,7 +120,9 @@ class Train(Options):
             elif jax.process_index() > 0:  # one host writes and prints
                 folder = self.out or Path("runs", "of-the-first-host")
             else:
-                name = f"{kind(config.model.latent)}-{data.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+                of_topics = topic_runs.is_topical(config.model)
+                what = "topics" if of_topics else kind(config.model.latent)
+                name = f"{what}-{data.name}-{time.strftime('%Y%m%d-%H%M%S')}"
                 new = run_folder.new_run(self.out or Path("runs", name), another=self.out is None)
                 folder = stack.enter_context(new)
             if jax.process_index() == 0:
@@ -189,7 +201,10 @@ def _plan(config: Config, data: Dataset) -> str:
     training = config.training
     examples, held_out = len_of(data.x_train), runs.held_out(training, len_of(data.x_train))
     what = f"{kind(config.model.latent).replace('_', '-')} VAE"
-    what = f"a {what}" if training.seeds == 1 else f"{training.seeds} {what}s"
+    if topic_runs.is_topical(config.model):
+        what = f"model of {config.model.latent_dim} topics"
+    plural = what.replace("model", "models") if "model" in what else f"{what}s"
+    what = f"a {what}" if training.seeds == 1 else f"{training.seeds} {plural}"
     if training.seeds > 1:
         what += f" (seeds {training.seed} to {training.seed + training.seeds - 1})"
     kept = f"; {held_out:,} are held out for early stopping" if held_out else ""

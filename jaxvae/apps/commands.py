@@ -68,10 +68,7 @@ class Evaluate(OnData):
     )
 
     def run(self) -> int:
-        found = {
-            run.folder.name: results.test_metrics(run) | results.latent_use(run)
-            for run in self.each()
-        }
+        found = {run.folder.name: results.of_test(run) for run in self.each()}
         if len(found) > 1:
             say(f"{len(found)} runs: {', '.join(found)}")
         results_table.show(*found.values())

@@ -9,7 +9,7 @@ import numpy as np
 import tyro
 
 from jaxvae._output import WIDTH, say, say_made
-from jaxvae.apps import compared, outputs
+from jaxvae.apps import compared, outputs, topic_sweeps
 from jaxvae.apps.compared import Entry
 
 GAP = 2  # between the columns of a table
@@ -119,6 +119,9 @@ def report(entries: Sequence[Entry], *, best: str | None = None) -> list[str]:
     said = [f"KL and active are those of {own}." for own in parts]
     if any(e.mean(f"{part}_in_use") is not None for e in entries for part in e.parts):
         said.append("in_use counts the categories that are the largest share of some test example.")
+    if any("topics_in_use" in entry.figures for entry in entries):
+        said.append("in_use counts the topics that are the largest of 0.2% of the documents.")
+        said.append("perplexity is of unseen words of test documents: the lower, the better.")
     if any("baseline_rmse" in entry.figures for entry in entries):
         said.append("mean_rmse is that of the mean training example, which knows nothing of x.")
     said += [f"{entry.name} {note}." for entry in entries for note in entry.notes]
@@ -173,6 +176,10 @@ def _results(entries: Sequence[Entry]) -> dict[str, list[str]]:
         "mean_rmse": _column(entries, "baseline_rmse", spread=False),
         "kl": [_by_part(e, "kl", "test_kl", "{:.2f}") for e in entries],
         "accuracy": _column(entries, "test_accuracy"),
+        "perplexity": _column(entries, "test_perplexity"),
+        "npmi": _column(entries, "npmi"),
+        "redundancy": _column(entries, "redundancy"),
+        "stability": _column(entries, "stability"),
     }
     return {name: cells for name, cells in found.items() if set(cells) != {NOTHING}}
 
@@ -181,7 +188,7 @@ def _training(entries: Sequence[Entry]) -> dict[str, list[str]]:
     """How much of the latent the runs use, and what their training took."""
     found = {
         "active": [_by_part(e, "active", "", "{:.3g}") for e in entries],
-        "in_use": [_by_part(e, "in_use", "", "{:.3g}") for e in entries],
+        "in_use": [_by_part(e, "in_use", "topics_in_use", "{:.3g}") for e in entries],
         "epochs": [_cell(e.figures.get("epochs"), 0) for e in entries],
         "seconds": [_cell(e.figures.get("seconds"), 1) for e in entries],
     }
@@ -291,6 +298,8 @@ def panels(entries: Sequence[Entry]) -> tuple[dict[str, Any], dict[str, Any], di
         figures[RMSE] = _of(entries, "test_rmse")
         marks = baseline(entries)
     figures["test KL"] = _of(entries, "test_kl")
+    if one_scale:
+        figures |= topic_sweeps.panels(lambda figure: _of(entries, figure))
     figures["test accuracy"] = _of(entries, "test_accuracy")
     return curves, {name: own for name, own in figures.items() if own}, marks
 

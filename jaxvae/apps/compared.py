@@ -21,6 +21,7 @@ from jaxvae.training import run_folder, whole_files
 
 SWEEP = "sweep"  # in the summary of a sweep: its options and their values
 MEMBERS = "members"  # in the same: what is known of each of its runs
+ABOVE = ("stability",)  # in the summary of several seeds: figures of all together
 FAILED = "failed"  # in the same: what happened to a member that blew up, by its name
 
 
@@ -184,6 +185,8 @@ def _of_seeds(path: Path, seeds: Iterable[Path]) -> Entry:
     }
     # Seeds are trained as one program: each one's seconds are those of all.
     figures |= {"seconds": (max(figures["seconds"]),)} if "seconds" in figures else {}
+    above = _json(path / run_folder.SUMMARY)
+    figures |= {name: (float(above[name]),) for name in ABOVE if name in above}
     curves = tuple(records for entry in each for records in entry.curves)
     notes = tuple(f"{entry.name} {note}" for entry in each for note in entry.notes)
     return Entry(path.absolute().name, path, each[0].config, figures, curves, notes)

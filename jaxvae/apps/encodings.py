@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxvae.apps import outputs
+from jaxvae.apps import outputs, topic_runs
 from jaxvae.apps.chosen import reading_of
 from jaxvae.apps.runs import Run
 from jaxvae.data import labels
@@ -179,10 +179,16 @@ def _write_annotated(path: Path, encoding: Encoding, origin: Path) -> None:
 
 
 def _posteriors(run: Run, x: Any, where: str) -> tuple[Any, dict[str, np.ndarray]]:
-    """The mean of z for each example, and the parameters of its posterior by name."""
+    """The mean of z for each example, and the parameters of its posterior by name.
+
+    Of topics the posterior is found for each document by itself, from where the encoder puts it.
+    """
     rows = x if is_sparse(x) else x.reshape(-1, *run.config.model.data_shape)
     try:
-        posterior = run.model.posterior(rows, batch_size=BATCH_SIZE)
+        if run.topics is None:
+            posterior = run.model.posterior(rows, batch_size=BATCH_SIZE)
+        else:
+            posterior = topic_runs.posteriors(run, rows)
     except ValueError as error:
         hint = "; a run that was trained with --missing mask takes NaN" if _has_nan(rows) else ""
         raise ValueError(f"{where}: {error}{hint}") from None

@@ -16,14 +16,23 @@ import optax
 from jax.experimental import multihost_utils
 
 from jaxvae._output import say
-from jaxvae.apps import description, results, results_table, runs
-from jaxvae.apps.options import EPOCHS
+from jaxvae.apps import (
+    beginnings,
+    description,
+    results,
+    results_table,
+    runs,
+    topic_runs,
+    topic_sweeps,
+)
+from jaxvae.apps.options import BATCH_SIZE, EPOCHS
 from jaxvae.apps.run_config import Config
 from jaxvae.apps.runs import Run
 from jaxvae.data.dataset import Dataset
 from jaxvae.model.vae import VAE
 from jaxvae.training import run_folder, whole_files
 from jaxvae.training.averaging import averaged_params
+from jaxvae.training.checkpoints import checkpoints_in
 from jaxvae.training.ensembles import fit_many
 from jaxvae.training.history import EpochRecord, History, NonFiniteStepError
 from jaxvae.training.loop import fit
@@ -71,6 +80,9 @@ def train_one(
     if first_host and not (folder / run_folder.CONFIG).exists():
         runs.write_config(folder / run_folder.CONFIG, config)
     begun = False
+    state = None
+    if not checkpoints_in(folder / run_folder.CHECKPOINTS):  # else it goes on from there
+        state = beginnings.state_of(config, vae, optimizer, training)
 
     def on_epoch(record: EpochRecord, state: TrainState) -> bool:
         nonlocal begun
@@ -89,9 +101,10 @@ def train_one(
                 jax.random.key(options.seed),
                 vae,
                 training,
-                batch_size=options.batch_size,
+                batch_size=options.batch_size or BATCH_SIZE,
                 epochs=options.epochs or EPOCHS,
                 optimizer=optimizer,
+                state=state,
                 devices=options.devices,
                 validation=held_out,
                 patience=options.patience,
@@ -120,10 +133,11 @@ def train_one(
         say(f"Interrupted after epoch {done}. To go on:", f"jaxvae train --resume {folder}")
         return 128 + stopped
     run = Run(folder, config, vae, params, data)
-    summary = results.summary(run, history, interrupted=False)
-    whole_files.write_json(folder / run_folder.SUMMARY, summary)
+    summary = _summarised(run, history, interrupted=False)
     if not show:
         return 0
+    if run.topics is not None:
+        say(f"{run.topics.table}")
     results_table.show(summary)
     results_table.show_notes({folder.name: summary})
     from jaxvae.apps import gallery  # Matplotlib is slow to import, and training needs none of it
@@ -172,11 +186,14 @@ def train_seeds(
     )
     spread: dict[str, Any] = {"seeds": len(summaries), "interrupted": bool(stopped)}
     for name in results.RESULTS:
-        if summaries[0][name] is not None:
+        if all(summary.get(name) is not None for summary in summaries):
             values = np.array([summary[name] for summary in summaries])
             spread |= {f"{name}_mean": values.mean(), f"{name}_std": values.std(ddof=1)}
+    spread |= topic_sweeps.stability_of(folders)
     whole_files.write_json(folder / run_folder.SUMMARY, spread)
     results_table.show(*summaries)
+    if "stability" in spread:
+        say(f"Stability of the topics from seed to seed: {spread['stability']:.4f}")
     results_table.show_notes({path.name: own for path, own in zip(folders, summaries, strict=True)})
     draw_seeds(folder, vae, [history.epochs for history in histories])
     say("Each seed has a folder of its own. To draw its pictures:", f"jaxvae figures {folder}")
@@ -250,10 +267,11 @@ def train_many(
                 jnp.stack([jax.random.key(own.training.seed) for own in configs]),
                 make,
                 training,
-                batch_size=options.batch_size,
+                batch_size=options.batch_size or BATCH_SIZE,
                 epochs=options.epochs or EPOCHS,
                 optimizer=optimizer,
                 hyperparams=hyperparams,
+                state=beginnings.states_of(configs, optimizer, training),
                 devices=devices,
                 validation=held_out,
                 patience=options.patience,
@@ -269,9 +287,17 @@ def train_many(
     for run, history in zip(save(states), histories, strict=True):
         lines = "".join(map(results.line, history.epochs))
         whole_files.write_text(run.folder / run_folder.METRICS, lines)
-        summaries.append(results.summary(run, history, bool(stopped)))
-        whole_files.write_json(run.folder / run_folder.SUMMARY, summaries[-1])
+        summaries.append(_summarised(run, history, bool(stopped)))
     return summaries, histories, stopped
+
+
+def _summarised(run: Run, history: History, interrupted: bool) -> dict[str, Any]:
+    """Write the summary of a run, and of topics their words."""
+    summary = results.summary(run, history, interrupted)
+    whole_files.write_json(run.folder / run_folder.SUMMARY, summary)
+    if run.topics is not None:
+        run.topics.write(run.folder / topic_runs.FILE)
+    return summary
 
 
 def draw_seeds(folder: Path, vae: VAE, histories: Sequence[Sequence[Any]]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxvae._output import say
-from jaxvae.apps import pages
+from jaxvae.apps import pages, topic_pages
 from jaxvae.apps.drawing import drawing_of
 from jaxvae.apps.figures import animations, losses
 from jaxvae.apps.runs import Run
@@ -28,7 +28,7 @@ def draw(run: Run) -> None:
         out, and said.
     """
     data = _data_of(run)
-    drawn = pages.pages_of(run, data)
+    drawn = (pages if run.topics is None else topic_pages).pages_of(run, data)
     metrics = run.folder / run_folder.METRICS
     lines = metrics.read_text().splitlines() if metrics.exists() else []
     if lines:
@@ -75,7 +75,8 @@ def _data_of(run: Run) -> Dataset | None:
     try:
         return run.data
     except (ValueError, TypeError, OSError, ImportError) as error:
-        say(f"without the run's data, so latent.png and what shows examples are left out: {error}")
+        shown = "latent.png and what shows examples" if run.topics is None else "the documents"
+        say(f"without the run's data, so {shown} are left out: {error}")
         return None
 
 

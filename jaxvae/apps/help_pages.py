@@ -29,10 +29,10 @@ SECTIONS = {
     "Prior": ("prior", "smoothness", "total_concentration", "prior_concentration",
               "prior_variance"),
     "Network": ("network", "layers", "hidden_units", "channels", "activation", "head",
-                "concentration_floor"),
+                "concentration_floor", "decoder", "dropout"),
     "Training": (
-        "epochs", "batch_size", "learning_rate", "schedule", "warmup_epochs", "clip_norm",
-        "average", "on_non_finite", "seed", "seeds",
+        "epochs", "batch_size", "learning_rate", "momentum", "schedule", "warmup_epochs",
+        "clip_norm", "average", "on_non_finite", "seed", "seeds",
     ),
     "Early stopping": ("hold_out", "patience"),
     "Devices and hosts": ("devices", "distributed"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from jaxvae.model import (
     convolutional_networks,
+    count_networks,
     latents,
     modules,
     network_wrappers,
@@ -29,6 +30,9 @@ class NormalLatent:
 
     def convolutional(self, shape: Any, latent_dim: int, **options: Any) -> Network:
         return convolutional_networks.convolutional_normal_network(shape, latent_dim, **options)
+
+    def topics(self, width: int, latent_dim: int, **options: Any) -> Network:
+        raise _no_topics()
 
     def original(self, network: Network, prior: Any, kl_weight: Any) -> VAE:
         """The model that minimises what the 2020 original minimised."""
@@ -71,6 +75,13 @@ class DirichletLatent:
     def convolutional(self, shape: Any, latent_dim: int, **options: Any) -> Network:
         options |= self._head()
         return convolutional_networks.convolutional_dirichlet_network(shape, latent_dim, **options)
+
+    def topics(self, width: int, latent_dim: int, **options: Any) -> Network:
+        usual = DirichletLatent(gradient=self.gradient)
+        for name, value in usual._head().items():  # its concentrations come from a batch norm
+            if (found := getattr(self, name)) != value:
+                raise ValueError(f"{name} must be left out with network topics, got {found}")
+        return count_networks.topic_network(width, latent_dim, **options)
 
     def original(self, network: Network, prior: Any, kl_weight: Any) -> VAE:
         """The model that minimises what the 2020 original minimised."""
@@ -117,6 +128,9 @@ class JointLatent:
         made = convolutional_networks.convolutional_network(shape, heads, **options)
         return self._joined(made)
 
+    def topics(self, width: int, latent_dim: int, **options: Any) -> Network:
+        raise _no_topics()
+
     def _joined(self, network: Network) -> Network:
         """The category is told to the decoder, and is not told by the style."""
         scaled = network_wrappers.scaled_parts(network, category=self.category_gain)
@@ -124,3 +138,7 @@ class JointLatent:
 
     def original(self, network: Network, prior: Any, kl_weight: Any) -> VAE:
         raise ValueError("objective must be another for a joint latent, got original")
+
+
+def _no_topics() -> ValueError:
+    return ValueError("network must be another where the latent is no Dirichlet, got topics")

@@ -107,7 +107,8 @@ class Mixture:
 
 
 class _Likelihood(_Made):
-    of_counts: ClassVar[bool] = False  # the encoder then sees their log
+    of_counts: ClassVar[bool] = False  # a dense encoder then sees their log
+    # Where not, it is of a total that the data have: what is decoded are logits of its shares.
     takes_masks: ClassVar[bool] = True
 
     def decoded_shape(self, data_shape: Shape) -> Shape:
@@ -237,8 +238,12 @@ class Original:
 # --- networks
 
 
+class _Network:
+    of_topics: ClassVar[bool] = False  # whether each category is a topic of words
+
+
 @dataclass(frozen=True, kw_only=True)
-class Dense:
+class Dense(_Network):
     """`networks.dense_..._network`, the one of the latent; of counts its encoder sees their log."""
 
     layers: int = 4
@@ -254,7 +259,7 @@ class Dense:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Convolutional:
+class Convolutional(_Network):
     """`networks.convolutional_..._network`, the one of the latent, for images."""
 
     channels: Shape = (32, 64)
@@ -268,6 +273,40 @@ class Convolutional:
                 f"got convolutional"
             )
         return latent.convolutional(shape, latent_dim, **vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topics(_Network):
+    """`networks.topic_network`, of a Dirichlet latent: each category is a topic of words."""
+
+    of_topics: ClassVar[bool] = True
+    decoder: str = "hybrid"
+    layers: int = 2
+    hidden_units: int = 200
+    dropout: float = 0.3
+    activation: Any = "softplus"
+
+    def value(self, latent: Any, shape: Shape, decoded: Shape, latent_dim: int) -> Network:
+        if len(shape) != 1 or shape != decoded:
+            raise ValueError(f"network must be another for examples {shape}, got topics")
+        return latent.topics(shape[0], latent_dim, **vars(self))
+
+    def started(self, params: Any, counts: Any, labels: Any, random_state: int) -> Any:
+        """Parameters where training starts: topics at factors of the counts, the background at the
+        words' frequencies.
+
+        Args:
+          params: of the network, fresh.
+          counts: of the training examples, CSR [N, V].
+          labels: of these [N], where the prior is made from labels; or None.
+          random_state: of the factorisation.
+
+        Returns:
+          The parameters.
+        """
+        from jaxvae.apps.topics import run_starts  # scikit-learn is slow to import
+
+        return run_starts.started(params, self.decoder, counts, labels, random_state)
 
 
 # --- transforms
@@ -311,7 +350,7 @@ KINDS: dict[str, dict[str, type]] = {
         "categorical": Categorical,
     },
     "objective": {"elbo": Elbo, "iwae": Iwae, "original": Original},
-    "network": {"dense": Dense, "convolutional": Convolutional},
+    "network": {"dense": Dense, "convolutional": Convolutional, "topics": Topics},
     "transform": {"identity": Identity, "divided_by": DividedBy},
 }
 # The likelihoods that a name alone makes.

@@ -17,7 +17,7 @@ from tyro.conf import arg
 from jaxvae.apps.model_parts import KINDS
 from jaxvae.numerics import checks
 
-EPOCHS = 60
+EPOCHS, BATCH_SIZE, LEARNING_RATE, MOMENTUM = 60, 64, 1e-3, 0.9
 # Early stopping: where few examples make an epoch of few updates, there are more epochs.
 MOST_EPOCHS, MOST_STEPS = 200, 4000
 HOLD_OUT, MOST_HELD_OUT, PATIENCE, PATIENCE_STEPS = 0.1, 2000, 20, 400
@@ -29,8 +29,9 @@ class ModelOptions:
 
     model: Literal["joint", "dirichlet", "normal", "logistic_normal"] | None = None
     """The latent. A joint one is a Dirichlet for the category beside a Normal for the style.
-    Default: joint where the data have labels; else normal, or dirichlet where --prior is given. The
-    original objective has dirichlet where there are labels."""
+    Default: dirichlet where the data are counts, with the network topics; joint where the data have
+    labels; else normal, or dirichlet where --prior is given. The original objective has dirichlet
+    where there are labels."""
     objective: Literal["elbo", "original"] = "elbo"
     """What is minimised: the negative ELBO in nats, or what the 2020 original minimised."""
     likelihood: (
@@ -51,37 +52,46 @@ class ModelOptions:
     category_kl_weight: float | None = None
     """Only joint: the factor of the category's KL term. Default: a 64th of the number of values of
     an example, but at least 1."""
-    network: Literal["dense", "convolutional"] = "dense"
-    """The kind of encoder and decoder. A convolutional one needs images."""
+    network: Literal["dense", "convolutional", "topics"] | None = None
+    """The kind of encoder and decoder. A convolutional one needs images. topics needs counts and
+    --model dirichlet: each category is a topic, whose words it makes more frequent. Default: topics
+    where the data are counts and --model is left out; else dense."""
     layers: int | None = None
-    """Only dense: how many hidden layers the encoder has, and the decoder too. Default: 2, with the
-    original objective 4."""
+    """Only dense and topics: how many hidden layers the encoder has, and a dense decoder too.
+    Default: 2, with the original objective 4."""
     hidden_units: int | None = None
     """The width of a hidden layer. Default: 256; for examples of 256 values or more 512; with the
-    original objective 128."""
+    original objective 128; of topics 200."""
+    decoder: Literal["hybrid", "mixture", "product"] | None = None
+    """Only topics: a document is a mixture of its topics (LDA), a product of them (ProdLDA), or a
+    mixture that learns where a product is better. Default: hybrid."""
+    dropout: float | None = None
+    """Only topics: the share of the encoder's last layer that is left out in training. Default:
+    0.3."""
     channels: tuple[int, ...] = (32, 64)
     """Only convolutional: the channels of each convolution, from the image on."""
     activation: Literal[
         "elu", "gelu", "leaky_relu", "relu", "selu", "sigmoid", "silu", "softplus", "tanh"
-    ] = "relu"
-    """The activation function of the hidden layers."""
+    ] | None = None  # fmt: skip
+    """The activation function of the hidden layers. Default: relu, of topics softplus."""
     latent_dim: int | None = None
-    """The width of the latent; of a joint one the number of categories. Default: 2 for a Normal;
-    else the number of labels, or 10 where there are no labels."""
+    """The width of the latent; of a joint one the number of categories, of topics their number.
+    Default: 2 for a Normal; else the number of labels, or 10 where there are no labels; of topics
+    the number of labels, but at least 10, or 20 where there are none."""
     style_dim: int | None = None
     """Only joint: the width of the style. Default: an eighth of the number of values of an example,
     but at least 2 and at most 32."""
     prior: Literal["labels", "symmetric"] | None = None
     """Only joint and dirichlet: the prior is made from the label of each example, or it is the same
-    for all. Default: labels where the data have labels, else symmetric."""
+    for all. Default: labels where the data have labels, else symmetric; of topics symmetric."""
     smoothness: float | None = None
     """Only a prior from labels: what each category gets beside the 1 of the label. Default: 0.5,
-    joint 0.005."""
+    joint 0.005, of topics 0.01."""
     total_concentration: float | None = None
     """Only a prior from labels: the sum of the prior's concentration. Default: 8; joint 50,
-    for examples of 256 values or more 100."""
-    prior_concentration: float = 1.0
-    """Only a symmetric prior: the concentration of each category."""
+    for examples of 256 values or more 100; of topics 10 and a tenth of their number."""
+    prior_concentration: float | None = None
+    """Only a symmetric prior: the concentration of each category. Default: 1, of topics 0.1."""
     head: Literal["softplus", "relu"] = "softplus"
     """Only dirichlet: the function that makes the concentration. relu is the original's; with it a
     category can die."""
@@ -134,12 +144,18 @@ class TrainingOptions:
     """How it is trained."""
 
     epochs: int | None = None
-    """How often each example is seen, at most. Default: 60; with early stopping 200, or as many as
-    4,000 steps take; with --resume as many as before."""
-    batch_size: int = 64
-    """The number of examples in a step."""
-    learning_rate: float = 1e-3
-    """The learning rate of Adam; with a schedule the highest one."""
+    """How often each example is seen, at most. Default: 60, of topics 5 or as many as show 200,000
+    documents; with early stopping 200, or as many as 4,000 steps take; with --resume as many as
+    before."""
+    batch_size: int | None = None
+    """The number of examples in a step. Default: 64; of topics about 200, so that all batches are
+    alike."""
+    learning_rate: float | None = None
+    """The learning rate of Adam; with a schedule the highest one. Default: 0.001, of topics
+    0.004."""
+    momentum: float | None = None
+    """How slowly Adam's mean of the gradients changes, from 0 to below 1. Default: 0.9, of topics
+    0.99."""
     schedule: Literal["constant", "cosine"] = "constant"
     """The learning rate stays constant, or it falls to zero at the last epoch along a cosine."""
     warmup_epochs: int = 0
@@ -148,11 +164,13 @@ class TrainingOptions:
     """A gradient of a larger norm is scaled down to this one. Default: none is."""
     average: Annotated[float | None, arg(metavar="DECAY")] = None
     """Keep and evaluate an exponential moving average of the parameters with this decay, as 0.999.
-    0 keeps those of the last step. Default: over about one epoch; with the original objective 0."""
+    0 keeps those of the last step. Default: over about one epoch, of topics ten; with the original
+    objective 0."""
     hold_out: Annotated[float | None, arg(metavar="SHARE")] = None
     """This share of the training examples, the same ones for every seed, is not trained on; the
     loss on them is measured after each epoch. Default: 0.1, of many examples 2,000; 0 where that
-    would be fewer than 10, or with the original objective."""
+    would be fewer than 10, with the original objective, or of topics, unless --patience is
+    given."""
     patience: Annotated[int | None, arg(metavar="EPOCHS")] = None
     """Training ends after so many epochs without a lower loss on the held-out examples, and keeps
     the parameters of the best epoch. Default: where examples are held out 20, or as many as 400
@@ -178,6 +196,7 @@ class Options(TrainingOptions, DataOptions, ModelOptions):
     """All of them."""
 
 
+BY_DATA = ("dense", "topics")  # networks that are chosen where none is named
 # How a file of the user's is read.
 READING = ("label", "ids", "leave_out", "text", "words", "layer", "image_size")
 # Which field of which part of the description an option is.
@@ -189,6 +208,8 @@ FACE = {
     "hidden_units": ("network", "hidden_units"),
     "channels": ("network", "channels"),
     "activation": ("network", "activation"),
+    "decoder": ("network", "decoder"),
+    "dropout": ("network", "dropout"),
     "smoothness": ("prior", "smoothness"),
     "total_concentration": ("prior", "total_concentration"),
     "prior_concentration": ("prior", "concentration"),
@@ -257,10 +278,11 @@ def check(options: TrainingOptions) -> None:
     """
     check_seed(options.seed)
     checks.positive_int("seeds", options.seeds)
-    checks.positive_int("batch_size", options.batch_size)
-    for name in ("epochs", "devices", "checkpoint_every", "patience"):
+    for name in ("batch_size", "epochs", "devices", "checkpoint_every", "patience"):
         if (value := getattr(options, name)) is not None:
             checks.positive_int(name, value)
+    if options.momentum is not None and not 0 <= options.momentum < 1:
+        raise ValueError(f"momentum must be from 0 to below 1, got {options.momentum}")
     if options.patience is not None and options.hold_out == 0:
         raise ValueError("hold_out must be above 0 where patience is given, got 0.0")
 
@@ -328,7 +350,7 @@ def _chosen(options: Options) -> dict[str, list[str]]:
         "prior": decided,
         "likelihood": [options.likelihood or "normal"],
         "objective": [options.objective],
-        "network": [options.network],
+        "network": [*BY_DATA] if options.network is None else [options.network],
     }
 
 

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from jaxvae._version import __version__
-from jaxvae.apps.advice import advice
+from jaxvae.apps import topic_runs
+from jaxvae.apps.advice import advice, of_topics
 from jaxvae.apps.model_parts import kind
 from jaxvae.apps.runs import Run
 from jaxvae.data.batches import Batch
@@ -21,7 +22,7 @@ from jaxvae.training.history import EpochRecord, History
 ROWS = 4096  # looked at together, so that a large data set is never dense or decoded whole
 RESULTS = (
     "final_loss", "test_loss", "test_reconstruction", "test_kl", "test_nelbo", "test_rmse",
-    "baseline_rmse", "test_accuracy",
+    "baseline_rmse", "test_accuracy", *topic_runs.FIGURES,
 )  # fmt: skip
 
 
@@ -65,8 +66,7 @@ def summary(run: Run, history: History, interrupted: bool) -> dict[str, Any]:
         "interrupted": interrupted,
         "best_epoch": _kept_epoch(run, history),
         "final_loss": history.epochs[-1].loss,
-        **test_metrics(run),
-        **latent_use(run),
+        **of_test(run),
         "seconds_per_epoch": seconds,
         "images_per_second": len_of(run.data.x_train) / seconds,
         "compile_seconds": history.compile_seconds,
@@ -80,6 +80,24 @@ def _kept_epoch(run: Run, history: History) -> int:
     if run.config.training.patience is None or None in losses:
         return len(losses)
     return int(np.argmin(np.array(losses, float))) + 1
+
+
+def of_test(run: Run) -> dict[str, Any]:
+    """All that is measured of a run on its data.
+
+    Args:
+      run: the run.
+
+    Returns:
+      What `test_metrics` and `latent_use` give; of topics how good they are too.
+    """
+    found = {**test_metrics(run), **latent_use(run)}
+    if run.topics is None:
+        return found
+    figures = run.topics.figures()
+    # Of those that the encoder alone has, an example's largest is too coarse.
+    kept = {name: value for name, value in found.items() if not name.endswith("_in_use")}
+    return kept | figures | {"notes": of_topics(figures)}
 
 
 def test_metrics(run: Run) -> dict[str, float | None]:
@@ -96,7 +114,8 @@ def test_metrics(run: Run) -> dict[str, float | None]:
     key = jax.random.key(run.config.training.seed)
     test = evaluation.evaluate(key, vae, params, data.x_test, data.y_test, mask=data.mask_test)
     assert vae.parts is not None
-    rmse, baseline = errors(run)
+    # Of the counts of thousands of words, nearly all 0, an error in squares says nothing.
+    rmse, baseline = errors(run) if run.topics is None else (None, None)
     return {
         "test_loss": test.loss,
         "test_reconstruction": test.reconstruction,
@@ -135,7 +154,8 @@ def latent_use(run: Run) -> dict[str, Any]:
     }
     assert vae.parts is not None
     notes = advice(report, vae.parts.latent, run.config.model)
-    return {**figures, "test_explained": report.explained, "notes": notes}
+    explained = report.explained if run.topics is None else None
+    return {**figures, "test_explained": explained, "notes": notes}
 
 
 def errors(run: Run) -> tuple[float | None, float | None]:

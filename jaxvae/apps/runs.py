@@ -13,9 +13,17 @@ import optax
 from jaxvae.apps import chosen, description, options, saved_models
 from jaxvae.apps.description import Description
 from jaxvae.apps.latent_space import LatentSpace, count, rows
-from jaxvae.apps.options import EPOCHS, DataOptions, TrainingOptions
+from jaxvae.apps.options import (
+    BATCH_SIZE,
+    EPOCHS,
+    LEARNING_RATE,
+    MOMENTUM,
+    DataOptions,
+    TrainingOptions,
+)
 from jaxvae.apps.run_config import Config, Origin, read_config, write_config
 from jaxvae.apps.saved_model import SavedModel
+from jaxvae.apps.topic_runs import TopicRun, is_topical
 from jaxvae.data.batches import Batch
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.flat import len_of
@@ -76,6 +84,11 @@ class Run:
     def space(self) -> LatentSpace:
         """The parts of its latent space."""
         return self.model.space
+
+    @functools.cached_property
+    def topics(self) -> TopicRun | None:
+        """Its topics, where its categories are such."""
+        return TopicRun(self) if is_topical(self.config.model) else None
 
     @property
     def category_names(self) -> tuple[str, ...]:
@@ -346,10 +359,11 @@ def optimizer(config: Config) -> optax.GradientTransformation:
       ValueError, TypeError: if an option is out of range; it is named.
     """
     training = config.training
-    rate: Any = checks.number("learning_rate", training.learning_rate)  # of a sweep it is traced
+    highest = LEARNING_RATE if training.learning_rate is None else training.learning_rate
+    rate: Any = checks.number("learning_rate", highest)  # of a sweep it is traced
     examples = _train_examples(config)
     examples -= held_out(training, examples)
-    steps = steps_per_epoch(examples, min(training.batch_size, examples))
+    steps = steps_per_epoch(examples, min(training.batch_size or BATCH_SIZE, examples))
     epochs = training.epochs or EPOCHS
     warmup = checks.positive_int("warmup_epochs", training.warmup_epochs, minimum=0)
     if warmup >= epochs:
@@ -357,11 +371,11 @@ def optimizer(config: Config) -> optax.GradientTransformation:
     if training.schedule == "cosine":
         rate = optax.cosine_decay_schedule(rate, (epochs - warmup) * steps)
     if warmup:
-        rise = optax.linear_schedule(0.0, training.learning_rate, warmup * steps)
+        rise = optax.linear_schedule(0.0, highest, warmup * steps)
         rate = optax.join_schedules(
             [rise, rate if callable(rate) else optax.constant_schedule(rate)], [warmup * steps]
         )
-    adam = optax.adam(rate)
+    adam = optax.adam(rate, b1=MOMENTUM if training.momentum is None else training.momentum)
     if training.clip_norm is not None:
         norm = checks.positive_float("clip_norm", training.clip_norm)
         adam = optax.chain(optax.clip_by_global_norm(norm), adam)

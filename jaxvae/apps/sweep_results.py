@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxvae._output import number, say
-from jaxvae.apps import compare, compared, description, runs
+from jaxvae.apps import compare, compared, description, runs, topic_runs, topic_sweeps
 from jaxvae.apps.compared import Entry
 from jaxvae.apps.model_parts import Elbo
 from jaxvae.apps.sweep_training import Member, runs_of
@@ -44,6 +44,11 @@ class Results:
         """Whether any member has results."""
         return any("test_loss" in entry.figures for entry in self.entries)
 
+    @property
+    def _of_topics(self) -> bool:
+        """Whether all members are models of topics."""
+        return all(topic_runs.is_topical(own.config.model) for own in self.members)
+
     def failed(self, member: str, message: str) -> None:
         """Keep what happened to a member that blew up.
 
@@ -62,6 +67,9 @@ class Results:
         Raises:
           ValueError, OSError: if a run cannot be read, or something cannot be written.
         """
+        for own in self.members:
+            if self._of_topics and own.config.training.seeds > 1:
+                topic_sweeps.write_stability(self.folder / own.name)
         measure = self._measure()
         if measure == NELBO:
             self._evaluate(data)
@@ -145,6 +153,8 @@ class Results:
         self, entries: Sequence[Entry], measure: str | None, best: Entry | None
     ) -> list[str]:
         """Which member is best, and how far that can be trusted."""
+        if measure is None and self._of_topics:
+            return [topic_sweeps.VERDICT]
         if measure is None:
             held_out = self.members[0].config.training.hold_out
             why = (
@@ -224,12 +234,16 @@ class Results:
         kl = {"test": "test_kl"}
         if len(parts) > 1:
             kl = {"the sum": "test_kl"} | {part: f"{part}_kl" for part in parts}
-        panels = {
+        panels: dict[str, Any] = {
             f"{place}{what}{unit}": loss,
             compare.RMSE: panel(test="test_rmse"),
             f"test KL{unit}": panel(**kl),
             "test accuracy": panel(test="test_accuracy"),
         }
+        if self._of_topics:  # the loss of more topics, by the encoder alone, says little
+            panels = topic_sweeps.panels(lambda figure: panel(test=figure)) or panels
+            if measure:
+                panels = {f"{place}{what}{unit}": loss, **panels}
         mark = None
         if best is not None:
             chosen = self.members[[entry.name for entry in entries].index(best.name)]
@@ -240,7 +254,7 @@ class Results:
             {title: own for title, own in panels.items() if own},
             option=self.names[along],
             best=mark,
-            marks=compare.baseline(entries),
+            marks=compare.baseline(entries) | _unigram(entries),
             legend=None if across is None else self.names[across],
         )
 
@@ -258,3 +272,10 @@ def _best(entries: Sequence[Entry], measure: str | None) -> Entry | None:
         and "test_loss" in entry.figures
     ]
     return entries[min(known)[1]] if known else None
+
+
+def _unigram(entries: Sequence[Entry]) -> dict[str, tuple[str, float]]:
+    """What the perplexities of topics are compared with."""
+    known = [m for entry in entries if (m := entry.mean(topic_runs.UNIGRAM)) is not None]
+    title = next(iter(topic_sweeps.PANELS))
+    return {title: ("the words' frequencies", known[0])} if known else {}

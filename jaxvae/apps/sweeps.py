@@ -24,6 +24,7 @@ from jaxvae.apps import (
     runs,
     sweep_results,
     sweep_training,
+    topic_runs,
 )
 from jaxvae.apps.options import Options
 from jaxvae.apps.run_config import Config, of_options, read_config
@@ -198,8 +199,10 @@ class Sweep:
         if seeds > 1:
             count += f" of {seeds} seeds each"
         kept = runs.held_out(first.training, len_of(data.x_train)) or "no"
-        say(f"A sweep over {' and '.join(self.names)}: {count}. They are compared on {kept} "
-            "training examples that are held out.")  # fmt: skip
+        where = f"{kept} training examples that are held out"
+        if topic_runs.is_topical(first.model) and kept == "no":
+            where = "their topics and on the test data"
+        say(f"A sweep over {' and '.join(self.names)}: {count}. They are compared on {where}.")
         say("The results go to", folder)
         results = sweep_results.Results(folder, self.names, members)
         results.write()

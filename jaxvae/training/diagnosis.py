@@ -13,7 +13,7 @@ from jaxvae.data import sparse
 from jaxvae.data.batches import Batch, as_batch, rows_of
 from jaxvae.data.examples import dense_rows
 from jaxvae.model.likelihoods import Likelihood
-from jaxvae.model.network_wrappers import sees_log
+from jaxvae.model.network_wrappers import takes_counts
 from jaxvae.model.networks import Params
 from jaxvae.model.transforms import identity
 from jaxvae.model.vae import VAE
@@ -49,7 +49,7 @@ def too_large(x: Any, above: float = ABSURD, vae: VAE | None = None) -> str:
     if parts is not None and parts.transform != identity():
         ends = jax.device_get(jax.jit(parts.transform.forward)(jax.device_put(ends)))
     largest = _largest(ends)
-    if largest <= above or (parts is not None and sees_log(parts.network)):
+    if largest <= above or (parts is not None and takes_counts(parts.network)):
         return ""
     advice = "scale the data to values of about one"
     if parts is not None and not _takes_fractions(parts.likelihood, x):

@@ -34,6 +34,7 @@ def fit_many(
     epochs: int,
     optimizer: optax.GradientTransformation | None = None,
     hyperparams: Mapping[str, Any] | None = None,
+    state: TrainState | None = None,
     devices: places.Devices = None,
     validation: tuple[Any, ...] | Batch | None = None,
     patience: int | None = None,
@@ -65,6 +66,8 @@ def fit_many(
       hyperparams: values [M] by name, one for each member, as `{"learning_rate": [...]}`. Those
         that `make` does not take are the optimizer's, which must then be made by
         `optax.inject_hyperparams` (where None it is, of `optax.adam`).
+      state: where to start, each array with a leading axis of M; fresh states where None. It may be
+        donated. The optimizer's own hyperparams are put into it.
       devices: JAX devices, or how many, to spread the members over; one where None.
       validation: as in `fit`; the loss of each member.
       patience: as in `fit`, for each member: its records end there, and its state is the best one.
@@ -136,7 +139,8 @@ def fit_many(
     models = _models(make, values, members)
     _check_optimizer(optimizer, given)
     who = Many(keys, make, models, optimizer, chosen, values, given)
-    return run(who, Data(x, y, weight, condition, mask), options)
+    state = None if state is None else who.with_hyperparams(state)
+    return run(who, Data(x, y, weight, condition, mask), options, state)
 
 
 def _names(make: Any) -> list[str]:

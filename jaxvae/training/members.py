@@ -141,7 +141,10 @@ class Many(One):
         return jax.eval_shape(self._fresh(first), self.base, self._values)
 
     def begin(self, first: Batch) -> TrainState:
-        states = self._fresh(first)(self.base, self._values)
+        return self.with_hyperparams(self._fresh(first)(self.base, self._values))
+
+    def with_hyperparams(self, states: TrainState) -> TrainState:
+        """States whose optimizers have each member's own numbers."""
         if not self._hyperparams:
             return states
         stored = states.opt_state.hyperparams

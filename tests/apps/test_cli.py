@@ -484,7 +484,7 @@ def test_same_seed_same_parameters(tmp_path, run):
         (["--distributed", "auto", "--seeds", "2"], "seeds must be 1 with distributed, got 2"),
         (["--distributed", "here"], "distributed must be auto or ADDRESS:PORT,COUNT,INDEX, got h"),
         (["--distributed", "a:1,2,2"], "distributed must have an INDEX from 0 to COUNT - 1"),
-        (["--kl-weight", "-0.5"], "kl_weight['style'] must be finite and at least 0, got -0.5"),
+        (["--kl-weight", "-0.5"], "kl_weight must be finite and at least 0, got -0.5"),
         (["--data", "missing.npz"], "existing file or folder, got missing.npz"),
         (["--dataset", "mnist", "--data-dir", "nowhere"], "nowhere lacks train-images"),
         (["--objective", "original", "--likelihood", "bernoulli"], "likelihood must be"),

@@ -84,6 +84,13 @@ DESCRIPTIONS = [
     of(parts.DirichletLatent(), parts.Symmetric(), network=NETWORKS[1], data_shape=(4, 4, 2)),
     *(of(transform=transform) for transform in TRANSFORMS),
     of(
+        parts.DirichletLatent(),
+        parts.Symmetric(concentration=0.1),
+        likelihood=parts.Multinomial(),
+        network=parts.Topics(decoder="mixture", layers=1, hidden_units=8, dropout=0.1),
+        data_shape=(16,),
+    ),
+    of(
         JOINT,
         parts.FromLabels(smoothness=0.02),
         latent_dim=5,
@@ -392,7 +399,11 @@ def literals(hint):
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"network": "convolutional", "layers": 2}, "layers .* except with --network dense, got 2"),
+        (
+            {"network": "convolutional", "layers": 2},
+            "layers .* except with --network dense or topics, got 2",
+        ),
+        ({"network": "dense", "dropout": 0.1}, "dropout .* except with --network topics, got 0.1"),
         ({"channels": (4,)}, "channels must be left out except with --network convolutional"),
         (
             {"model": "logistic_normal", "head": "relu"},

@@ -206,7 +206,7 @@ def test_counts(tmp_path):
         RNG.poisson(rates[LABELS]), [NAMES[label] for label in LABELS], kind="counts",
         column_names=[f"word {k}" for k in range(12)],
     )  # fmt: skip
-    run = run_of(tmp_path, data)
+    run = run_of(tmp_path, data, network="dense")
     made = drawn(run, data)
     originals, again = pixels(made["reconstructions.png"])
     expected = data.x_test / data.x_test.sum(axis=1, keepdims=True)

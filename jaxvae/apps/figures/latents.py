@@ -24,6 +24,8 @@ def latent_scatter(
     corners: Sequence[str] | None = None,
     principal: str | None = None,
     medians: bool = True,
+    legend: str = "label",
+    missing: str = "no label",
 ) -> Figure:
     """Examples in the latent space, coloured by label.
 
@@ -39,6 +41,8 @@ def latent_scatter(
         simplex, their first two principal components are then drawn. None: the first two axes.
       medians: whether the name of each label stands at the median of its examples, outside a
         simplex.
+      legend: what the colours are of.
+      missing: what an example of the label -1 is called.
 
     Returns:
       The figure.
@@ -53,7 +57,7 @@ def latent_scatter(
       '$z_0$'
     """
     z = arguments.examples("z", z)
-    y, name_of = _labels(y, len(z), names)
+    y, name_of = _labels(y, len(z), names, missing)
     categories = z.shape[1]
     simplex = categories > 1 and bool(np.allclose(z.sum(axis=1), 1, atol=1e-3) and z.min() >= 0)
     corner_names = tuple(corners or map(str, range(categories)))
@@ -86,7 +90,7 @@ def latent_scatter(
             box = {"boxstyle": "round,pad=0.25", "fc": "white", "ec": colour, "alpha": 0.85}
             middle = np.median(z[y == label, :2], axis=0)
             ax.annotate(name_of(label), middle, ha="center", va="center", bbox=box)
-        _legend(figure, y)
+        _legend(figure, y, legend)
     return figure
 
 
@@ -195,7 +199,7 @@ def lattice(z: Any, n: int = 30) -> tuple[np.ndarray, tuple[float, float, float,
 
 
 def _labels(
-    y: Any, examples: int, names: Sequence[str] | None
+    y: Any, examples: int, names: Sequence[str] | None, missing: str = "no label"
 ) -> tuple[np.ndarray | None, Callable[[int], str]]:
     """Labels checked, and what each is called."""
     if y is not None:
@@ -204,7 +208,7 @@ def _labels(
 
     def name_of(label: int) -> str:
         if label < 0:
-            return "no label"
+            return missing
         return str(label) if names is None else short(names[label])
 
     return y, name_of
@@ -297,11 +301,11 @@ def _principal_plane(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return points, size[:2] ** 2 / max(float((size**2).sum()), 1e-300)
 
 
-def _legend(figure: Figure, y: np.ndarray) -> None:
+def _legend(figure: Figure, y: np.ndarray, title: str = "label") -> None:
     """The labels at the right, in columns that are not too long."""
     columns = -(-len(np.unique(y)) // 24)
     if columns <= 3:  # more would leave no room for the points
-        figure.legend(title="label", loc="outside right upper", ncols=columns)
+        figure.legend(title=title, loc="outside right upper", ncols=columns)
 
 
 def _polygon(corners: int) -> np.ndarray:

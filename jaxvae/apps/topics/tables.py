@@ -62,6 +62,23 @@ def _fitting(words: tuple[str, ...], room: int) -> str:
     return line[:room]
 
 
+def relevant(topic_word: np.ndarray, frequency: np.ndarray, share: float = 0.8) -> np.ndarray:
+    """How much each word is a topic's own: p(word | topic) / p(word)^(1 - share), as shares.
+
+    Args:
+      topic_word: probabilities [K, V].
+      frequency: of the words in all documents [V], above zero.
+      share: lambda, from 0 to 1.
+
+    Returns:
+      float32 [K, V], each row with the sum 1.
+
+    Source: the relevance of Sievert and Shirley, 2014, LDAvis.
+    """
+    own = topic_word / (frequency / frequency.sum()) ** (1 - share)
+    return (own / own.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
 def table(
     names: list[str],
     shares: np.ndarray,

@@ -10,7 +10,7 @@ from scipy.stats import beta
 from sklearn.utils.validation import check_is_fitted
 
 from jaxvae._door import door
-from jaxvae.apps.topics import tables
+from jaxvae.apps.topics import schedule, tables
 from jaxvae.apps.topics.tables import TopicTable
 from jaxvae.apps.topics.topic_training import ROWS, TopicTraining, mean_of
 from jaxvae.data.batches import Batch
@@ -90,9 +90,9 @@ class TopicModel(TopicTraining):
         layers: int = 2,
         hidden_units: int = 200,
         dropout: float = 0.3,
-        batch_size: int = 200,
+        batch_size: int = schedule.BATCH_SIZE,
         max_iter: int | None = None,
-        learning_rate: float = 4e-3,
+        learning_rate: float = schedule.LEARNING_RATE,
         relevance: float = 0.8,
         refine: bool = True,
         max_doc_update_iter: int = 50,

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxvae.apps.estimator_inputs import seed_of, weights
-from jaxvae.apps.topics import inputs, starts
+from jaxvae.apps.topics import inputs, schedule, starts, tables
 from jaxvae.apps.topics.documents import Documents
 from jaxvae.data.batches import Batch
 from jaxvae.data.examples import is_stream
@@ -30,7 +30,6 @@ from jaxvae.training.state import TrainState, init_state
 BACKGROUND = 0.5  # added to the count of each word, so that none has the probability zero
 ROWS = 256  # documents in one compiled call
 SAMPLE = 10_000  # documents, at most, that the start and the topics' shares are found with
-SHOWN, PASSES = 200_000, 5  # documents in all passes, and passes, at least, by default
 
 
 class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -196,17 +195,15 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _optimizer(self, steps: int) -> optax.GradientTransformation:
         rate = checks.positive_float("learning_rate", self.learning_rate)
-        return _averaging(rate, 10 * max(steps, 10))
+        return _averaging(rate, schedule.updates_of(steps))
 
     def _batch_of(self, documents: int) -> int:
-        """About `batch_size`, all batches alike: batch norm of a handful says nothing."""
-        most = checks.positive_int("batch_size", self.batch_size)
-        return -(-documents // max(1, round(documents / most)))
+        return schedule.batch_of(documents, checks.positive_int("batch_size", self.batch_size))
 
     def _passes(self, documents: int) -> int:
         if self.max_iter is not None:
             return checks.positive_int("max_iter", self.max_iter)
-        return max(PASSES, -(-SHOWN // documents))
+        return schedule.passes_of(documents)
 
     def _train(self, data: Any, size: int, passes: int) -> Self:
         steps = 10 if isinstance(data, Documents) else -(-data.x.shape[0] // size)
@@ -238,8 +235,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         share = checks.positive_float("relevance", self.relevance, zero=True)
         if share > 1:
             raise ValueError(f"relevance must be at most 1, got {share}")
-        own = topic_word / (self.background_ / self.background_.sum()) ** (1 - share)
-        return (own / own.sum(axis=1, keepdims=True)).astype(np.float32)
+        return tables.relevant(topic_word, self.background_, share)
 
     def _sample(self, data: Batch) -> Batch:
         """At most so many documents, spread evenly."""
@@ -358,5 +354,4 @@ def mean_of(concentration: np.ndarray) -> np.ndarray:
 @functools.lru_cache(maxsize=16)
 def _averaging(rate: float, updates: int) -> optax.GradientTransformation:
     """Adam, and an average over about so many updates: better topics than the last of a pass."""
-    # A slow first moment: the Adam of Srivastava and Sutton.
-    return average_params(optax.adam(rate, b1=0.99), 1 - 1 / updates)
+    return average_params(optax.adam(rate, b1=schedule.MOMENTUM), 1 - 1 / updates)

@@ -37,6 +37,12 @@ SPARSE = {
     "csc": ("data", "indices", "indptr"),
     "coo": ("data", "row", "col"),
 }
+# What may lie beside a sparse matrix, and what it is called.
+BESIDE = {
+    "feature_names": ("feature_names", "features", "columns", "vocabulary"),
+    "target_names": ("target_names", "label_names"),
+    "label": ("labels", "y", "target"),
+}
 ALLOWED = (
     "x and, if wanted, y, x_test, y_test; x_train, y_train, x_test, y_test; data, target; what "
     "scipy.sparse.save_npz writes; or one array of any name"
@@ -73,7 +79,8 @@ def read_npz(path: Path, reading: Reading, *, examples_only: bool = False) -> So
 
     Args:
       path: the file. It holds x and, if wanted, y, x_test, y_test; or what Keras, scikit-learn,
-        MedMNIST or `scipy.sparse.save_npz` call them; or one array of any name.
+        MedMNIST or `scipy.sparse.save_npz` call them; or one array of any name. Beside a sparse
+        matrix may lie labels, label_names and features, the names of its columns.
       reading: its `columns` and `leave_out` count, where the file names its columns; where it does
         not, there have to be as many as `columns`.
       examples_only: has no effect: labels are optional.
@@ -97,8 +104,8 @@ def read_npz(path: Path, reading: Reading, *, examples_only: bool = False) -> So
     lower = {name.lower(): array for name, array in arrays.items()}
     if len(lower) < len(arrays):
         raise ValueError(f"{path}: it must hold each array once, got {sorted(arrays)}")
-    if {"data", "shape", "format"} <= set(lower):
-        return _by_place(path, Source(_sparse(path, lower)), reading)
+    if {"data", "shape"} <= set(lower) and {"format", "indptr"} & set(lower):
+        return _beside_sparse(path, lower, reading)
     if len(arrays) == 1:
         ((name, array),) = arrays.items()
         return _by_place(path, Source(_examples(path, name, array)), reading)
@@ -126,6 +133,25 @@ def read_npz(path: Path, reading: Reading, *, examples_only: bool = False) -> So
         said=said,
     )
     return _named(path, source, lower, reading)
+
+
+def _beside_sparse(path: Path, lower: dict[str, np.ndarray], reading: Reading) -> Source:
+    """A sparse matrix, and what lies beside it: labels, names of labels and of columns."""
+    x = _sparse(path, lower)
+    known = {name: _first_of(lower, names) for name, names in BESIDE.items()}
+    used = {name for name in known.values() if name is not None}
+    rest = sorted(
+        set(lower) - used - {"shape", "format"} - {n for ns in SPARSE.values() for n in ns}
+    )
+    said = (f"The arrays {', '.join(rest)} are not read.",) if rest else ()
+    label = known["label"]
+    y = None if label is None or reading.label is not None else _labels(path, label, lower[label])
+    own = {name: lower[found] for name, found in known.items() if found is not None}
+    return _named(path, Source(x, y, said=said), own, reading)
+
+
+def _first_of(arrays: dict[str, np.ndarray], names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if name in arrays), None)
 
 
 def _named(path: Path, source: Source, lower: dict[str, np.ndarray], reading: Reading) -> Source:
@@ -239,9 +265,9 @@ def _strings(array: np.ndarray) -> tuple[str, ...]:
 
 
 def _sparse(path: Path, arrays: dict[str, np.ndarray]) -> Any:
-    """What `scipy.sparse.save_npz` wrote, as a CSR."""
+    """What `scipy.sparse.save_npz` wrote, as a CSR; where no format is said, it is one."""
     scipy = needed("scipy.sparse", str(path))
-    kind = _strings(arrays["format"].reshape(-1))[0]
+    kind = _strings(arrays["format"].reshape(-1))[0] if "format" in arrays else "csr"
     if kind not in SPARSE:
         raise ValueError(f"{path}: its format must be csr, csc or coo, got {kind!r}")
     missing = [name for name in SPARSE[kind] if name not in arrays]
@@ -253,6 +279,8 @@ def _sparse(path: Path, arrays: dict[str, np.ndarray]) -> Any:
         shape = tuple(int(n) for n in arrays["shape"])
         if kind == "coo":
             return scipy.coo_array((data, tuple(places)), shape=shape).tocsr()
+        if all(place.dtype.kind in "iu" for place in places):  # also of few bits, which save room
+            places = [place.astype(np.int64) for place in places]
         matrix = getattr(scipy, f"{kind}_array")((data, *places), shape=shape)
         matrix.check_format(full_check=True)
         return matrix.tocsr()

@@ -92,6 +92,26 @@ def test_sparse_parts(tmp_path, form):
     np.testing.assert_array_equal(source.x.toarray(), matrix.toarray())
 
 
+def test_what_lies_beside_sparse_parts(tmp_path):
+    """Without a format, indices of few bits, labels and names; what is not known is said."""
+    matrix = scipy.sparse.csr_array(np.array([[0, 2, 0], [1, 0, 3]], np.uint16))
+    parts = {
+        "data": matrix.data,
+        "indices": matrix.indices.astype(np.uint16),
+        "indptr": matrix.indptr,
+        "shape": np.array([2, 3]),
+        "features": np.array(["a", "b", "c"]),
+        "labels": np.array([1, 0], np.int8),
+        "label_names": np.array(["T", "B"]),
+        "tokens": np.arange(5),
+    }
+    source = read(saved(tmp_path / "a.npz", **parts))
+    np.testing.assert_array_equal(source.x.toarray(), matrix.toarray())
+    assert source.column_names == ("a", "b", "c")
+    assert list(source.y) == ["B", "T"]
+    assert source.said == ("The arrays tokens are not read.",)
+
+
 def test_bad_sparse_parts(tmp_path):
     matrix = scipy.sparse.csr_array(np.eye(3))
     parts = {"data": matrix.data, "indptr": matrix.indptr, "shape": [3, 3], "format": b"csr"}

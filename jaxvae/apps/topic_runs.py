@@ -1,0 +1,258 @@
+"""What a run of topics knows of its data: topics, mixtures of documents, and how good they are.
+
+SciPy and scikit-learn are imported when they are used: other runs need neither.
+"""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvae.apps import outputs
+from jaxvae.apps.description import Description
+from jaxvae.apps.samples import evenly
+from jaxvae.apps.topics import tables
+from jaxvae.data.batches import Batch
+from jaxvae.data.sparse import is_sparse
+from jaxvae.model.count_networks import topic_word_logits
+from jaxvae.model.networks import Params
+from jaxvae.model.refinement import refine
+from jaxvae.model.vae import VAE
+
+FILE = "topics.csv"
+TOP, LISTED = 10, 50  # words of a topic that are judged and printed; that the file holds
+DIVERSE = 25  # words of a topic, of which it is asked whether another has them
+STEPS, RATE, ROWS = 50, 0.2, 256  # of the refinement, as `TopicModel` has them
+DOCUMENTS = 5000  # of which the mixtures are looked at, at most
+PERPLEXITY, UNIGRAM = "test_perplexity", "unigram_perplexity"
+# What the summary of a run of topics holds beside what each has.
+FIGURES = (
+    PERPLEXITY, UNIGRAM, "npmi", "diversity", "redundancy", "topics_in_use", "topics",
+    "adjusted_rand_index", "normalized_mutual_information", "nearest_neighbour_accuracy",
+)  # fmt: skip
+
+
+def is_topical(model: Description) -> bool:
+    """Whether the categories of a model are topics of words.
+
+    Args:
+      model: what it is.
+
+    Returns:
+      Whether they are.
+    """
+    return getattr(model.network, "of_topics", False)
+
+
+def topic_word(vae: VAE, params: Params) -> np.ndarray:
+    """The probabilities of the words under each topic alone.
+
+    Args:
+      vae: a model of topics.
+      params: its parameters.
+
+    Returns:
+      [K, V].
+    """
+    assert vae.parts is not None
+    return np.asarray(jax.nn.softmax(topic_word_logits(vae.parts.network, params), axis=-1))
+
+
+def posteriors(run: Any, x: Any) -> Any:
+    """The posterior of each document: from where the encoder puts it, found by gradients.
+
+    Args:
+      run: a `Run` of topics.
+      x: counts [N, V].
+
+    Returns:
+      A Dirichlet, [N, K]; that of a document without a word is the prior's, where it is known.
+
+    Raises:
+      ValueError: if x holds no counts.
+    """
+    parts = run.vae.parts
+    unknown = np.full(x.shape[0], -1, np.int32) if parts.prior.uses_labels else None
+    key = jax.random.key(run.config.training.seed)
+    return refine(
+        key, run.vae, run.params, x, unknown, steps=STEPS, learning_rate=RATE, batch_size=ROWS
+    )
+
+
+class TopicRun:
+    """The topics of a run, and its documents. All is computed when it is first asked for.
+
+    Args:
+      run: a `Run` of topics.
+    """
+
+    def __init__(self, run: Any):
+        self._run = run
+
+    @functools.cached_property
+    def words(self) -> np.ndarray:
+        """The names of the columns [V]; their numbers where they have none."""
+        model = self._run.config.model
+        names = model.column_names or tuple(map(str, range(model.data_shape[0])))
+        return np.asarray(names, dtype=object)
+
+    @functools.cached_property
+    def topic_word(self) -> np.ndarray:
+        """The probabilities of the words under each topic alone [K, V]."""
+        return topic_word(self._run.vae, self._run.params)
+
+    @functools.cached_property
+    def relevance(self) -> np.ndarray:
+        """How much each word is a topic's own [K, V]; beside the mean of all topics, which is known
+        without the data."""
+        return tables.relevant(self.topic_word, self.topic_word.mean(axis=0))
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """What the topics are called: by their labels where the prior is made from labels."""
+        return self._run.category_names
+
+    @functools.cached_property
+    def places(self) -> np.ndarray:
+        """Which of the training documents are looked at."""
+        return evenly(self._run.data.x_train.shape[0], DOCUMENTS)
+
+    @functools.cached_property
+    def mixtures(self) -> np.ndarray:
+        """The mixtures of these [N, K]."""
+        return self._mixtures(_csr(self._run.data.x_train[self.places]))
+
+    @functools.cached_property
+    def test_mixtures(self) -> np.ndarray:
+        """The mixtures of the test documents [N, K]."""
+        return self._mixtures(_csr(self._run.data.x_test))
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """The labels of the documents that are looked at, -1 where one is missing; or None."""
+        y = self._run.data.y_train
+        return None if y is None or not (y >= 0).any() else y[self.places]
+
+    @functools.cached_property
+    def shares(self) -> np.ndarray:
+        """What each topic has of the tokens of these documents [K]."""
+        tokens = np.asarray(_csr(self._run.data.x_train[self.places]).sum(axis=1)).ravel()
+        return tokens @ self.mixtures / max(float(tokens.sum()), 1.0)
+
+    @functools.cached_property
+    def table(self) -> tables.TopicTable:
+        """The topics, as a table that prints in 80 columns."""
+        top = min(TOP, len(self.words))
+        return tables.table(
+            list(self.names), self.shares, self.topic_word, self.words, top, self.relevance
+        )
+
+    def figures(self) -> dict[str, Any]:
+        """How good the topics are.
+
+        Returns:
+          The numbers of `FIGURES`: the perplexities are of test documents, all else is of training
+          documents, but for labels that the prior has seen, which are those of test documents.
+        """
+        from jaxvae.apps.topics import evaluation, matching
+
+        data, width = self._run.data, len(self.words)
+        best = self._best(TOP)
+        rows = _csr(data.x_train)
+        use = np.bincount(self.mixtures.argmax(axis=1), minlength=len(self.topic_word))
+        found = {
+            **self._perplexities(rows),
+            "npmi": _npmi(best, rows),
+            "diversity": matching.diversity(self.relevance, top=min(DIVERSE, width)),
+            "redundancy": matching.redundancy(self.relevance, top=min(TOP, width)),
+            "topics_in_use": int((use > 0.002 * len(self.mixtures)).sum()),
+            "topics": len(self.topic_word),
+        }
+        seen = self._run.vae.parts.prior.uses_labels
+        mixtures, y = (self.test_mixtures, data.y_test) if seen else (self.mixtures, self.labels)
+        if y is None or not (y >= 0).any():
+            return found
+        return found | evaluation.agreement(mixtures, y)._asdict()
+
+    def _perplexities(self, rows: Any) -> dict[str, Any]:
+        """Of the unseen halves of test documents: the model's, and the words' frequencies'."""
+        from jaxvae.apps.topics import evaluation
+        from jaxvae.apps.topics.topic_training import BACKGROUND
+
+        seen, unseen = evaluation.cut_in_two(_csr(self._run.data.x_test))
+        if not unseen.nnz:
+            return {PERPLEXITY: None, UNIGRAM: None}
+        mixtures = self._mixtures(seen)
+        frequency = np.asarray(rows.sum(axis=0), np.float64).ravel() + BACKGROUND
+        log_p = np.zeros(2)
+        for start in range(0, unseen.shape[0], ROWS):
+            own = unseen[start : start + ROWS]
+            if not own.nnz:
+                continue
+            p = np.asarray(_decoded(self._run.vae, self._run.params, mixtures[start:][:ROWS]))
+            alone = np.broadcast_to(frequency, own.shape)
+            both = [evaluation.perplexity(each, own) for each in (p, alone)]
+            log_p -= float(own.sum()) * np.log(both)
+        model, unigram = (float(value) for value in np.exp(-log_p / float(unseen.sum())))
+        return {PERPLEXITY: model, UNIGRAM: unigram}
+
+    def _mixtures(self, rows: Any) -> np.ndarray:
+        """Of documents, CSR [N, V]; those without a word have 1/K of each topic."""
+        concentration = np.asarray(posteriors(self._run, rows).concentration, np.float64)
+        concentration[np.asarray(rows.sum(axis=1)).ravel() == 0] = 1.0
+        return concentration / concentration.sum(axis=1, keepdims=True)
+
+    def _best(self, top: int) -> np.ndarray:
+        """The columns of the most relevant words of each topic, at most so many [K, top]."""
+        from jaxvae.apps.topics import matching
+
+        return matching.top_words(self.relevance, top=min(top, len(self.words)))
+
+    def write(self, path: Path) -> None:
+        """Write the topics as a table: a line for each of their most relevant words.
+
+        Args:
+          path: a .csv or a .parquet.
+
+        Raises:
+          OSError: if it cannot be written.
+        """
+        best = self._best(LISTED)
+        topics, listed = best.shape
+        columns = {
+            "topic": np.repeat(np.asarray(self.names, dtype=object), listed),
+            "rank": np.tile(np.arange(1, listed + 1), topics),
+            "word": self.words[best].ravel(),
+            "probability": np.take_along_axis(self.topic_word, best, axis=1).ravel(),
+        }
+        outputs.write_table(path, columns)
+
+
+def _npmi(topics: np.ndarray, rows: Any) -> float | None:
+    """The mean coherence of topics, each document one window; None where no pair of words comes."""
+    if topics.shape[1] < 2 or not rows[:, np.unique(topics)].nnz:
+        return None
+    from jaxvae.apps.topics import coherence
+
+    found = coherence.npmi(topics, rows)
+    return None if np.isnan(found).all() else float(np.nanmean(found))
+
+
+def _csr(x: Any) -> Any:
+    """Counts as compressed rows, float32."""
+    if is_sparse(x):
+        return x.astype(np.float32)
+    import scipy.sparse
+
+    return scipy.sparse.csr_array(np.asarray(x)).astype(np.float32)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decoded(vae: VAE, params: Params, mixtures: Any) -> jax.Array:
+    """The probabilities of the words for mixtures."""
+    assert vae.parts is not None
+    z = jnp.asarray(mixtures, jnp.float32)
+    return jax.nn.softmax(vae.parts.network.decode(params, z, Batch()), axis=-1)

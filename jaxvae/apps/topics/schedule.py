@@ -1,0 +1,55 @@
+"""How a topic model is trained where nothing is said: on the command line and by `TopicModel`."""
+
+LEARNING_RATE, MOMENTUM = 4e-3, 0.99  # the slow first moment of Srivastava and Sutton's Adam
+BATCH_SIZE = 200
+SHOWN, PASSES = 200_000, 5  # documents in all passes, and passes, at least
+AVERAGED, FEWEST_UPDATES = 10, 100  # passes over which parameters are averaged; at least updates
+
+
+def batch_of(documents: int, most: int = BATCH_SIZE) -> int:
+    """Batches of about so many, all alike: batch norm of a handful says nothing.
+
+    Args:
+      documents: how many are trained on.
+      most: about how many a batch.
+
+    Returns:
+      The size.
+
+    Example:
+      >>> batch_of(3000), batch_of(450), batch_of(30)
+      (200, 225, 30)
+    """
+    return -(-documents // max(1, round(documents / most)))
+
+
+def passes_of(documents: int) -> int:
+    """How often the documents are seen.
+
+    Args:
+      documents: how many there are.
+
+    Returns:
+      The number of passes.
+
+    Example:
+      >>> passes_of(4_000), passes_of(1_000_000)
+      (50, 5)
+    """
+    return max(PASSES, -(-SHOWN // documents))
+
+
+def updates_of(steps: int) -> int:
+    """Over how many updates the parameters are averaged: better topics than those of the last.
+
+    Args:
+      steps: of a pass.
+
+    Returns:
+      The number.
+
+    Example:
+      >>> updates_of(17), updates_of(3)
+      (170, 100)
+    """
+    return max(AVERAGED * steps, FEWEST_UPDATES)
