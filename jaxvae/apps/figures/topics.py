@@ -70,6 +70,8 @@ def topic_bars(
     across = min(len(array), max(1, int(WIDEST / width)))
     down = -(-len(array) // across)
     said = "Each bar beside the longest of its topic; the number is the probability of that word."
+    if relevance is not None:
+        said += " The first words are those that other topics have least."
     figure, ax = sheets.sheet(
         across * width, down * height, title=title, note=f"{said} {note}".strip()
     )
@@ -77,12 +79,13 @@ def topic_bars(
         x, y = i % across * width + label, i // across * height + 1.3 * LINE
         name = short(str(names[i]), 26)
         ax.text(x - label + 0.1, y - 0.06, name, size=SMALL + 1, weight="bold", va="bottom")
-        longest = max(float(array[i, row].max()), 1e-12)
+        at_most = int(array[i, row].argmax())
+        longest = max(float(array[i, row[at_most]]), 1e-12)
         for j, (k, text) in enumerate(zip(row, texts, strict=True)):
             middle = y + (j + 0.5) * LINE
             ax.barh(middle, BAR * array[i, k] / longest, 0.75 * LINE, x, color=PALETTE[0])
             ax.text(x - 0.06, middle, text, size=SMALL, ha="right", va="center")
-            if j == 0:
+            if j == at_most:
                 share = f"{100 * array[i, k]:.2g}" if array[i, k] < 0.995 else "100"
                 at = x + BAR + 0.05
                 ax.text(at, middle, f"{share}%", size=SMALL - 1, va="center", color="0.35")
