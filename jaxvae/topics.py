@@ -10,7 +10,14 @@ from jaxvae.apps.topics.evaluation import (
     perplexity,
     topics_in_use,
 )
-from jaxvae.apps.topics.matching import diversity, match, redundancy, stability, top_words
+from jaxvae.apps.topics.matching import (
+    consensus,
+    diversity,
+    match,
+    redundancy,
+    stability,
+    top_words,
+)
 from jaxvae.apps.topics.tables import Topic, TopicTable
 from jaxvae.apps.topics.topic_model import TopicModel
 
@@ -24,6 +31,7 @@ __all__ = [
     "agreement",
     "bars",
     "c_v",
+    "consensus",
     "diversity",
     "document_completion",
     "match",

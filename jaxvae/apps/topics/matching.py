@@ -128,6 +128,54 @@ def match(first: Any, second: Any) -> np.ndarray:
     return linear_sum_assignment(_directions(one) @ _directions(other).T, maximize=True)[1]
 
 
+def consensus(topic_words: Sequence[Any], *, rounds: int = 5) -> np.ndarray:
+    """The topics that several runs have in common: the mean of the topics that belong together.
+
+    Those of each run are matched to the mean of all, which is made anew, a few times. A model that
+    starts there is a model of all: `TopicModel(init=consensus([...])).fit(X)`.
+
+    Args:
+      topic_words: of at least two runs with as many topics, [K, V] each, at least 0, each row with
+        a sum above 0.
+      rounds: how often, at most; fewer where nothing changes.
+
+    Returns:
+      Probabilities of the words [K, V], in the order of the first run's topics.
+
+    Raises:
+      ValueError: if there are fewer than two, or they are of different shapes.
+
+    Example:
+      >>> first = np.array([[0.9, 0.1], [0.3, 0.7]])
+      >>> consensus([first, first[::-1]]).round(2).tolist()
+      [[0.9, 0.1], [0.3, 0.7]]
+
+    Source: ensembles of topic models are advised by Hoyle, Goel, Sarkar and Resnik, 2022, Are
+    neural topic models broken?
+    """
+    rounds = checks.positive_int("rounds", rounds)
+    runs = [_topic_word(f"topic_words[{i}]", one) for i, one in enumerate(topic_words)]
+    if len(runs) < 2:
+        raise ValueError(f"topic_words must be of at least two runs, got {len(runs)}")
+    for i, one in enumerate(runs):
+        if one.shape != runs[0].shape:
+            raise ValueError(
+                f"topic_words[{i}] must have the shape {runs[0].shape}, got {one.shape}"
+            )
+        if not (one.min() >= 0 and one.sum(axis=1).min() > 0):
+            raise ValueError(f"topic_words[{i}] must be at least 0, with a sum above 0 in each row")
+    shares = [one / one.sum(axis=1, keepdims=True) for one in runs]
+    mean, before = shares[0], None
+    for _ in range(rounds):
+        orders = [match(mean, one) for one in shares]
+        mean = np.mean([one[order] for one, order in zip(shares, orders, strict=True)], axis=0)
+        now = np.array(orders)
+        if before is not None and np.array_equal(before, now):
+            break
+        before = now
+    return mean
+
+
 def stability(topic_words: Sequence[Any], *, top: int = 10) -> float:
     """How alike the topics of several runs are.
 

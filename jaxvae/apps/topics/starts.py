@@ -35,8 +35,6 @@ def factors(
     Returns:
       float32 [K, V].
     """
-    frequency = np.asarray(counts.sum(axis=0), np.float64).ravel() + 0.5
-    frequency = frequency / frequency.sum()
     tfidf = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
     found = min(topics, *counts.shape)
     words = np.zeros((topics, counts.shape[1]))
@@ -44,8 +42,23 @@ def factors(
         words = _beside(tfidf, topics, found, random_state, hints)
     else:
         words[:found] = _factorised(tfidf, found, random_state)
+    return log_odds(words, counts)
+
+
+def log_odds(words: np.ndarray, counts: Any) -> np.ndarray:
+    """Topics beside the words' frequencies, smoothed: log p(word | topic) - log p(word).
+
+    Args:
+      words: how much of each word each topic has, at least 0 [K, V]; only ratios in a row matter.
+      counts: of the documents, CSR [N, V].
+
+    Returns:
+      float32 [K, V].
+    """
+    frequency = np.asarray(counts.sum(axis=0), np.float64).ravel() + 0.5
+    frequency = frequency / frequency.sum()
     share = words / np.maximum(words.sum(axis=1, keepdims=True), 1e-12)
-    totals = share * (counts.sum() / topics) + SMOOTHING * frequency
+    totals = share * (counts.sum() / len(words)) + SMOOTHING * frequency
     odds = np.log(totals / totals.sum(axis=1, keepdims=True)) - np.log(frequency)
     return odds.astype(np.float32)
 

@@ -33,6 +33,8 @@ class TopicModel(TopicTraining):
       n_components: K, the number of topics, at least 2.
       decoder: "hybrid", "mixture" (LDA) or "product" of experts (ProdLDA); see
         `jaxvae.networks.topic_network`.
+      init: where topics start: "factors" of the documents' tf-idf weights, "random", or weights of
+        the words [K, V], as another model's `topic_word_` or a `consensus` of several.
       doc_topic_prior: the concentration of the prior, for each topic, above zero; the smaller, the
         fewer topics in a document.
       label_weight: None: y is ignored. A number above zero: topic c belongs to label c, and the
@@ -83,6 +85,7 @@ class TopicModel(TopicTraining):
         n_components: int = 20,
         *,
         decoder: str = "hybrid",
+        init: Any = "factors",
         doc_topic_prior: float = 0.1,
         label_weight: float | None = None,
         seed_words: Any = None,
@@ -100,6 +103,7 @@ class TopicModel(TopicTraining):
     ):
         self.n_components = n_components
         self.decoder = decoder
+        self.init = init
         self.doc_topic_prior = doc_topic_prior
         self.label_weight = label_weight
         self.seed_words = seed_words

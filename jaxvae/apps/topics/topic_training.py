@@ -37,6 +37,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     n_components: int
     decoder: str
+    init: Any
     doc_topic_prior: float
     label_weight: float | None
     seed_words: Any
@@ -158,14 +159,28 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         like = Batch(jnp.zeros((1, width)), condition=_first(data.condition))
         state = init_state(key, vae, self._optimizer(1), like)
         sample = self._sample(data)
-        hints = sample.y if self._odds is None else _hints(sample.x, self._odds)
-        odds = starts.factors(sample.x, topics, self._seed, hints)
-        params = starts.started(state.params, self._decoder, odds)
-        self._state = jax.device_get(state._replace(params=params))
+        odds = self._start(sample, topics)
+        if odds is not None:
+            state = state._replace(params=starts.started(state.params, self._decoder, odds))
+        self._state = jax.device_get(state)
         self._condition = None
         if data.condition is not None:
             self._condition = data.condition.mean(axis=0, keepdims=True)
         self.loss_curve_, self.n_iter_ = [], 0
+
+    def _start(self, sample: Batch, topics: int) -> np.ndarray | None:
+        """The log-odds of words at which the topics start; None: as they come."""
+        if isinstance(self.init, str):
+            if checks.one_of("init", self.init, ("factors", "random")) == "random":
+                return None
+            hints = sample.y if self._odds is None else _hints(sample.x, self._odds)
+            return starts.factors(sample.x, topics, self._seed, hints)
+        words, shape = checks.data_array("init", self.init), (topics, sample.x.shape[1])
+        if words.shape != shape:
+            raise ValueError(f"init must have the shape {shape}, got {words.shape}")
+        if words.min() < 0:
+            raise ValueError(f"init must be at least 0, got {words.min()}")
+        return starts.log_odds(words.astype(np.float64), sample.x)
 
     @property
     def vae_(self) -> VAE:

@@ -208,6 +208,7 @@ def test_what_are_no_counts_is_refused(case):
 
 
 OPTIONS = {
+    "init": (np.ones((5, 3)), r"init must have the shape \(5, 60\), got \(5, 3\)"),
     "n_components": (1, "n_components must be at least 2, got 1"),
     "decoder": ("lda", "decoder must be one of"),
     "doc_topic_prior": (0, "doc_topic_prior must be finite and above 0, got 0"),
@@ -232,6 +233,16 @@ def test_a_wrong_option_is_named(name):
 def test_before_fit():
     with pytest.raises(NotFittedError):
         model().transform(DATA.counts)
+
+
+def test_topics_start_where_they_are_told():
+    """Before a step: the given topics, in their order; and a random start knows none."""
+    held = {"max_iter": 1, "learning_rate": 1e-12}
+    made = model(init=DATA.topics[::-1].copy(), **held).fit(DATA.counts)
+    assert cosine(DATA.topics[::-1], made.topic_word_).min() > 0.95
+    assert (
+        cosine(DATA.topics, model(init="random", **held).fit(DATA.counts).topic_word_).max() < 0.9
+    )
 
 
 # --- hints and covariates
