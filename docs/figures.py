@@ -38,6 +38,7 @@ SOURCES = {
     "choices": models.choices,
     "defaults": models.defaults,
     "first_sight": models.first_sight,
+    "topics": models.topics,
     "compat": numerics.compat,
     "gradients": numerics.gradients,
     "mnist": numerics.mnist,

@@ -145,3 +145,43 @@ def defaults(results: Results) -> dict[str, str]:
     header = ["data", "choice", "value", "default", "accuracy", "RMSE", "judged right", "worst"]
     seeds = max(len(setting["runs"]) for setting in results["settings"])
     return {"table": table(header, rows), "seeds": str(seeds)}
+
+
+def topics(results: Results) -> dict[str, str]:
+    """Topic models of several libraries, each at the setting that was best on validation data."""
+    return {
+        "machine": machine(results),
+        "seeds": str(results["seeds"]),
+        "news20": _topic_table(results, "news", 20),
+        "news50": _topic_table(results, "news", 50),
+        "pbmc": _topic_table(results, "pbmc", 10),
+    }
+
+
+def _topic_table(results: Results, data: str, number: int) -> str:
+    """A row a library; jaxvae has one setting, the others the better of two."""
+    cases = [c for c in results["cases"] if (c["data"], c["topics"]) == (data, number)]
+    best: dict[str, Results] = {}
+    for case in sorted(cases, key=_perplexity):
+        best.setdefault(case["peer"], case)
+    rows = [
+        [name.replace("jaxvae", "**jaxvae**"), cell(case, "perplexity", 0), cell(case, "npmi", 3),
+         cell(case, "c_v", 3), cell(case, "diversity", 2),
+         "-" if case["stability"] is None else f"{case['stability']:.2f}",
+         f"{case['runs'][0]['fit']:.0f}", _further(case)]
+        for name, case in best.items()
+    ]  # fmt: skip
+    return table(
+        ["", "perplexity", "NPMI", "C_v", "diversity", "stability", "first fit, CPU s", "others"],
+        rows,
+    )
+
+
+def _perplexity(case: Results) -> float:
+    return mean(run["perplexity"] for run in case["runs"])
+
+
+def _further(case: Results) -> str:
+    """CPU seconds of the fits after the first."""
+    each = [run["fit"] for run in case["runs"][1:]]
+    return f"{mean(each):.0f}" if each else "-"
