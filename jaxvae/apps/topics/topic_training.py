@@ -25,7 +25,7 @@ from jaxvae.model.vae import VAE, bind
 from jaxvae.numerics import checks
 from jaxvae.training.averaging import average_params, averaged_params
 from jaxvae.training.loop import fit
-from jaxvae.training.state import TrainState, init_state
+from jaxvae.training.state import TrainState, init_opt_state, init_state
 
 BACKGROUND = 0.5  # added to the count of each word, so that none has the probability zero
 ROWS = 256  # documents in one compiled call
@@ -157,11 +157,14 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self._decoder = checks.one_of("decoder", self.decoder, DECODERS)
         vae, key = self.vae_, jax.random.key(self._seed)
         like = Batch(jnp.zeros((1, width)), condition=_first(data.condition))
-        state = init_state(key, vae, self._optimizer(1), like)
+        optimizer = self._optimizer(1)
+        state = init_state(key, vae, optimizer, like)
         sample = self._sample(data)
         odds = self._start(sample, topics)
         if odds is not None:
-            state = state._replace(params=starts.started(state.params, self._decoder, odds))
+            params = jax.tree.map(jnp.asarray, starts.started(state.params, self._decoder, odds))
+            # The optimizer anew: it averages the parameters.
+            state = TrainState(state.step, params, init_opt_state(optimizer, params))
         self._state = jax.device_get(state)
         self._condition = None
         if data.condition is not None:
