@@ -282,7 +282,7 @@ class TopicModel(TopicTraining):
     # --- what the topics are
 
     def topics(self, feature_names: Any = None, *, top: int = 10) -> TopicTable:
-        """The topics as a table: name, share of the tokens, likeliest words.
+        """The topics as a table: name, share of the tokens, first words.
 
         Args:
           feature_names: of the words [V], as `CountVectorizer.get_feature_names_out()`; None: those
