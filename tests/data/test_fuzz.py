@@ -418,7 +418,7 @@ HOSTILE = {
     "an option that is --help": ("config.json", lambda: config(model="--help")),
     "an option that is a list": ("config.json", lambda: config(epochs=[1, 2])),
     "an option that is an object": ("config.json", lambda: config(epochs={"a": 1})),
-    "an option that is null": ("config.json", lambda: config(batch_size=None)),
+    "an option that is null": ("config.json", lambda: config(kl_weight=None)),
     "an option of 100 KB": ("config.json", lambda: config(model="a" * 100_000)),
     "an unknown option": ("config.json", lambda: config(**{"--model": "normal"})),
     "an option without a name": ("config.json", lambda: config(**{"": "normal"})),
