@@ -54,7 +54,7 @@ def test_a_second_start_compiles_nothing(tmp_path):
         assert folder.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_line_keeps_its_programs(tmp_path):
     command = ["train", "--epochs", "1", "--layers", "1", "--hidden-units", "16"]
     first = run(tmp_path, *command, "--out", str(tmp_path / "first"))

@@ -173,7 +173,7 @@ def test_random_state(data):
     assert not np.allclose(vae.fit_transform(x), vae.fit_transform(x))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_in_a_pipeline_and_a_grid_search(data):
     x, y = data
     classifier = DirichletVAEClassifier(**LEARNING, random_state=0)
