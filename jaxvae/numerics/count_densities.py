@@ -48,8 +48,8 @@ def _left(z: jax.Array) -> jax.Array:
 def log_factorial(x: jax.Array) -> jax.Array:
     """log x!, for x from 0 on, of fractions too: log Gamma(x + 1).
 
-    Of the small integers, which nearly all counts are, it is looked up: to the bit, 0! and 1! as 0,
-    and in half of the time of `gammaln`, which would be a third of a topic model's step.
+    Of the small integers, which nearly all counts are, it is looked up: log 0! and log 1! are
+    0 to the bit, and it takes less time than `gammaln`, a third of a topic model's step.
     """
     known = jnp.asarray(FACTORIALS, x.dtype).at[x.astype(jnp.int32)].get(mode="clip")
     is_known = (x == jnp.floor(x)) & (x < len(FACTORIALS))

@@ -15,7 +15,7 @@ class Documents:
     def __init__(self, source: Any):
         if hasattr(source, "__next__"):
             raise TypeError(
-                f"X must give its batches again for each pass: a list, an object with __iter__ or "
+                f"X must give its batches again for each pass: an object with __iter__ or "
                 f"a function, got {source!r}"
             )
         self._source = source

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxvae.apps.samples import evenly
 from jaxvae.apps.topics import starts
 from jaxvae.apps.topics.topic_training import BACKGROUND, SAMPLE
 
@@ -34,7 +35,7 @@ def started(
     background = np.log(frequency / frequency.sum()).astype(np.float32)
     topics = params["decoder"]["topics"]
     width = (topics["kernel"] if decoder == "product" else topics).shape[0]
-    places = np.arange(0, rows.shape[0], -(-rows.shape[0] // SAMPLE))
+    places = evenly(rows.shape[0], SAMPLE)
     hints = None if labels is None else np.asarray(labels)[own_words][places]
     odds = starts.factors(rows[places], width, random_state % 2**32, hints)
     own = starts.started(params, decoder, odds)

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxvae.apps.estimator_inputs import seed_of, weights
+from jaxvae.apps.samples import evenly
 from jaxvae.apps.topics import inputs, schedule, starts, tables
 from jaxvae.apps.topics.documents import Documents
 from jaxvae.data.batches import Batch
@@ -137,7 +138,8 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             self.n_features_in_, self._known, self._variables = first.x.shape[1], None, None
             self._begin(first)
         size = checks.positive_int("batch_size", self.batch_size)
-        return self._train(source, size, 1 if partial else self.max_iter or 1)
+        once = partial or self.max_iter is None  # how long the source is, no one knows
+        return self._train(source, size, 1 if once else self._passes(1))
 
     def _begin(self, data: Batch) -> None:
         """Everything that a first call makes: the seed, the model, where training starts."""
@@ -257,8 +259,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _sample(self, data: Batch) -> Batch:
         """At most so many documents, spread evenly."""
-        rows = data.x.shape[0]
-        index = np.arange(0, rows, -(-rows // SAMPLE))
+        index = evenly(data.x.shape[0], SAMPLE)
         return jax.tree.map(lambda leaf: leaf[index], data._replace(weight=None))
 
     # --- what was given
