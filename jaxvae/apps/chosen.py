@@ -69,7 +69,8 @@ def resolve(options: Options, data: Dataset) -> Options:
     own = PRIORS[model]
     prior: Any = options.prior
     if prior is None and None not in own:
-        prior = "labels" if labelled and not topical else "symmetric"
+        usual = "learned" if topical and "learned" in own else "symmetric"
+        prior = "labels" if labelled and not topical else usual
     likelihood: Any = options.likelihood
     if likelihood is None:
         is_counts = data.look.counts and not original and options.scale == "auto"

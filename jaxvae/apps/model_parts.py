@@ -93,6 +93,16 @@ class Symmetric:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Learned:
+    """`priors.learned` of a symmetric one."""
+
+    concentration: float = 1.0
+
+    def value(self, latent: Latent) -> Prior:
+        return learned_priors.learned(priors.symmetric(self.concentration))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mixture:
     """`priors.mixture`, of the latent's own family."""
 
@@ -282,7 +292,7 @@ class Topics(_Network):
     of_topics: ClassVar[bool] = True
     decoder: str = "hybrid"
     layers: int = 2
-    hidden_units: int = 200
+    hidden_units: int = 100
     dropout: float = 0.3
     activation: Any = "softplus"
 
@@ -338,6 +348,7 @@ KINDS: dict[str, dict[str, type]] = {
         "standard_normal": StandardNormal,
         "from_labels": FromLabels,
         "symmetric": Symmetric,
+        "learned": Learned,
         "mixture": Mixture,
     },
     "likelihood": {

@@ -81,9 +81,10 @@ class ModelOptions:
     style_dim: int | None = None
     """Only joint: the width of the style. Default: an eighth of the number of values of an example,
     but at least 2 and at most 32."""
-    prior: Literal["labels", "symmetric"] | None = None
-    """Only joint and dirichlet: the prior is made from the label of each example, or it is the same
-    for all. Default: labels where the data have labels, else symmetric; of topics symmetric."""
+    prior: Literal["labels", "symmetric", "learned"] | None = None
+    """Only joint and dirichlet: made from the label of each example, or the same for all; learned:
+    only dirichlet, training finds it. Default: labels where there are labels, else symmetric; of
+    topics learned."""
     smoothness: float | None = None
     """Only a prior from labels: what each category gets beside the 1 of the label. Default: 0.5,
     joint 0.005, of topics 0.01."""
@@ -91,7 +92,8 @@ class ModelOptions:
     """Only a prior from labels: the sum of the prior's concentration. Default: 8; joint 50,
     for examples of 256 values or more 100; of topics 10 and a tenth of their number."""
     prior_concentration: float | None = None
-    """Only a symmetric prior: the concentration of each category. Default: 1, of topics 0.1."""
+    """Not a prior from labels: the concentration of each category, of a learned one where it
+    starts. Default: 1, of topics 0.1."""
     head: Literal["softplus", "relu"] = "softplus"
     """Only dirichlet: the function that makes the concentration. relu is the original's; with it a
     category can die."""
@@ -221,7 +223,7 @@ FACE = {
 # The priors of each model by what --prior calls them; None: it has one alone.
 PRIORS: dict[str, dict[str | None, str]] = {
     "joint": {"labels": "from_labels", "symmetric": "symmetric"},
-    "dirichlet": {"labels": "from_labels", "symmetric": "symmetric"},
+    "dirichlet": {"labels": "from_labels", "symmetric": "symmetric", "learned": "learned"},
     "normal": {None: "standard_normal"},
     "logistic_normal": {None: "standard_normal"},
 }
@@ -359,12 +361,8 @@ def _where(part: str, field: str) -> str:
     if part == "latent":
         return f"--model {_either(kind for kind in PRIORS if field in fields_of(part, kind))}"
     if part == "prior":
-        found = [
-            (model, name)
-            for model, own in PRIORS.items()
-            for name, kind in own.items()
-            if field in fields_of(part, kind)
-        ]
+        every = [(model, *names) for model, own in PRIORS.items() for names in own.items()]
+        found = [(model, name) for model, name, kind in every if field in fields_of(part, kind)]
         models = f"--model {_either(model for model, _ in found)}"
         names = [name for _, name in found if name]
         return f"{models} and --prior {_either(names)}" if names else models

@@ -200,9 +200,11 @@ class TopicRun:
         return {PERPLEXITY: model, UNIGRAM: unigram}
 
     def _mixtures(self, rows: Any) -> np.ndarray:
-        """Of documents, CSR [N, V]; those without a word have 1/K of each topic."""
+        """Of documents, CSR [N, V]; those without a word have the mean of the prior."""
         concentration = np.asarray(posteriors(self._run, rows).concentration, np.float64)
-        concentration[np.asarray(rows.sum(axis=1)).ravel() == 0] = 1.0
+        own = self._run.params.get("prior")
+        usual = np.exp(own["log_concentration"]) if own else 1.0  # 1/K each
+        concentration[np.asarray(rows.sum(axis=1)).ravel() == 0] = usual
         return concentration / concentration.sum(axis=1, keepdims=True)
 
     def _best(self, top: int) -> np.ndarray:

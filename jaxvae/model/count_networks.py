@@ -30,7 +30,7 @@ def topic_network(
     *,
     decoder: str = "hybrid",
     layers: int = 2,
-    hidden_units: int = 200,
+    hidden_units: int = 100,
     activation: str | Activation = "softplus",
     dropout: float = 0.3,
     background: Any = None,

@@ -85,7 +85,7 @@ DESCRIPTIONS = [
     *(of(transform=transform) for transform in TRANSFORMS),
     of(
         parts.DirichletLatent(),
-        parts.Symmetric(concentration=0.1),
+        parts.Learned(concentration=0.1),
         likelihood=parts.Multinomial(),
         network=parts.Topics(decoder="mixture", layers=1, hidden_units=8, dropout=0.1),
         data_shape=(16,),

@@ -68,7 +68,7 @@ def test_what_a_run_is(trained):
     assert not run.vae.parts.prior.uses_labels  # the labels are for display
     assert (model.prior.concentration, model.latent_dim) == (0.1, TOPICS)
     assert (model.network.decoder, model.network.activation) == ("hybrid", "softplus")
-    assert (training.batch_size, training.learning_rate, training.momentum) == (54, 4e-3, 0.99)
+    assert (training.batch_size, training.learning_rate, training.momentum) == (54, 8e-3, 0.99)
     assert (training.hold_out, training.patience, training.average) == (0, None, 0.99)
     assert f"Training a model of {TOPICS} topics on 216 examples; 24 are for the test." in printed
     assert "of_counts" not in printed  # no advice: the network takes counts
@@ -350,7 +350,7 @@ def test_how_long_and_what_is_held_out(counts):
         10,
         0.0,
         None,
-        926,  # times 216 examples: 200,000
+        463,  # times 216 examples: 100,000
     )
     own, _ = resolved(counts, label="none")
     assert own.latent_dim == 20
@@ -359,7 +359,7 @@ def test_how_long_and_what_is_held_out(counts):
     own, _ = resolved(counts, patience=7)
     assert (own.hold_out, own.patience) == (0.1, 7)
     own, _ = resolved(counts, batch_size=54)
-    assert (own.epochs, own.average) == (926, pytest.approx(1 - 1 / 100))
+    assert (own.epochs, own.average) == (463, pytest.approx(1 - 1 / 100))
 
 
 @pytest.mark.parametrize(

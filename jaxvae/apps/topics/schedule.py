@@ -1,8 +1,8 @@
 """How a topic model is trained where nothing is said: on the command line and by `TopicModel`."""
 
-LEARNING_RATE, MOMENTUM = 4e-3, 0.99  # the slow first moment of Srivastava and Sutton's Adam
+LEARNING_RATE, MOMENTUM = 8e-3, 0.99  # the slow first moment of Srivastava and Sutton's Adam
 BATCH_SIZE = 200
-SHOWN, PASSES = 200_000, 5  # documents in all passes, and passes, at least
+SHOWN, PASSES = 100_000, 5  # documents in all passes, and passes, at least
 AVERAGED, FEWEST_UPDATES = 10, 100  # passes over which parameters are averaged; at least updates
 
 
@@ -34,7 +34,7 @@ def passes_of(documents: int) -> int:
 
     Example:
       >>> passes_of(4_000), passes_of(1_000_000)
-      (50, 5)
+      (25, 5)
     """
     return max(PASSES, -(-SHOWN // documents))
 

@@ -1,4 +1,4 @@
-"""Where topics start: at factors of the documents' weights.
+"""Where topics start: at factors of the documents.
 
 From a random start a topic model ends in one of many optima, most of them poor. A factorisation
 costs a second or two, and the topics that training makes of it are better, and alike from seed to
@@ -13,7 +13,8 @@ from sklearn.decomposition import NMF
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfTransformer
 
-ITERATIONS = 50
+ITERATIONS, OF_COUNTS = 50, 10  # of the weights, then of the counts
+FLOOR = 1e-3  # of the mean: a multiplicative update never moves a zero
 SMOOTHING = 20.0  # tokens of the background in each factor
 SPREAD = 0.02  # standard deviation of the start of a product's topics: about Glorot's
 
@@ -23,8 +24,9 @@ def factors(
 ) -> np.ndarray:
     """Log-odds of words in the factors of the documents beside all of them.
 
-    log-odds = log p(word | factor) - log p(word), smoothed; the factors are those of a
-    non-negative factorisation of the tf-idf weights.
+    log-odds = log p(word | factor) - log p(word), smoothed. The factors are those of a
+    non-negative factorisation of the tf-idf weights, which tells topics apart; a few updates by the
+    counts' Kullback-Leibler divergence then bring them near the likeliest topics.
 
     Args:
       counts: CSR [N, V], each row with at least one word.
@@ -42,7 +44,7 @@ def factors(
         words = _beside(tfidf, topics, found, random_state, hints)
     else:
         words[:found] = _factorised(tfidf, found, random_state)
-    return log_odds(words, counts)
+    return log_odds(_likelier(words, counts), counts)
 
 
 def log_odds(words: np.ndarray, counts: Any) -> np.ndarray:
@@ -74,6 +76,28 @@ def _factorised(tfidf: Any, factors: int, random_state: int, **start: Any) -> np
         warnings.simplefilter("ignore", ConvergenceWarning)  # a start need not be the end
         model.fit_transform(tfidf, **weights)
     return model.components_
+
+
+def _likelier(words: np.ndarray, counts: Any) -> np.ndarray:
+    """Factors that fit the counts themselves better, from those [K, V] on; of zeros none."""
+    some = np.flatnonzero(words.sum(axis=1) > 0)
+    if not len(some):
+        return words
+    start = words[some] / words[some].sum(axis=1, keepdims=True)
+    model = NMF(
+        len(some), init="custom", solver="mu", beta_loss="kullback-leibler",
+        max_iter=OF_COUNTS, tol=0,
+    )  # fmt: skip
+    shape = (counts.shape[0], len(some))
+    shares = np.full(shape, float(counts.sum()) / (shape[0] * shape[1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit_transform(
+            counts.astype(np.float64), W=shares, H=np.maximum(start, FLOOR * start.mean())
+        )
+    found = words.copy()
+    found[some] = model.components_
+    return found
 
 
 def _beside(

@@ -33,10 +33,12 @@ class TopicModel(TopicTraining):
       n_components: K, the number of topics, at least 2.
       decoder: "hybrid", "mixture" (LDA) or "product" of experts (ProdLDA); see
         `jaxvae.networks.topic_network`.
-      init: where topics start: "factors" of the documents' tf-idf weights, "random", or weights of
-        the words [K, V], as another model's `topic_word_` or a `consensus` of several.
+      init: where topics start: "factors" of the documents, "random", or weights of the words
+        [K, V], as another model's `topic_word_` or a `consensus` of several.
       doc_topic_prior: the concentration of the prior, for each topic, above zero; the smaller, the
         fewer topics in a document.
+      learn_prior: whether it only starts there, and training finds a concentration for each topic;
+        with label_weight it never moves.
       label_weight: None: y is ignored. A number above zero: topic c belongs to label c, and the
         prior of a document of that label has so much more concentration there.
       seed_words: lists of words (or of columns) for the first topics, or a mapping from names to
@@ -46,7 +48,7 @@ class TopicModel(TopicTraining):
       hidden_units: width of a hidden layer.
       dropout: the share of the last hidden layer that is left out in training.
       batch_size: documents a step, about: the batches of a pass are made alike in size.
-      max_iter: passes over the documents; None: as many as show 200,000, at least
+      max_iter: passes over the documents; None: as many as show 100,000, at least
         5; of batches one.
       learning_rate: of Adam.
       relevance: of words for `components_`, from 0 to 1: 1 takes their probability under the topic
@@ -88,11 +90,12 @@ class TopicModel(TopicTraining):
         decoder: str = "hybrid",
         init: Any = "factors",
         doc_topic_prior: float = 0.1,
+        learn_prior: bool = True,
         label_weight: float | None = None,
         seed_words: Any = None,
         seed_weight: float = 50.0,
         layers: int = 2,
-        hidden_units: int = 200,
+        hidden_units: int = 100,
         dropout: float = 0.3,
         batch_size: int = schedule.BATCH_SIZE,
         max_iter: int | None = None,
@@ -106,6 +109,7 @@ class TopicModel(TopicTraining):
         self.decoder = decoder
         self.init = init
         self.doc_topic_prior = doc_topic_prior
+        self.learn_prior = learn_prior
         self.label_weight = label_weight
         self.seed_words = seed_words
         self.seed_weight = seed_weight
@@ -145,7 +149,8 @@ class TopicModel(TopicTraining):
           covariates: as for `fit`.
 
         Returns:
-          [N, K], float32, each row with the sum 1; of a document without a word 1/K each.
+          [N, K], float32, each row with the sum 1; of a document without a word the
+          mean of the prior.
 
         Raises:
           NotFittedError: before `fit`.

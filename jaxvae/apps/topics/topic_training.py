@@ -18,7 +18,7 @@ from jaxvae.apps.topics.documents import Documents
 from jaxvae.data.batches import Batch
 from jaxvae.data.examples import is_stream
 from jaxvae.data.labels import encode_labels
-from jaxvae.model import counts, label_priors, latents, priors
+from jaxvae.model import counts, label_priors, latents, learned_priors, priors
 from jaxvae.model.count_networks import DECODERS, seeded, topic_network, topic_word_logits
 from jaxvae.model.networks import Params
 from jaxvae.model.refinement import refine
@@ -40,6 +40,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     decoder: str
     init: Any
     doc_topic_prior: float
+    learn_prior: bool
     label_weight: float | None
     seed_words: Any
     seed_weight: float
@@ -202,6 +203,8 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         if self._odds is not None:
             network = seeded(network, self._odds)
         prior = priors.symmetric(self._prior())
+        if checks.boolean("learn_prior", self.learn_prior):
+            prior = learned_priors.learned(prior)
         if self.label_weight is not None:
             own, extra = self._prior(), checks.positive_float("label_weight", self.label_weight)
             total = self._n_features_out * own + extra
@@ -327,7 +330,9 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             batch_size=ROWS,
         )
         q = np.array(found.concentration)
-        q[np.asarray(data.x.sum(axis=1)).ravel() == 0] = self._prior()
+        own = self.params_.get("prior")  # none where it never moves
+        usual = np.exp(own["log_concentration"]) if own else self._prior()
+        q[np.asarray(data.x.sum(axis=1)).ravel() == 0] = usual
         return q
 
     def _unlabelled(self, data: Batch) -> Batch:

@@ -87,7 +87,8 @@ def test_the_score_is_the_bound_of_the_tokens_in_order(fitted):
     p = np.asarray(jax.nn.softmax(fitted.vae_.parts.network.decode(
         fitted.params_, jnp.asarray(z.reshape(-1, 5))), axis=-1)).reshape(400, 50, 60)  # fmt: skip
     reconstruction = (x[None] * np.log(p)).sum(axis=2).mean(axis=0)
-    kl = np.asarray(jaxvae.kl_dirichlet(q.concentration, jnp.full((50, 5), 0.1)))
+    prior = jnp.tile(jnp.exp(fitted.params_["prior"]["log_concentration"]), (50, 1))
+    kl = np.asarray(jaxvae.kl_dirichlet(q.concentration, prior))
     expected = (reconstruction - kl).sum()
     assert fitted.score(DATA.counts[:50]) == pytest.approx(expected, rel=0.01)
     tokens = x.sum()
@@ -181,8 +182,12 @@ def test_documents_without_a_word():
     made = model(max_iter=2).fit(x)
     same = model(max_iter=2).fit(DATA.counts[:100])
     np.testing.assert_array_equal(made.topic_word_, same.topic_word_)
-    np.testing.assert_allclose(made.transform(x)[-2:], 0.2, rtol=1e-5)
-    np.testing.assert_allclose(made.concentration(x)[-2:], 0.1, rtol=1e-5)
+    own = np.exp(made.params_["prior"]["log_concentration"])
+    assert own.min() > 0.101  # 0.1 is where it starts
+    np.testing.assert_allclose(made.concentration(x)[-2:], [own, own], rtol=1e-5)
+    np.testing.assert_allclose(made.transform(x)[-2:], [own / own.sum()] * 2, rtol=1e-5)
+    fixed = model(max_iter=2, learn_prior=False).fit(x)
+    np.testing.assert_allclose(fixed.concentration(x)[-2:], 0.1, rtol=1e-5)
     with pytest.raises(ValueError, match="at least one document with a word"):
         made.fit(np.zeros((5, 60)))
     with pytest.raises(ValueError, match="at least one document with a word"):
