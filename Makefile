@@ -16,7 +16,7 @@ OPTIMIZED := XLA_FLAGS=--xla_backend_optimization_level=3
 
 .PHONY: train test test-fast test-core test-browser test-tensorflow test-long mnist robust-start bench bench-quick bench-gpu bench-samplers \
 	bench-gradients bench-compat bench-scaling bench-safety bench-inputs bench-choices bench-defaults \
-	bench-first-sight bench-topics lint docs figures-in-docs notebooks dist lock clean help
+	bench-first-sight bench-topics bench-topic-scale lint docs figures-in-docs notebooks dist lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -91,6 +91,9 @@ bench-choices: $(VENV)/.dev  ## what each model reaches on the digits and small 
 bench-topics: $(VENV)/.run $(VENV_TOPICS)/.topics  ## the topic model against its peers, on texts and on cells (hours)
 	$(BIN)/python benchmarks/topics.py --python $(VENV_TOPICS)/bin/python $(ARGS)
 
+bench-topic-scale: $(VENV)/.run  ## the topic model on a stream of 1,000,000 documents: memory and speed (20 minutes)
+	$(BIN)/python benchmarks/topic_scale.py $(ARGS)
+
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -103,7 +106,7 @@ docs: $(VENV)/.docs  ## build the documentation site into docs/_build
 figures-in-docs: $(VENV)/.run  ## write the numbers of benchmarks/results/ into README and docs/
 	$(BIN)/python docs/figures.py $(ARGS)
 
-notebooks: $(VENV)/.docs  ## run the notebooks and keep their outputs (10 minutes; set JAXVAE_DATA to MNIST's folder)
+notebooks: $(VENV)/.docs  ## run the notebooks and keep their outputs (13 minutes; set JAXVAE_DATA to MNIST's folder, with counts/ beside it)
 	$(BIN)/python notebooks/build.py
 
 dist: $(VENV)/.dev  ## build the sdist, and the wheel from it, into dist/

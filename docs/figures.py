@@ -38,6 +38,8 @@ SOURCES = {
     "choices": models.choices,
     "defaults": models.defaults,
     "first_sight": models.first_sight,
+    "topic_consensus": models.topic_consensus,
+    "topic_decoders": models.topic_decoders,
     "topics": models.topics,
     "compat": numerics.compat,
     "gradients": numerics.gradients,

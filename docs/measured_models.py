@@ -160,14 +160,16 @@ def topics(results: Results) -> dict[str, str]:
 
 def _topic_table(results: Results, data: str, number: int) -> str:
     """A row a library; jaxvae has one setting, the others the better of two."""
-    cases = [c for c in results["cases"] if (c["data"], c["topics"]) == (data, number)]
+    cases = [
+        c for c in results["cases"] if (c["data"], c["topics"]) == (data, number) and c["runs"]
+    ]
     best: dict[str, Results] = {}
     for case in sorted(cases, key=_perplexity):
         best.setdefault(case["peer"], case)
     rows = [
         [name.replace("jaxvae", "**jaxvae**"), cell(case, "perplexity", 0), cell(case, "npmi", 3),
          cell(case, "c_v", 3), cell(case, "diversity", 2),
-         "-" if case["stability"] is None else f"{case['stability']:.2f}",
+         f"{case['stability']:.2f}" if case.get("stability") else "-",
          f"{case['runs'][0]['fit']:.0f}", _further(case)]
         for name, case in best.items()
     ]  # fmt: skip
@@ -185,3 +187,36 @@ def _further(case: Results) -> str:
     """CPU seconds of the fits after the first."""
     each = [run["fit"] for run in case["runs"][1:]]
     return f"{mean(each):.0f}" if each else "-"
+
+
+def topic_decoders(results: Results) -> dict[str, str]:
+    """The decoders of a topic model on three kinds of data."""
+    said = {"news": "articles", "pbmc": "cells", "planted": "planted by LDA"}
+    rows = []
+    for row in results["rows"]:
+        perplexity, npmi, diversity = (mean(column) for column in zip(*row["figures"], strict=True))
+        cosine = f"{mean(row['cosine']):.3f}" if "cosine" in row else "-"
+        rows.append(
+            [said[row["data"]], row["decoder"], f"{perplexity:.0f}", f"{npmi:.3f}",
+             f"{diversity:.2f}", cosine]
+        )  # fmt: skip
+    header = ["documents", "decoder", "perplexity", "NPMI", "diversity", "cosine"]
+    return {
+        "machine": machine(results),
+        "seeds": str(len(results["rows"][0]["figures"])),
+        "table": table(header, rows),
+    }
+
+
+def topic_consensus(results: Results) -> dict[str, str]:
+    """Models of one seed beside those that start at a consensus of five."""
+    said = {"news": "articles", "pbmc": "cells"}
+    rows = []
+    for row in results["rows"]:
+        perplexity, npmi, _ = (mean(column) for column in zip(*row["figures"], strict=True))
+        rows.append(
+            [said[row["data"]], str(row["topics"]), row["who"], f"{row['stability']:.2f}",
+             f"{perplexity:.0f}", f"{npmi:.3f}"]
+        )  # fmt: skip
+    header = ["documents", "topics", "models", "stability", "perplexity", "NPMI"]
+    return {"machine": machine(results), "table": table(header, rows)}

@@ -24,6 +24,7 @@ from jaxvae.apps.options import (
 from jaxvae.apps.run_config import Config, Origin, read_config, write_config
 from jaxvae.apps.saved_model import SavedModel
 from jaxvae.apps.topic_runs import TopicRun, is_topical
+from jaxvae.apps.topics.word_prior import CONCENTRATION, with_word_prior
 from jaxvae.data.batches import Batch
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.flat import len_of
@@ -376,6 +377,8 @@ def optimizer(config: Config) -> optax.GradientTransformation:
             [rise, rate if callable(rate) else optax.constant_schedule(rate)], [warmup * steps]
         )
     adam = optax.adam(rate, b1=MOMENTUM if training.momentum is None else training.momentum)
+    if is_topical(config.model):
+        adam = with_word_prior(adam, examples, CONCENTRATION)
     if training.clip_norm is not None:
         norm = checks.positive_float("clip_norm", training.clip_norm)
         adam = optax.chain(optax.clip_by_global_norm(norm), adam)

@@ -160,6 +160,23 @@ def compressed(name: str, matrix: Any) -> Any:
     return rows
 
 
+def fill(space: np.ndarray, rows: Any) -> None:
+    """Write compressed rows where zeros are: no second dense array is made.
+
+    Args:
+      space: zeros [N, D].
+      rows: of `compressed` [N, D].
+
+    Example:
+      >>> from scipy.sparse import csr_array
+      >>> space = np.zeros((1, 3), np.float32)
+      >>> fill(space, csr_array([[0, 2, 0]]))
+      >>> space.tolist()
+      [[0.0, 2.0, 0.0]]
+    """
+    space[np.repeat(np.arange(len(space)), np.diff(rows.indptr)), rows.indices] = rows.data
+
+
 def pack(matrix: Any, batch_size: int) -> SparseRows:
     """Pack a sparse matrix for the device.
 

@@ -1,6 +1,9 @@
 """Data that are read as they are needed: any re-iterable of batches, in chunks of one shape."""
 
+import ctypes
 import math
+import mmap
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -69,8 +72,49 @@ def read(source: Any) -> Iterator[Batch]:
       >>> [batch.x.shape for batch in read(source)]
       [(2, 3), (5, 3)]
     """
-    for batch in _read(source):
+    for batch in compressed(source):
         yield dense_rows(batch, slice(None))
+
+
+def compressed(source: Any) -> Iterator[Batch]:
+    """`read`, but sparse parts are left as CSR matrices: dense, a long batch may not fit.
+
+    Args:
+      source: as `read` takes it.
+
+    Yields:
+      Batches of NumPy arrays and CSR matrices.
+
+    Raises:
+      ValueError, TypeError: as `read`.
+
+    Example:
+      >>> from scipy.sparse import eye_array
+      >>> [batch.x.format for batch in compressed([eye_array(3)])]
+      ['csr']
+    """
+    if hasattr(source, "__next__"):
+        raise TypeError(ONCE.format(repr(source)))
+    first = ""
+    for number, item in enumerate(source() if callable(source) else source):
+        name = f"batch {number} of x"
+        names = Batch(name, *(f"the {part} of {name}" for part in PARTS))
+        given = _given(name, item)
+        batch = checked(given, names)
+        form = _form(batch)
+        first = first or form
+        if form != first:
+            raise ValueError(f"{name} must hold {first} as the first, got {form}")
+        if given.weight is not None:
+            weight = checks.weight_array(
+                names.weight, given.weight, rows_of(batch), dtype=np.float32, all_zero=True
+            )
+            if weight.max(initial=0) > LARGEST_WEIGHT:
+                raise ValueError(
+                    f"{names.weight} must be at most {LARGEST_WEIGHT:g}, got {weight.max():g}"
+                )
+            batch = batch._replace(weight=weight)
+        yield batch
 
 
 def chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
@@ -94,15 +138,18 @@ def chunks(source: Any, batch_size: int, steps: int) -> Iterator[Chunk]:
       [(2, 2, 8, 8), (2, 2, 8, 8)]
     """
     rows, filled, room = batch_size * steps, 0, None
-    for batch in map(_weighed, _read(source)):
+    for batch in map(_weighed, compressed(source)):
         start, end = 0, rows_of(batch)
         while start < end:
             if room is None:  # the one before may still be on its way to the device
                 room, filled = _room(batch, rows), 0
             stop = min(end, start + rows - filled)
-            part = dense_rows(batch, slice(start, stop))
-            for space, leaf in zip(jax.tree.leaves(room), jax.tree.leaves(part), strict=True):
-                space[filled : filled + len(leaf)] = leaf
+            for space, leaf in zip(jax.tree.leaves(room), jax.tree.leaves(batch), strict=True):
+                own, place = leaf[start:stop], space[filled : filled + stop - start]
+                if sparse.is_sparse(own):
+                    sparse.fill(place, own)
+                else:
+                    place[:] = own
             filled, start = filled + stop - start, stop
             if filled == rows:
                 yield _stacked(room, filled, batch_size)
@@ -149,30 +196,14 @@ def empty_chunk(row: Batch, batch_size: int, steps: int) -> Chunk:
     return _stacked(_room(weighed, batch_size * steps), 0, batch_size)
 
 
-def _read(source: Any) -> Iterator[Batch]:
-    """`read`, sparse parts as CSR matrices."""
-    if hasattr(source, "__next__"):
-        raise TypeError(ONCE.format(repr(source)))
-    first = ""
-    for number, item in enumerate(source() if callable(source) else source):
-        name = f"batch {number} of x"
-        names = Batch(name, *(f"the {part} of {name}" for part in PARTS))
-        given = _given(name, item)
-        batch = checked(given, names)
-        form = _form(batch)
-        first = first or form
-        if form != first:
-            raise ValueError(f"{name} must hold {first} as the first, got {form}")
-        if given.weight is not None:
-            weight = checks.weight_array(
-                names.weight, given.weight, rows_of(batch), dtype=np.float32, all_zero=True
-            )
-            if weight.max(initial=0) > LARGEST_WEIGHT:
-                raise ValueError(
-                    f"{names.weight} must be at most {LARGEST_WEIGHT:g}, got {weight.max():g}"
-                )
-            batch = batch._replace(weight=weight)
-        yield batch
+def give_back() -> None:
+    """Give memory that was freed back to the system, where the C library can be asked to.
+
+    Of the large arrays that come and go with each chunk glibc keeps some for each thread, in pieces
+    that none of the next fits: over thousands of chunks that is more than all that is in use.
+    """
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
 
 
 def _given(name: str, item: Any) -> Batch:
@@ -220,12 +251,23 @@ def _room(batch: Batch, rows: int) -> Batch:
     """Space for rows like a batch's."""
 
     def space(leaf: Any) -> np.ndarray:
-        dtype = np.float32 if sparse.is_sparse(leaf) else leaf.dtype
-        return np.zeros((rows, *leaf.shape[1:]), dtype)
+        dtype = np.dtype(np.float32) if sparse.is_sparse(leaf) else leaf.dtype
+        return _zeros((rows, *leaf.shape[1:]), dtype)
 
     room = jax.tree.map(space, batch)
     # Nothing may be divided by how much was seen of what is padding.
     return room._replace(mask=jax.tree.map(np.ones_like, room.mask))
+
+
+def _zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Zeros on pages of their own: JAX takes these on a CPU as they are, and none stay behind.
+
+    What malloc gives does not start at a multiple of 64 bytes, so that JAX copies it; and freed, it
+    is kept in pieces that grow.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    pages = mmap.mmap(-1, max(size, 1))
+    return np.frombuffer(pages, np.uint8)[:size].view(dtype).reshape(shape)
 
 
 def _stacked(room: Batch, filled: int, batch_size: int) -> Chunk:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import zlib
 from typing import Any
 
@@ -19,6 +20,7 @@ from jaxvae.training.state import Metrics, TrainState
 
 Devices = tuple[jax.Device, ...] | None
 ROWS = 4096  # of which a checksum is taken at once
+GIVEN_BACK = 8  # chunks after which memory is given back
 
 
 class Arrays:
@@ -83,7 +85,7 @@ class Stream:
 
     Attributes:
       all: its first batch, on the host.
-      first: the same.
+      first: an example of it, for its shapes.
       batch_size: examples a step, over all hosts.
       program_batch: None.
     """
@@ -102,8 +104,9 @@ class Stream:
                 )
         self._source, self._rows, self._split, self._spread = source, rows, split, spread
         self.batch_size = batch_size
-        for batch in streaming.read(source):
-            self.all = self.first = batch._replace(weight=None)
+        for batch in streaming.compressed(source):
+            self.all = batch._replace(weight=None)
+            self.first = data_forms.first(self.all)
             break
         else:
             raise ValueError("x must give at least one batch, got none")
@@ -130,7 +133,9 @@ class Stream:
         several, all_metrics, examples = jax.process_count() > 1, [], 0
         chunks = streaming.chunks(self._source, self._rows, self._steps)
         with contextlib.closing(streaming.prefetch(chunks, self._counted)) as ready:
-            while True:
+            for number in itertools.count():
+                if number % GIVEN_BACK == 0:  # the first time what compiling left
+                    streaming.give_back()
                 count, chunk = next(ready, (0, None))
                 examples += count
                 # A host whose data have ended takes part until every host's have.

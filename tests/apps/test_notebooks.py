@@ -41,6 +41,14 @@ FACTS = {
         "min(accuracies) > 0.8",
         "member_apart < 1e-3",
     ],
+    "5_topics": [
+        "model_perplexity < 0.6 * baseline_perplexity",
+        "stability > 0.7",
+        "alike.min() > 0.8",
+        "seeded.topic_names_[:2] == ['first', 'second']",
+        "found.nearest_neighbour_accuracy > 0.6 > 0.4 > shuffled.nearest_neighbour_accuracy",
+        "(lower <= mixtures).all() and (mixtures <= upper).all()",
+    ],
 }
 # Runs a script as a program, and says which of the facts do not hold of its variables.
 RUNNER = """

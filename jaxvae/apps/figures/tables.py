@@ -17,6 +17,7 @@ from jaxvae.numerics import checks
 
 MOST_COLUMNS = 40  # that a heat map shows
 WIDEST = 3.0  # standard deviations that have a colour of their own
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # of red, green and blue, as Rec. 709 weighs them
 SIZE = 8.0  # points, of what is written in and beside small cells
 
 
@@ -80,7 +81,7 @@ def heat_maps(
     wide, high = _cell(down, across)
     rows = [short(str(name), 40) for name in row_names] if high >= SIZE * sheets.LINE else []
     heads = [short(name, 24) for name in arrays]
-    inside = not row_names  # then the name of a panel stands at its left, else above it
+    inside = len(row_names) == 0  # then the name of a panel stands at its left, else above it
     left = sheets.text_width(heads if inside else rows, SIZE + 1 if inside else SIZE) + 0.12
     slanted = sheets.text_width(names, SIZE) > wide
     foot = sheets.text_width(names, SIZE) * 0.71 + 0.22 if slanted else 0.25
@@ -116,7 +117,7 @@ def heat_maps(
             _name_columns(ax, names, x, wide, bottom + 0.08, slanted)
     if numbers is not None and fits_numbers(down, across):
         (array,), (x, y) = arrays.values(), places[0]
-        _write(ax, array, numbers[:, shown], norm, (x, y, wide, high))
+        _write(ax, numbers[:, shown], colours(norm(array)), (x, y, wide, high))
     bar = _room(figure, ax, (right + 0.2, places[0][1], 0.14, high_bar))
     extend = "both" if beyond else "neither"
     figure.colorbar(ScalarMappable(norm, colours), cax=bar, extend=extend)
@@ -281,15 +282,11 @@ def _name_columns(
 
 
 def _write(
-    ax: Axes,
-    array: np.ndarray,
-    numbers: np.ndarray,
-    norm: Normalize,
-    place: tuple[float, float, float, float],
+    ax: Axes, numbers: np.ndarray, cells: np.ndarray, place: tuple[float, float, float, float]
 ) -> None:
-    """Write numbers into cells, white where the cell is dark."""
+    """Write numbers into cells of the colours [..., 4], white where the cell is dark."""
     left, top, wide, high = place
-    dark = np.abs(np.ma.filled(norm(array), 0.5) - 0.5) > 0.33
+    dark = cells[..., :3] @ np.array(LUMINANCE) < 0.5
     for (i, k), number in np.ndenumerate(numbers):
         at = left + (k + 0.5) * wide, top + (i + 0.5) * high
         colour = "white" if dark[i, k] else "black"

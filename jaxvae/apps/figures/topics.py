@@ -71,7 +71,7 @@ def topic_bars(
     down = -(-len(array) // across)
     said = "Each bar beside the longest of its topic; the number is the probability of that word."
     if relevance is not None:
-        said += " The first words are those that other topics have least."
+        said += " The first words are frequent in the topic, and rarer in others."
     figure, ax = sheets.sheet(
         across * width, down * height, title=title, note=f"{said} {note}".strip()
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from jaxvae.apps.topics import inputs
 from jaxvae.data.batches import Batch
@@ -19,6 +20,27 @@ class Documents:
                 f"a function, got {source!r}"
             )
         self._source = source
+
+    def head(self, most: int) -> Batch:
+        """The first documents, of as many batches as that takes.
+
+        Args:
+          most: how many, at most.
+
+        Returns:
+          All that there are where there are fewer.
+
+        Raises:
+          ValueError: if there is none.
+        """
+        parts: list[Any] = []
+        for batch in self:
+            parts.append(batch.x[: most - sum(part.shape[0] for part in parts)])
+            if sum(part.shape[0] for part in parts) == most:
+                break
+        if not parts:
+            raise ValueError("X must give at least one batch with a document, got none")
+        return Batch(scipy.sparse.vstack(parts, format="csr"))
 
     def __iter__(self) -> Iterator[Batch]:
         width = None

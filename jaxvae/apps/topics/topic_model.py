@@ -10,7 +10,7 @@ from scipy.stats import beta
 from sklearn.utils.validation import check_is_fitted
 
 from jaxvae._door import door
-from jaxvae.apps.topics import schedule, tables
+from jaxvae.apps.topics import schedule, tables, word_prior
 from jaxvae.apps.topics.tables import TopicTable
 from jaxvae.apps.topics.topic_training import ROWS, TopicTraining, mean_of
 from jaxvae.data.batches import Batch
@@ -39,6 +39,9 @@ class TopicModel(TopicTraining):
         fewer topics in a document.
       learn_prior: whether it only starts there, and training finds a concentration for each topic;
         with label_weight it never moves.
+      topic_word_prior: the concentration of the prior of a topic, for each word, in the mean: words
+        share it by their frequency; 0: none. The fewer the documents, the more it says; of a
+        product and of batches there is none.
       label_weight: None: y is ignored. A number above zero: topic c belongs to label c, and the
         prior of a document of that label has so much more concentration there.
       seed_words: lists of words (or of columns) for the first topics, or a mapping from names to
@@ -48,8 +51,8 @@ class TopicModel(TopicTraining):
       hidden_units: width of a hidden layer.
       dropout: the share of the last hidden layer that is left out in training.
       batch_size: documents a step, about: the batches of a pass are made alike in size.
-      max_iter: passes over the documents; None: as many as show 100,000, at least
-        5; of batches one.
+      max_iter: passes over the documents; None: as many as show 100,000, at least 5, at most 150
+        (300 of very few); of batches one.
       learning_rate: of Adam.
       relevance: of words for `components_`, from 0 to 1: 1 takes their probability under the topic
         alone; less brings forward what is rare elsewhere (lambda of Sievert and Shirley).
@@ -91,6 +94,7 @@ class TopicModel(TopicTraining):
         init: Any = "factors",
         doc_topic_prior: float = 0.1,
         learn_prior: bool = True,
+        topic_word_prior: float = word_prior.CONCENTRATION,
         label_weight: float | None = None,
         seed_words: Any = None,
         seed_weight: float = 50.0,
@@ -110,6 +114,7 @@ class TopicModel(TopicTraining):
         self.init = init
         self.doc_topic_prior = doc_topic_prior
         self.learn_prior = learn_prior
+        self.topic_word_prior = topic_word_prior
         self.label_weight = label_weight
         self.seed_words = seed_words
         self.seed_weight = seed_weight

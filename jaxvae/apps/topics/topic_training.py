@@ -15,6 +15,7 @@ from jaxvae.apps.estimator_inputs import seed_of, weights
 from jaxvae.apps.samples import evenly
 from jaxvae.apps.topics import inputs, schedule, starts, tables
 from jaxvae.apps.topics.documents import Documents
+from jaxvae.apps.topics.word_prior import with_word_prior
 from jaxvae.data.batches import Batch
 from jaxvae.data.examples import is_stream
 from jaxvae.data.labels import encode_labels
@@ -41,6 +42,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     init: Any
     doc_topic_prior: float
     learn_prior: bool
+    topic_word_prior: float
     label_weight: float | None
     seed_words: Any
     seed_weight: float
@@ -128,13 +130,11 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             self._begin(data)
         documents = data.x.shape[0]
         passes = 1 if partial else self._passes(documents)
-        return self._train(data, self._batch_of(documents), passes)
+        return self._train(data, self._batch_of(documents), passes, None if partial else documents)
 
     def _fit_stream(self, X: Any, *, goes_on: bool, partial: bool) -> Self:
         source = Documents(X)
-        first = next(iter(source), None)
-        if first is None:
-            raise ValueError("X must give at least one batch with a document, got none")
+        first = source.head(SAMPLE)
         if not goes_on:
             self.n_features_in_, self._known, self._variables = first.x.shape[1], None, None
             self._begin(first)
@@ -160,7 +160,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self._decoder = checks.one_of("decoder", self.decoder, DECODERS)
         vae, key = self.vae_, jax.random.key(self._seed)
         like = Batch(jnp.zeros((1, width)), condition=_first(data.condition))
-        optimizer = self._optimizer(1)
+        optimizer = self._optimizer(1, None)
         state = init_state(key, vae, optimizer, like)
         sample = self._sample(data)
         odds = self._start(sample, topics)
@@ -216,9 +216,10 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _prior(self) -> float:
         return checks.positive_float("doc_topic_prior", self.doc_topic_prior)
 
-    def _optimizer(self, steps: int) -> optax.GradientTransformation:
+    def _optimizer(self, steps: int, documents: int | None) -> optax.GradientTransformation:
         rate = checks.positive_float("learning_rate", self.learning_rate)
-        return _averaging(rate, schedule.updates_of(steps))
+        words = checks.positive_float("topic_word_prior", self.topic_word_prior, zero=True)
+        return _averaging(rate, schedule.updates_of(steps), documents, words)
 
     def _batch_of(self, documents: int) -> int:
         return schedule.batch_of(documents, checks.positive_int("batch_size", self.batch_size))
@@ -228,7 +229,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             return checks.positive_int("max_iter", self.max_iter)
         return schedule.passes_of(documents)
 
-    def _train(self, data: Any, size: int, passes: int) -> Self:
+    def _train(self, data: Any, size: int, passes: int, documents: int | None = None) -> Self:
         steps = 10 if isinstance(data, Documents) else -(-data.x.shape[0] // size)
         state: TrainState = jax.tree.map(jnp.array, self._state)  # copies: it may be donated
         state, history = fit(
@@ -237,7 +238,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             data,
             batch_size=size,
             epochs=passes,
-            optimizer=self._optimizer(steps),
+            optimizer=self._optimizer(steps, documents),
             state=state,
         )
         self.params_, self._state = jax.device_get((averaged_params(state), state))
@@ -246,7 +247,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         logits = topic_word_logits(self.vae_.parts.network, self.params_, self._condition)  # type: ignore[union-attr]
         self.topic_word_ = np.asarray(jax.nn.softmax(logits, axis=-1))
         self.components_ = self._relevant(self.topic_word_)
-        first = next(iter(data)) if isinstance(data, Documents) else data
+        first = data.head(SAMPLE) if isinstance(data, Documents) else data
         sample = self._sample(first)
         mixtures = mean_of(self._posterior(sample, steps=0))
         tokens = np.asarray(sample.x.sum(axis=1)).ravel()
@@ -376,6 +377,9 @@ def mean_of(concentration: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=16)
-def _averaging(rate: float, updates: int) -> optax.GradientTransformation:
+def _averaging(
+    rate: float, updates: int, documents: int | None, words: float
+) -> optax.GradientTransformation:
     """Adam, and an average over about so many updates: better topics than the last of a pass."""
-    return average_params(optax.adam(rate, b1=schedule.MOMENTUM), 1 - 1 / updates)
+    adam = optax.adam(rate, b1=schedule.MOMENTUM)
+    return average_params(with_word_prior(adam, documents, words), 1 - 1 / updates)
