@@ -20,6 +20,8 @@ from jaxvae.numerics import checks
 
 CHUNK_BYTES = 32 * 2**20
 LONGEST_CHUNK = 256  # steps
+# Of wide rows a few steps may take more: each chunk costs a call, and new arrays for the state.
+FEW_STEPS, MOST_BYTES = 4, 128 * 2**20
 LARGEST_WEIGHT = 1e30  # a batch's sum stays a float32; the sum over all that come is not known
 KEYS = ("x", "y", "weight", "condition", "mask")  # of a batch that is a mapping
 PARTS = ("labels", "weights", "positions", "condition", "mask")  # the fields after x, in errors
@@ -166,7 +168,8 @@ def chunk_steps(batch_size: int, row: Batch) -> int:
       row: a batch of `read`.
 
     Returns:
-      As many as fit in 32 MiB with all that belongs to a row, at least 1 and at most 256.
+      As many as fit in 32 MiB with all that belongs to a row, at most 256; or up to 4 that fit in
+      128 MiB; at least 1.
 
     Example:
       >>> chunk_steps(64, Batch(np.zeros((1, 28, 28), np.float32)))
@@ -174,7 +177,9 @@ def chunk_steps(batch_size: int, row: Batch) -> int:
     """
     leaves = jax.tree.leaves(row._replace(weight=np.zeros(1, np.float32)))
     size = sum(leaf.dtype.itemsize * math.prod(leaf.shape[1:]) for leaf in leaves)
-    return max(1, min(LONGEST_CHUNK, CHUNK_BYTES // (batch_size * size)))
+    step = batch_size * size
+    few = min(FEW_STEPS, MOST_BYTES // step)
+    return max(1, few, min(LONGEST_CHUNK, CHUNK_BYTES // step))
 
 
 def empty_chunk(row: Batch, batch_size: int, steps: int) -> Chunk:

@@ -13,6 +13,7 @@ import scipy.sparse
 from jax.flatten_util import ravel_pytree
 
 import jaxvae
+from jaxvae import Batch
 from jaxvae.apps.topics.documents import Documents
 from jaxvae.data import streaming
 from jaxvae.networks import topic_network
@@ -116,8 +117,16 @@ def test_chunks_of_sparse_rows_are_those_of_dense_rows(dtype):
         jax.tree.map(np.testing.assert_array_equal, own.batches, other.batches)
 
 
+@pytest.mark.parametrize(
+    ("words", "steps"), [(60, 256), (4_000, 10), (30_000, 4), (60_000, 2), (10**6, 1)]
+)
+def test_a_chunk_of_wide_rows_has_a_few_steps(words, steps):
+    assert streaming.chunk_steps(200, Batch(np.zeros((1, words), np.float32))) == steps
+
+
 def test_memory_is_given_back_every_few_chunks(monkeypatch):
-    monkeypatch.setattr(streaming, "CHUNK_BYTES", 1)  # a step a chunk
+    for limit in ("CHUNK_BYTES", "MOST_BYTES"):
+        monkeypatch.setattr(streaming, limit, 1)  # a step a chunk
     given, seen = [], []
     monkeypatch.setattr(streaming, "give_back", lambda: given.append(len(seen)))
 
