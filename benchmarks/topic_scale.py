@@ -2,7 +2,7 @@
 
 `python benchmarks/topic_scale.py` plants topics in 1,000,000 documents of 30,000 words, writes them
 in shards to a temporary folder (0.5 GB), and reads these back as memory-mapped rows. It takes about
-fifteen minutes on two cores and writes `results/topic_scale.json` and `.md`. What is measured runs
+twenty minutes on two cores and writes `results/topic_scale.json` and `.md`. What is measured runs
 in processes of its own: one pass of `TopicModel.fit` each, and the passes of a stream in turns with
 those of the same documents in memory, by the seconds of the pass alone, nothing compiled in it.
 `--quick` takes 20,000 documents of 2,000 words, less than a minute, and writes no file.
