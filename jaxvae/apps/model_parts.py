@@ -94,12 +94,13 @@ class Symmetric:
 
 @dataclass(frozen=True, kw_only=True)
 class Learned:
-    """`priors.learned` of a symmetric one."""
+    """`priors.learned` of a symmetric one; of a product, of the part on the simplex."""
 
     concentration: float = 1.0
 
     def value(self, latent: Latent) -> Prior:
-        return learned_priors.learned(priors.symmetric(self.concentration))
+        prior = learned_priors.learned(priors.symmetric(self.concentration))
+        return _beside_normals(latent, prior)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -349,6 +349,7 @@ def fails_half_way(path, array):
         ["--model", "normal", "--objective", "original", "--prior-variance", "3"],
         ["--objective", "original", "--head", "relu"],
         ["--prior", "symmetric", "--latent-dim", "6", "--kl-weight", "0.5"],
+        ["--prior", "learned"],
         ["--likelihood", "bernoulli", "--activation", "tanh"],
     ],
     ids=" ".join,
@@ -357,7 +358,7 @@ def test_each_kind_of_model(tmp_path, options):
     assert train(tmp_path / "run", *options) == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert np.isfinite(summary["test_loss"])
-    labelled = "normal" not in options[:2] and "symmetric" not in options
+    labelled = not {"normal", "symmetric", "learned"} & set(options[:2])
     assert (summary["test_accuracy"] is not None) == labelled
 
 
