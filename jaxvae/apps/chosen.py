@@ -104,12 +104,28 @@ def resolve(options: Options, data: Dataset) -> Options:
         options,
         **chosen,
         **_training(options, len_of(data.x_train), topical),
+        label_weight=_label_weight(
+            options.label_weight, data.y_train if prior == "labels" else None
+        ),
         prior=prior,
         likelihood=likelihood,
         latent_dim=width if options.latent_dim is None else options.latent_dim,
         data=None if options.data is None else absolute(options.data),
         data_dir=None if options.data_dir is None else absolute(options.data_dir),
     )
+
+
+def _label_weight(given: float | None, y: np.ndarray | None) -> float | None:
+    """What a labelled example counts where labels are missing: else few of them are drowned."""
+    known = 0 if y is None else int((y >= 0).sum())
+    if y is None or known == len(y):
+        if given is not None:
+            raise ValueError(f"label_weight must be left out where no label that the prior is "
+                             f"made from is missing, got {given}")  # fmt: skip
+        return None
+    if given is not None:
+        return checks.positive_float("label_weight", given)
+    return max(1.0, (len(y) - known) / max(known, 1))
 
 
 def _default_model(labelled: bool, original: bool, has_prior: bool) -> Any:

@@ -61,8 +61,9 @@ def of_config(path: Path, fields: Mapping[str, Any]) -> tuple[Description, optio
             raise
         width = len(read_arrays(params).get(WIDTH, [0]))
         data = from_arrays(np.zeros((2, max(1, width))), name="unknown")
-    # It held nothing out and averaged nothing where that was left open.
-    open_then = {name: getattr(own, name) for name in ("hold_out", "patience", "average")}
+    # It held nothing out, averaged nothing and weighed nothing where that was left open.
+    left_open = ("hold_out", "patience", "average", "label_weight")
+    open_then = {name: getattr(own, name) for name in left_open}
     own = dataclasses.replace(chosen.resolve(own, data), **open_then)
     model = with_unit_scale(chosen.describe(own, data))
     parts = build(model).parts

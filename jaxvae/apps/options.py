@@ -153,11 +153,9 @@ class TrainingOptions:
     """The number of examples in a step. Default: 64; of topics about 200, so that all batches are
     alike."""
     learning_rate: float | None = None
-    """The learning rate of Adam; with a schedule the highest one. Default: 0.001, of topics
-    0.004."""
+    """The learning rate of Adam, of a schedule the highest. Default: 0.001, of topics 0.004."""
     momentum: float | None = None
-    """How slowly Adam's mean of the gradients changes, from 0 to below 1. Default: 0.9, of topics
-    0.99."""
+    """How slowly Adam's mean of the gradients changes, below 1. Default: 0.9, of topics 0.99."""
     schedule: Literal["constant", "cosine"] = "constant"
     """The learning rate stays constant, or it falls to zero at the last epoch along a cosine."""
     warmup_epochs: int = 0
@@ -177,6 +175,9 @@ class TrainingOptions:
     """Training ends after so many epochs without a lower loss on the held-out examples, and keeps
     the parameters of the best epoch. Default: where examples are held out 20, or as many as 400
     steps take."""
+    label_weight: Annotated[float | None, arg(metavar="WEIGHT")] = None
+    """What a labelled example counts where the labels of others are missing; those count 1.
+    Default: as much as gives the labelled ones half of the sum, at least 1."""
     on_non_finite: Literal["raise", "skip"] = "raise"
     """What is done where the loss or the gradient of a step is not finite: raise ends the run with
     an error, skip leaves the update of that step out."""
@@ -222,7 +223,7 @@ FACE = {
 }
 # The priors of each model by what --prior calls them; None: it has one alone.
 PRIORS: dict[str, dict[str | None, str]] = {
-    "joint": {"labels": "from_labels", "symmetric": "symmetric"},
+    "joint": {"labels": "from_labels", "symmetric": "symmetric", "learned": "learned"},
     "dirichlet": {"labels": "from_labels", "symmetric": "symmetric", "learned": "learned"},
     "normal": {None: "standard_normal"},
     "logistic_normal": {None: "standard_normal"},

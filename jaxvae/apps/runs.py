@@ -309,7 +309,10 @@ def hold_out(config: Config, data: Dataset) -> tuple[Batch, Batch | None]:
       ValueError: if nothing is left on either side.
     """
     training = config.training
-    whole = Batch(data.x_train, data.y_train, mask=data.mask_train)
+    y, weight = data.y_train, None
+    if training.label_weight is not None and y is not None:
+        weight = np.where(y < 0, 1, training.label_weight).astype(np.float32)
+    whole = Batch(data.x_train, y, weight=weight, mask=data.mask_train)
     most = held_out(training, len_of(data.x_train))
     if not most:
         return whole, None

@@ -39,6 +39,7 @@ MOST_OPTIONS, MOST_RUNS = 2, 100
 ONE_VALUE = {
     "seed": "--seeds N trains N seeds of each run, from --seed on",
     "seeds": "each run of a sweep has as many seeds as the others",
+    "label_weight": "the runs of a sweep are trained on the same examples, of the same weights",
     "hold_out": "the runs of a sweep are compared on the same held-out examples",
     "words": "the runs of a sweep are compared on the same data",
     "devices": "it does not change what is learned",

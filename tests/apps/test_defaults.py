@@ -7,10 +7,11 @@ import pytest
 
 import jaxvae
 from jaxvae import latents
-from jaxvae.apps import chosen, description
+from jaxvae.apps import chosen, description, runs
 from jaxvae.apps import model_parts as parts
 from jaxvae.apps.advice import advice
 from jaxvae.apps.options import Options
+from jaxvae.apps.run_config import of_options
 from jaxvae.data.dataset import from_arrays
 from jaxvae.model.reports import CollapseReport, PartReport
 
@@ -80,6 +81,52 @@ def test_averaging_is_over_about_an_epoch():
     assert resolved(data()).average == 0.9
     assert resolved(data(), average=0.0).average == 0.0
     assert resolved(data(), objective="original").average is None
+
+
+def half_labelled(known, examples=200):
+    own = data(examples=examples)
+    count = len(own.y_train)
+    y = np.where(np.arange(count) < known, own.y_train, -1).astype(np.int32)
+    return own._replace(y_train=y)
+
+
+@pytest.mark.parametrize(
+    ("known", "given", "expected"),
+    [
+        (18, {}, 9.0),  # of 180: the other 162 count as much together
+        (120, {}, 1.0),  # never less than an example without a label
+        (180, {}, None),
+        (18, {"label_weight": 2.0}, 2.0),
+        (18, {"model": "dirichlet"}, 9.0),
+        (18, {"prior": "symmetric"}, None),  # no label is used
+        (18, {"model": "normal"}, None),
+    ],
+)
+def test_few_labels_weigh_as_much_as_the_rest(known, given, expected):
+    assert resolved(half_labelled(known), **given).label_weight == expected
+
+
+@pytest.mark.parametrize("known", [18, 180])
+def test_each_example_is_trained_on_by_its_weight(known):
+    own = half_labelled(known)
+    options = resolved(own, hold_out=0.1)
+    config = of_options(chosen.describe(options, own), options, own)
+    for part in runs.hold_out(config, own):
+        weight = None if known == 180 else np.where(part.y < 0, 1, 9).tolist()
+        assert (None if part.weight is None else part.weight.tolist()) == weight
+
+
+@pytest.mark.parametrize(
+    ("known", "value", "words"),
+    [
+        (180, 2.0, "label_weight must be left out where no label that the prior is made from is"),
+        (18, 0.0, "label_weight must be"),
+        (18, float("nan"), "label_weight must be"),
+    ],
+)
+def test_a_label_weight_without_effect_or_out_of_range_is_refused(known, value, words):
+    with pytest.raises(ValueError, match=words):
+        resolved(half_labelled(known), label_weight=value)
 
 
 def likelihood(own, **given):

@@ -12,6 +12,7 @@ def metrics(key, vae, state):
 
 
 vae = jaxvae.normal_vae(jaxvae.dense_normal_network(64, 4))
-x = datasets.load_digits().x_train
-state, history = jaxvae.fit(jax.random.key(0), vae, x, batch_size=64, epochs=12, metrics=metrics)
+data, key = datasets.load_digits(), jax.random.key(0)
+state, history = jaxvae.fit(key, vae, data.x_train, batch_size=64, epochs=12, metrics=metrics)
+print(jaxvae.collapse_report(key, vae, state.params, data.x_test))
 print([record.more["active_units"] for record in history.epochs])

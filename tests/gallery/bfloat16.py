@@ -8,8 +8,7 @@ from jaxvae import datasets
 
 vae = jaxvae.dirichlet_vae(jaxvae.dense_dirichlet_network(64, 10, dtype=jnp.bfloat16))
 
-data = datasets.load_digits()
-state, history = jaxvae.fit(
-    jax.random.key(0), vae, data.x_train, data.y_train, batch_size=64, epochs=3
-)
+data, key = datasets.load_digits(), jax.random.key(0)
+state, history = jaxvae.fit(key, vae, data.x_train, data.y_train, batch_size=64, epochs=10)
+print(jaxvae.collapse_report(key, vae, state.params, data.x_test, data.y_test))
 print({leaf.dtype.name for leaf in jax.tree.leaves(state.params)})

@@ -22,6 +22,7 @@ class Decoder(nn.Module):
 
 
 vae = jaxvae.normal_vae(jaxvae.flax_network(Encoder(), Decoder()))
-data = datasets.load_digits()
-state, history = jaxvae.fit(jax.random.key(0), vae, data.x_train, batch_size=64, epochs=3)
+data, key = datasets.load_digits(), jax.random.key(0)
+state, history = jaxvae.fit(key, vae, data.x_train, batch_size=64, epochs=30)
+print(jaxvae.collapse_report(key, vae, state.params, data.x_test))
 print("kept beside what is trained:", sorted(state.params["statistics"]))

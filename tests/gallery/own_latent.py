@@ -38,7 +38,8 @@ uniform = priors.Prior(
 )
 vae = bind(jaxvae.dense_normal_network(64, 3), sphere, uniform, likelihoods.bernoulli())
 
-x = datasets.load_digits().x_train
-state, history = jaxvae.fit(jax.random.key(0), vae, x, batch_size=64, epochs=3)
+x, key = datasets.load_digits().x_train, jax.random.key(0)
+state, history = jaxvae.fit(key, vae, x, batch_size=64, epochs=40)
+print(jaxvae.collapse_report(key, vae, state.params, x))
 z = jaxvae.encode_mean(vae, state.params, x)
 print("on the sphere:", np.allclose(np.linalg.norm(z, axis=1), 1, atol=1e-5))
