@@ -16,7 +16,8 @@ OPTIMIZED := XLA_FLAGS=--xla_backend_optimization_level=3
 
 .PHONY: train test test-fast test-core test-browser test-tensorflow test-long mnist robust-start bench bench-quick bench-gpu bench-samplers \
 	bench-gradients bench-compat bench-scaling bench-safety bench-inputs bench-choices bench-defaults \
-	bench-first-sight bench-topics bench-topic-scale lint docs figures-in-docs notebooks dist lock clean help
+	bench-first-sight bench-topics bench-topic-scale bench-simplex bench-labels papers \
+	lint docs figures-in-docs notebooks dist lock clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -93,6 +94,15 @@ bench-topics: $(VENV)/.run $(VENV_TOPICS)/.topics  ## the topic model against it
 
 bench-topic-scale: $(VENV)/.run  ## the topic model on a stream of 1,000,000 documents: memory and speed (20 minutes)
 	$(BIN)/python benchmarks/topic_scale.py $(ARGS)
+
+bench-simplex: $(VENV)/.run  ## a Dirichlet latent against what stands in for it (hours on one core; ARGS=--quick: minutes)
+	$(BIN)/python benchmarks/simplex.py --resume $(ARGS)
+
+bench-labels: $(VENV)/.run  ## what a tenth of the labels is worth; needs MNIST (10 minutes)
+	$(BIN)/python benchmarks/semi_supervised.py
+
+papers: $(VENV_BENCH)/.bench  ## the figures of papers, and ours (days on two cores; ARGS=--quick: minutes)
+	$(VENV_BENCH)/bin/python benchmarks/papers.py --resume --states $(VENV_BENCH)/papers $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .

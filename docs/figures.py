@@ -19,6 +19,7 @@ from pathlib import Path
 
 import measured_models as models
 import measured_numerics as numerics
+import measured_simplex
 import measured_speed as speed
 from markers import filled, table
 
@@ -46,6 +47,7 @@ SOURCES = {
     "mnist": numerics.mnist,
     "robust_start": numerics.robust_start,
     "samplers": numerics.samplers,
+    "simplex": measured_simplex.simplex,
 }
 
 
