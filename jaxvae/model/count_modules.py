@@ -17,17 +17,21 @@ TINY = 1e-20  # what a word's probability stays above, so that its logarithm is 
 KERNEL = nn.initializers.glorot_uniform()
 
 
-def norm(name: str, *, use_scale: bool = False) -> nn.BatchNorm:
-    """Batch norm with a bias.
+def norm(name: str, *, scale: Any = None, use_bias: bool = True) -> nn.BatchNorm:
+    """Batch norm.
 
     Args:
       name: of its parameters.
-      use_scale: whether a learned scale follows.
+      scale: where a learned scale starts, an initializer; None for none.
+      use_bias: whether a learned bias follows.
 
     Returns:
       The module.
     """
-    return nn.BatchNorm(momentum=0.9, epsilon=1e-3, use_scale=use_scale, name=name)
+    return nn.BatchNorm(
+        momentum=0.9, epsilon=1e-3, use_scale=scale is not None, use_bias=use_bias,
+        scale_init=scale or nn.initializers.ones, name=name,
+    )  # fmt: skip
 
 
 @door("networks")
@@ -91,7 +95,7 @@ class ProductDecoder(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array, condition: Any = None) -> jax.Array:
         kernel = nn.Dense(self.data_dim, use_bias=False, kernel_init=KERNEL, name="topics")
-        logits = norm("background", use_scale=True)(kernel(z))
+        logits = norm("background", scale=nn.initializers.ones)(kernel(z))
         return logits + _of_condition(condition, z.shape[0], self.data_dim)
 
 
@@ -129,9 +133,10 @@ class HybridDecoder(nn.Module):
     """z [B, K] -> logits [B, D] of words: a mixture of the topics, corrected by a product.
 
     logits = background + gain * (log(z @ softmax(topics + background)) - background)
-    + (z - 1/K) @ correction, a gain for each word. With gains of one and no correction, as it
-    starts, it is a mixture, and stays one where the documents are. Texts and cells are not quite:
-    topics meet in words that neither has alone.
+    + scale * norm(z @ correction), a gain of at most one and a scale for each word; what the
+    batch's condition says is added. With gains of one and scales of zero, as it starts, it is a
+    mixture, and stays near one where the documents are. Texts and cells are not quite: topics meet
+    in words that neither has alone. A gain below one is a word that few documents have.
 
     Attributes:
       data_dim: D, the number of words.
@@ -142,7 +147,7 @@ class HybridDecoder(nn.Module):
       >>> network = flax_network(encoder, HybridDecoder(64))
       >>> params = network.init(jax.random.key(0), jnp.ones((1, 64)))
       >>> sorted(params["decoder"])
-      ['background', 'correction', 'gain', 'topics']
+      ['background', 'correction', 'gain', 'norm', 'topics']
     """
 
     data_dim: int
@@ -150,11 +155,12 @@ class HybridDecoder(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array, condition: Any = None) -> jax.Array:
         logits, background = _mixture(self, z, self.data_dim)
-        gain = self.param("gain", nn.initializers.ones, (self.data_dim,))
-        shape = (z.shape[-1], self.data_dim)
-        correction = self.param("correction", nn.initializers.zeros, shape)
         usual = jax.nn.log_softmax(background)[None]
-        logits = usual + gain[None] * (logits - usual) + (z - 1 / z.shape[-1]) @ correction
+        gain = self.param("gain", nn.initializers.ones, (self.data_dim,))
+        # Above one it would sharpen topics beyond what they are in the documents.
+        mixture = usual + jnp.minimum(gain, 1.0)[None] * (logits - usual)
+        kernel = nn.Dense(self.data_dim, use_bias=False, kernel_init=KERNEL, name="correction")
+        logits = mixture + norm("norm", scale=nn.initializers.zeros, use_bias=False)(kernel(z))
         return logits + _of_condition(condition, z.shape[0], self.data_dim)
 
 

@@ -40,8 +40,10 @@ def expected(decoder, params, z):
     mixture = np.log(z @ softmax(own["topics"] + own["background"], axis=-1))
     if decoder == "mixture":
         return mixture
+    kept = jax.tree.map(np.asarray, params["statistics"]["decoder"]["norm"])
+    h = (z @ own["correction"]["kernel"] - kept["mean"]) / np.sqrt(kept["var"] + 1e-3)
     usual = log_softmax(own["background"])
-    return usual + own["gain"] * (mixture - usual) + (z - 1 / TOPICS) @ own["correction"]
+    return usual + np.minimum(own["gain"], 1) * (mixture - usual) + h * own["norm"]["scale"]
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 ITERATIONS, OF_COUNTS = 50, 10  # of the weights, then of the counts
 FLOOR = 1e-3  # of the mean: a multiplicative update never moves a zero
 SMOOTHING = 20.0  # tokens of the background in each factor
-SPREAD = 0.02  # standard deviation of the start of a product's topics: about Glorot's
+SPREAD = 0.02  # standard deviation of the start of a product: about Glorot's
 
 
 def factors(
@@ -124,12 +124,12 @@ def started(params: Any, decoder: str, odds: np.ndarray) -> Any:
       odds: [K, V].
 
     Returns:
-      The parameters; of a product the scale of the topics says nothing, and is about that of
-      others.
+      The parameters; the scale of a product, or of a hybrid's correction, says nothing, and is
+      about that of others.
     """
     own = dict(params["decoder"])
-    if decoder == "product":
-        own["topics"] = {"kernel": odds * (SPREAD / max(float(odds.std()), 1e-6))}
-    else:
-        own["topics"] = odds
+    product = {"kernel": odds * (SPREAD / max(float(odds.std()), 1e-6))}
+    own["topics"] = product if decoder == "product" else odds
+    if "correction" in own:
+        own["correction"] = product
     return {**params, "decoder": own}
