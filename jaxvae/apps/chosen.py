@@ -105,7 +105,8 @@ def resolve(options: Options, data: Dataset) -> Options:
         **chosen,
         **_training(options, len_of(data.x_train), topical),
         label_weight=_label_weight(
-            options.label_weight, data.y_train if prior == "labels" else None
+            options.label_weight,
+            data.y_train if "frequencies" in fields_of("prior", own[prior]) else None,
         ),
         prior=prior,
         likelihood=likelihood,
