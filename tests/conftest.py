@@ -30,6 +30,7 @@ import jaxvae
 from jaxvae.data import datasets
 
 collect_ignore = ["device_worker.py"]  # a program, started by test_parallel.py
+collect_ignore_glob = ["gallery/*.py"]  # programs, started by test_gallery.py
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
