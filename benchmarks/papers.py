@@ -18,7 +18,6 @@ as the four `.gz` files of Debian's package `dataset-fashion-mnist`; without it,
 import argparse
 import contextlib
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -30,9 +29,10 @@ import numpy as np
 import optax
 import papers_pythae
 import report
+import simplex
 
 import jaxvae
-from jaxvae import datasets, latents, likelihoods, networks, objectives, priors
+from jaxvae import latents, likelihoods, networks, objectives, priors
 
 BURDA = "Burda, Grosse and Salakhutdinov, 2016, Importance weighted autoencoders, table 1"
 STAGES = [(3**i, 1e-3 * 10 ** (-i / 7)) for i in range(8)]  # epochs, rate: 3,280 in all
@@ -144,7 +144,7 @@ def once(images):
     return [np.asarray(part) for part in parts]
 
 
-def flax(name, images, seed, chosen):
+def flax(images, seed, chosen):
     """Flax's example: 500 hidden units, 20 latents, batch 128, Adam at 1e-3, 50,000 images."""
     x, x_test = once(images)
     vae = mlp_vae(x, 1, 500, 20, nn.relu, objectives.elbo())
@@ -162,7 +162,7 @@ def flax(name, images, seed, chosen):
     return {**found, "seconds": seconds, "active": part.active, "notes": list(report_.notes)}
 
 
-def ours_as_pythae(name, images, k, seed, chosen):
+def ours_as_pythae(images, k, seed, chosen):
     """What `papers_pythae` does, by us: training, then the NLL of the first test images."""
     x, x_test = once(images)
     setting = papers_pythae.SETTING | {"epochs": 1 if chosen.quick else chosen.pythae_epochs}
@@ -184,9 +184,9 @@ def ours_as_pythae(name, images, k, seed, chosen):
     }  # fmt: skip
 
 
-def pythae(name, images, k, seed, chosen):
+def pythae(images, k, seed, chosen):
     """Pythae's own, in the interpreter that has it, and ours in turn."""
-    ours = ours_as_pythae(name, images, k, seed, chosen)
+    ours = ours_as_pythae(images, k, seed, chosen)
     x, x_test = once(images)
     task = papers_pythae.SETTING | {
         "epochs": 1 if chosen.quick else chosen.pythae_epochs, "seed": seed, "k": k,
@@ -197,19 +197,9 @@ def pythae(name, images, k, seed, chosen):
 
 def images_of(name, quick):
     """Greys in [0, 1], train and test [N, 784]; None where the files are not there."""
-    folder = None
-    if name == "fashion-mnist":
-        beside = os.environ.get("JAXVAE_DATA")
-        given = os.environ.get("JAXVAE_FASHION_MNIST")
-        folder = Path(given or Path(beside or ".").resolve().parent / name)
-        if not folder.is_dir():
-            return None
-        arrays = [datasets.load_idx(folder / f"{part}-images-idx3-ubyte.gz")
-                  for part in ("train", "t10k")]  # fmt: skip
-        x, x_test = (a.reshape(len(a), -1).astype(np.float32) / 255 for a in arrays)
-    else:
-        data = datasets.load_mnist()
-        x, x_test = data.x_train, data.x_test
+    if (parts := simplex.greys(name)) is None:
+        return None
+    x, x_test = (part.reshape(len(part), -1) for part in parts[:2])
     return (x[:2000], x_test[:100]) if quick else (x, x_test)
 
 
@@ -224,18 +214,16 @@ def asked(chosen):
                         for seed in chosen.seeds)  # fmt: skip
 
 
-RUNS = {"burda": burda, "pythae": pythae}
-
-
 def run(case, chosen):
     """Measure a case."""
     images = images_of(case["data"], chosen.quick)
     if images is None:
-        print(f"{case['data']} is not there and left out", flush=True)
         return None
     if case["what"] == "flax":
-        return flax(case["data"], images, case["seed"], chosen)
-    return RUNS[case["what"]](case["data"], images, case["k"], case["seed"], chosen)
+        return flax(images, case["seed"], chosen)
+    if case["what"] == "pythae":
+        return pythae(images, case["k"], case["seed"], chosen)
+    return burda(case["data"], images, case["k"], case["seed"], chosen)
 
 
 def groups(runs, *names):
@@ -307,8 +295,8 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=["burda", "flax", "pythae"],
                         default=["flax", "pythae", "burda"])  # fmt: skip
-    parser.add_argument("--data", nargs="+", choices=["mnist", "fashion-mnist"],
-                        default=["mnist", "fashion-mnist"])  # fmt: skip
+    parser.add_argument("--data", nargs="+", choices=["mnist", "fashion"],
+                        default=["mnist", "fashion"])  # fmt: skip
     parser.add_argument("--k", type=int, nargs="+", default=[1, 5, 50], help="of burda")
     parser.add_argument("--share", type=float, default=1.0, help="of burda's schedule")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

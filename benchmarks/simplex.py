@@ -61,21 +61,29 @@ class Data(NamedTuple):
     labels: np.ndarray | None
 
 
-def images(name):
-    """MNIST or Fashion-MNIST, each pixel a coin that was tossed once; None where it is lacking."""
+def greys(name):
+    """Pixels from 0 to 1 of the training and the test images, and the labels of the test images.
+
+    None where Fashion-MNIST is lacking.
+    """
     if name == "mnist":
         data = jaxvae.datasets.load_mnist()
-        parts = data.x_train, data.x_test, data.y_test
-    else:
-        beside = Path(os.environ.get("JAXVAE_DATA") or ".").resolve().parent / "fashion-mnist"
-        folder = Path(os.environ.get("JAXVAE_FASHION_MNIST") or beside)
-        files = [folder / f"{part}-ubyte.gz" for part in
-                 ("train-images-idx3", "t10k-images-idx3", "t10k-labels-idx1")]  # fmt: skip
-        if not all(file.is_file() for file in files):
-            print(NEEDED, flush=True)
-            return None
-        x, x_test, y_test = (jaxvae.datasets.read_idx(file) for file in files)
-        parts = x / np.float32(255), x_test / np.float32(255), y_test
+        return data.x_train, data.x_test, data.y_test
+    beside = Path(os.environ.get("JAXVAE_DATA") or ".").resolve().parent / "fashion-mnist"
+    folder = Path(os.environ.get("JAXVAE_FASHION_MNIST") or beside)
+    files = [folder / f"{part}-ubyte.gz" for part in
+             ("train-images-idx3", "t10k-images-idx3", "t10k-labels-idx1")]  # fmt: skip
+    if not all(file.is_file() for file in files):
+        print(NEEDED, flush=True)
+        return None
+    x, x_test, y_test = (jaxvae.datasets.read_idx(file) for file in files)
+    return x / np.float32(255), x_test / np.float32(255), y_test
+
+
+def images(name):
+    """MNIST or Fashion-MNIST, each pixel a coin that was tossed once; None where it is lacking."""
+    if (parts := greys(name)) is None:
+        return None
     toss = np.random.default_rng(0)
     train, test = (
         (toss.random(x.shape, np.float32) < x).astype(np.float32).reshape(len(x), -1)

@@ -61,7 +61,7 @@ class ModelOptions:
     Default: 2, with the original objective 4."""
     hidden_units: int | None = None
     """The width of a hidden layer. Default: 256; for examples of 256 values or more 512; with the
-    original objective 128; of topics 200."""
+    original objective 128; of topics 100."""
     decoder: Literal["hybrid", "mixture", "product"] | None = None
     """Only topics: a document is a mixture of its topics (LDA), a product of them (ProdLDA), or a
     mixture that learns where a product is better. Default: hybrid."""
@@ -83,8 +83,7 @@ class ModelOptions:
     but at least 2 and at most 32."""
     prior: Literal["labels", "symmetric", "learned"] | None = None
     """Only joint and dirichlet: made from the label of each example, or the same for all; learned:
-    only dirichlet, training finds it. Default: labels where there are labels, else symmetric; of
-    topics learned."""
+    training finds it. Default: labels where there are labels, else symmetric; of topics learned."""
     smoothness: float | None = None
     """Only a prior from labels: what each category gets beside the 1 of the label. Default: 0.5,
     joint 0.005, of topics 0.01."""
@@ -146,16 +145,17 @@ class TrainingOptions:
     """How it is trained."""
 
     epochs: int | None = None
-    """How often each example is seen, at most. Default: 60, of topics 5 or as many as show 200,000
-    documents; with early stopping 200, or as many as 4,000 steps take; with --resume as many as
-    before."""
+    """How often each example is seen, at most. Default: 60; of topics 5 to 150, as many as show
+    100,000 documents; with early stopping 200, or as many as 4,000 steps take; with --resume as
+    many as before."""
     batch_size: int | None = None
     """The number of examples in a step. Default: 64; of topics about 200, so that all batches are
     alike."""
     learning_rate: float | None = None
-    """The learning rate of Adam, of a schedule the highest. Default: 0.001, of topics 0.004."""
+    """The learning rate of Adam, of a schedule the highest. Default: 0.001, of topics 0.008."""
     momentum: float | None = None
-    """How slowly Adam's mean of the gradients changes, below 1. Default: 0.9, of topics 0.99."""
+    """How slowly Adam's mean of the gradients changes, from 0 to below 1. Default: 0.9, of topics
+    0.99."""
     schedule: Literal["constant", "cosine"] = "constant"
     """The learning rate stays constant, or it falls to zero at the last epoch along a cosine."""
     warmup_epochs: int = 0

@@ -136,7 +136,8 @@ class HybridDecoder(nn.Module):
     + scale * norm(z @ correction), a gain of at most one and a scale for each word; what the
     batch's condition says is added. With gains of one and scales of zero, as it starts, it is a
     mixture, and stays near one where the documents are. Texts and cells are not quite: topics meet
-    in words that neither has alone. A gain below one is a word that few documents have.
+    in words that neither has alone. A gain below one holds a word
+    nearer to its frequency.
 
     Attributes:
       data_dim: D, the number of words.
