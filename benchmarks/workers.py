@@ -51,7 +51,9 @@ class Process:
     def close(self):
         self.popen.kill()
         self.popen.wait()
-        self.popen.stdin.close()
+        # A request that the process never took is still in the buffer, and closing sends it.
+        with contextlib.suppress(BrokenPipeError):
+            self.popen.stdin.close()
         self.popen.stdout.close()
         self.errors.close()
 

@@ -134,6 +134,7 @@ def test_a_worker_says_what_went_wrong_and_goes_on():
             with pytest.raises(workers.WorkerError, match=r"FileNotFoundError.*x\.npy"):
                 worker.ask("prepare", **told)
         worker.popen.kill()
+        worker.popen.wait()  # now the request finds a closed pipe, and stays in the buffer
         with pytest.raises(workers.WorkerError, match="ended with -9"):
             worker.ask("prepare", **told)
 
