@@ -146,7 +146,7 @@ class TrainingOptions:
 
     epochs: int | None = None
     """How often each example is seen, at most. Default: 60; of topics 5 to 150, as many as show
-    100,000 documents; with early stopping 200, or as many as 4,000 steps take; with --resume as
+    90,000 documents; with early stopping 200, or as many as 4,000 steps take; with --resume as
     many as before."""
     batch_size: int | None = None
     """The number of examples in a step. Default: 64; of topics about 200, so that all batches are

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae._door import door
-from jaxvae.model.modules import dense
+from jaxvae.model.modules import NormedDense, dense
 from jaxvae.model.networks import concatenated
 from jaxvae.model.parameters import Dirichlet
 
@@ -15,23 +15,6 @@ from jaxvae.model.parameters import Dirichlet
 LEAST, MOST = 1e-3, 1e3
 TINY = 1e-20  # what a word's probability stays above, so that its logarithm is finite
 KERNEL = nn.initializers.glorot_uniform()
-
-
-def norm(name: str, *, scale: Any = None, use_bias: bool = True) -> nn.BatchNorm:
-    """Batch norm.
-
-    Args:
-      name: of its parameters.
-      scale: where a learned scale starts, an initializer; None for none.
-      use_bias: whether a learned bias follows.
-
-    Returns:
-      The module.
-    """
-    return nn.BatchNorm(
-        momentum=0.9, epsilon=1e-3, use_scale=scale is not None, use_bias=use_bias,
-        scale_init=scale or nn.initializers.ones, name=name,
-    )  # fmt: skip
 
 
 @door("networks")
@@ -64,7 +47,8 @@ class NormalizedDirichletHead(nn.Module):
     def __call__(self, h: jax.Array) -> Dirichlet:
         h = nn.Dropout(self.dropout)(h)
         h = nn.Dense(self.latent_dim, use_bias=False, kernel_init=KERNEL, name="linear")(h)
-        return Dirichlet(jnp.clip(jnp.exp(norm("log_concentration")(h)), LEAST, MOST))
+        norm = nn.BatchNorm(momentum=0.9, epsilon=1e-3, use_scale=False, name="log_concentration")
+        return Dirichlet(jnp.clip(jnp.exp(norm(h)), LEAST, MOST))
 
 
 @door("networks")
@@ -94,8 +78,8 @@ class ProductDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, condition: Any = None) -> jax.Array:
-        kernel = nn.Dense(self.data_dim, use_bias=False, kernel_init=KERNEL, name="topics")
-        logits = norm("background", scale=nn.initializers.ones)(kernel(z))
+        logits = NormedDense(self.data_dim, use_bias=False, name="topics")(z)
+        logits = logits + self.param("background", nn.initializers.zeros, (self.data_dim,))[None]
         return logits + _of_condition(condition, z.shape[0], self.data_dim)
 
 
@@ -148,7 +132,7 @@ class HybridDecoder(nn.Module):
       >>> network = flax_network(encoder, HybridDecoder(64))
       >>> params = network.init(jax.random.key(0), jnp.ones((1, 64)))
       >>> sorted(params["decoder"])
-      ['background', 'correction', 'gain', 'norm', 'topics']
+      ['background', 'correction', 'gain', 'topics']
     """
 
     data_dim: int
@@ -160,8 +144,9 @@ class HybridDecoder(nn.Module):
         gain = self.param("gain", nn.initializers.ones, (self.data_dim,))
         # Above one it would sharpen topics beyond what they are in the documents.
         mixture = usual + jnp.minimum(gain, 1.0)[None] * (logits - usual)
-        kernel = nn.Dense(self.data_dim, use_bias=False, kernel_init=KERNEL, name="correction")
-        logits = mixture + norm("norm", scale=nn.initializers.zeros, use_bias=False)(kernel(z))
+        zeros = nn.initializers.zeros
+        corrected = NormedDense(self.data_dim, scale=zeros, use_bias=False, name="correction")(z)
+        logits = mixture + corrected
         return logits + _of_condition(condition, z.shape[0], self.data_dim)
 
 

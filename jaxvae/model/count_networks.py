@@ -91,9 +91,7 @@ def topic_network(
     def init(key: jax.Array, batch: Any, *, z_of: Any = None) -> Params:
         params = network.init(key, batch, z_of=z_of)
         own = params["decoder"]
-        placed: Any = jnp.asarray(start)
-        placed = {**own["background"], "bias": placed} if decoder == "product" else placed
-        return {**params, "decoder": {**own, "background": placed}}
+        return {**params, "decoder": {**own, "background": jnp.asarray(start)}}
 
     return network._replace(init=init)
 

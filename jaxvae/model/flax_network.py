@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae.data.batches import Batch
+from jaxvae.model.modules import NormedDense
 from jaxvae.model.networks import Function, Half, Network, Params, Training, of_halves
 from jaxvae.model.values import made_by
 from jaxvae.numerics import sharding
@@ -219,6 +220,8 @@ def _trained(training: Training) -> Any:
         if context.method_name == "__call__":
             if isinstance(module, nn.BatchNorm) and not _frozen(module, args, kwargs):
                 return _batch_norm(module, call, args, kwargs, training)
+            if isinstance(module, NormedDense):
+                return _normed_dense(module, call, args[0], training)
             if isinstance(module, nn.Dropout) and not _still(module, args, kwargs):
                 path = "/".join(module.path)
                 calls[path] = calls.get(path, 0) + 1
@@ -258,23 +261,47 @@ def _batch_norm(
         each /= x.shape[axis]
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
-    def over_devices(sums: Any) -> Any:
-        return sums if training.axis_name is None else jax.lax.psum(sums, training.axis_name)
-
     def weighted(values: jax.Array) -> jax.Array:
         factor = jnp.broadcast_to(weight, values.shape).astype(values.dtype)
         return jnp.sum(jnp.where(factor == 0, 0, factor * values), axis=others)
 
-    sums, size = over_devices((weighted(wide), jnp.sum(weight) * each))
+    sums, size = _over_devices((weighted(wide), jnp.sum(weight) * each), training)
     size = jnp.where(size == 0, 1, size).astype(sums.dtype)
     mean = sums / size
     centred = wide - jnp.expand_dims(mean, others)
-    var = over_devices(weighted(centred**2)) / size
-    batch = {"mean": mean, "var": var}
+    var = _over_devices(weighted(centred**2), training) / size
+    return _by_statistics(
+        module,
+        {"mean": mean, "var": var},
+        lambda: _with(module, "use_running_average", True, call, args, kwargs),
+    )
+
+
+def _normed_dense(module: NormedDense, call: Any, z: jax.Array, training: Training) -> jax.Array:
+    """The same of a linear layer that is normed: the moments of what goes into it suffice."""
+    rows = jnp.ones(z.shape[0], z.dtype) if training.weight is None else training.weight
+    weight = jnp.asarray(rows, z.dtype)
+    own = jnp.where(weight[:, None] == 0, 0, z)  # what it does not hold may be anything
+
+    sums, size = _over_devices((weight @ own, weight.sum()), training)
+    size = jnp.where(size == 0, 1, size)
+    mean = sums / size
+    centred = own - mean[None]
+    covariance = _over_devices((weight[:, None] * centred).T @ centred, training) / size
+    return _by_statistics(module, {"mean": mean, "covariance": covariance}, lambda: call(z))
+
+
+def _over_devices(sums: Any, training: Training) -> Any:
+    """The sums of the whole batch, from those of each device's part."""
+    return sums if training.axis_name is None else jax.lax.psum(sums, training.axis_name)
+
+
+def _by_statistics(module: nn.Module, batch: dict[str, Any], call: Callable[[], Any]) -> Any:
+    """Call a module with the batch's statistics in place of the running ones; then move those."""
     running: dict[str, Any] = {name: module.get_variable(STATISTICS, name) for name in batch}
     for name, now in batch.items():
         module.put_variable(STATISTICS, name, now)
-    y = _with(module, "use_running_average", True, call, args, kwargs)
+    y = call()
     for name, now in batch.items():
         moved = module.momentum * running[name] + (1 - module.momentum) * now
         module.put_variable(STATISTICS, name, jax.lax.stop_gradient(moved))

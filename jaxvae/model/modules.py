@@ -84,6 +84,44 @@ class MLP(nn.Module):
         return x
 
 
+class NormedDense(nn.Module):
+    """z [B, K] -> scale * norm(z @ kernel) + bias [B, D], the norm over the batch.
+
+    The mean and the variance of z @ kernel follow from the mean and the covariance of z, so that
+    nothing of the size B x D is normed: where K is far below D, this is a batch norm for the
+    price of a linear layer.
+
+    Attributes:
+      features: D.
+      scale: where the scale starts, an initializer.
+      use_bias: whether a bias follows.
+      momentum: of the running mean and covariance.
+      epsilon: added to the variance.
+
+    Source: Ioffe and Szegedy, 2015, Batch normalization.
+    """
+
+    features: int
+    scale: Any = nn.initializers.ones
+    use_bias: bool = True
+    momentum: float = 0.9
+    epsilon: float = 1e-3
+
+    @nn.compact
+    def __call__(self, z: jax.Array) -> jax.Array:
+        width = z.shape[-1]
+        mean = self.variable("batch_stats", "mean", jnp.zeros, (width,))
+        covariance = self.variable("batch_stats", "covariance", jnp.eye, width)
+        kernel = self.param("kernel", nn.initializers.glorot_uniform(), (width, self.features))
+        variance = jnp.sum(kernel * (covariance.value @ kernel), axis=0)
+        scale = self.param("scale", self.scale, (self.features,))
+        kernel = kernel * (scale * jax.lax.rsqrt(jnp.maximum(variance, 0) + self.epsilon))[None]
+        y = (z - mean.value[None]) @ kernel
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, (self.features,))[None]
+        return y
+
+
 @door("networks")
 class NormalEncoder(nn.Module):
     """x [B, D] -> (loc, scale), each [B, K]; scale = exp of a linear head.

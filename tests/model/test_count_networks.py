@@ -34,16 +34,22 @@ def made(decoder, **options):
 def expected(decoder, params, z):
     own = jax.tree.map(lambda leaf: np.asarray(leaf, float), params["decoder"])
     if decoder == "product":
-        kept = jax.tree.map(np.asarray, params["statistics"]["decoder"]["background"])
-        h = (z @ own["topics"]["kernel"] - kept["mean"]) / np.sqrt(kept["var"] + 1e-3)
-        return h * own["background"]["scale"] + own["background"]["bias"]
+        return (
+            normed(own["topics"], params["statistics"]["decoder"]["topics"], z) + own["background"]
+        )
     mixture = np.log(z @ softmax(own["topics"] + own["background"], axis=-1))
     if decoder == "mixture":
         return mixture
-    kept = jax.tree.map(np.asarray, params["statistics"]["decoder"]["norm"])
-    h = (z @ own["correction"]["kernel"] - kept["mean"]) / np.sqrt(kept["var"] + 1e-3)
     usual = log_softmax(own["background"])
-    return usual + np.minimum(own["gain"], 1) * (mixture - usual) + h * own["norm"]["scale"]
+    correction = normed(own["correction"], params["statistics"]["decoder"]["correction"], z)
+    return usual + np.minimum(own["gain"], 1) * (mixture - usual) + correction
+
+
+def normed(own, moments, z):
+    """Of a linear layer, by the moments of z."""
+    mean, covariance = (np.asarray(moments[name], float) for name in ("mean", "covariance"))
+    variance = np.einsum("kd,kl,ld->d", own["kernel"], covariance, own["kernel"])
+    return own["scale"] * ((z - mean) @ own["kernel"]) / np.sqrt(variance + 1e-3)
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -61,8 +67,7 @@ def test_a_decoder_computes_its_formula(decoder):
 def test_the_background_is_where_the_bias_starts(decoder):
     network = topic_network(WIDTH, TOPICS, decoder=decoder, background=FREQUENCIES)
     own = network.init(KEY, Batch(X))["decoder"]["background"]
-    start = own["bias"] if decoder == "product" else own
-    np.testing.assert_allclose(start, np.log(FREQUENCIES / FREQUENCIES.sum()), rtol=1e-5)
+    np.testing.assert_allclose(own, np.log(FREQUENCIES / FREQUENCIES.sum()), rtol=1e-5)
     same = topic_network(WIDTH, TOPICS, decoder=decoder, background=FREQUENCIES.copy())
     assert network == same  # or a second fit would compile anew
 

@@ -39,7 +39,4 @@ def started(
     hints = None if labels is None else np.asarray(labels)[own_words][places]
     odds = starts.factors(rows[places], width, random_state % 2**32, hints)
     own = starts.started(params, decoder, odds)
-    place: Any = background
-    if decoder == "product":  # a norm: it has a scale too
-        place = {**own["decoder"]["background"], "bias": background}
-    return {**own, "decoder": {**own["decoder"], "background": place}}
+    return {**own, "decoder": {**own["decoder"], "background": background}}

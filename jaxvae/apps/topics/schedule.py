@@ -2,7 +2,7 @@
 
 LEARNING_RATE, MOMENTUM = 8e-3, 0.99  # the slow first moment of Srivastava and Sutton's Adam
 BATCH_SIZE = 200
-SHOWN, PASSES = 100_000, (5, 150)  # documents in all passes; passes, at least and at most
+SHOWN, PASSES = 90_000, (5, 150)  # documents in all passes; passes, at least and at most
 FEWEST_STEPS = 300  # though more passes
 AVERAGED, FEWEST_UPDATES = 10, 100  # passes over which parameters are averaged; at least updates
 
@@ -35,7 +35,7 @@ def passes_of(documents: int) -> int:
 
     Example:
       >>> passes_of(4_000), passes_of(1_000_000), passes_of(30)
-      (25, 5, 300)
+      (23, 5, 300)
     """
     least, most = PASSES
     steps = max(1, round(documents / BATCH_SIZE))

@@ -128,8 +128,8 @@ def started(params: Any, decoder: str, odds: np.ndarray) -> Any:
       about that of others.
     """
     own = dict(params["decoder"])
-    product = {"kernel": odds * (SPREAD / max(float(odds.std()), 1e-6))}
-    own["topics"] = product if decoder == "product" else odds
+    kernel = odds * (SPREAD / max(float(odds.std()), 1e-6))
+    own["topics"] = {**own["topics"], "kernel": kernel} if decoder == "product" else odds
     if "correction" in own:
-        own["correction"] = product
+        own["correction"] = {**own["correction"], "kernel": kernel}
     return {**params, "decoder": own}

@@ -51,7 +51,7 @@ class TopicModel(TopicTraining):
       hidden_units: width of a hidden layer.
       dropout: the share of the last hidden layer that is left out in training.
       batch_size: documents a step, about: the batches of a pass are made alike in size.
-      max_iter: passes over the documents; None: as many as show 100,000, at least 5, at most 150
+      max_iter: passes over the documents; None: as many as show 90,000, at least 5, at most 150
         (300 of very few); of batches one.
       learning_rate: of Adam.
       relevance: of words for `components_`, from 0 to 1: 1 takes their probability under the topic
