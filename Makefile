@@ -16,7 +16,7 @@ OPTIMIZED := XLA_FLAGS=--xla_backend_optimization_level=3
 
 .PHONY: train test test-fast test-core test-browser test-tensorflow test-long mnist robust-start bench bench-quick bench-gpu bench-samplers \
 	bench-gradients bench-compat bench-scaling bench-safety bench-inputs bench-choices bench-defaults \
-	bench-first-sight bench-topics bench-topic-scale bench-simplex bench-labels papers \
+	bench-first-sight bench-topics bench-topic-scale bench-simplex bench-labels papers papers-gpu \
 	lint docs figures-in-docs notebooks dist lock clean help
 
 help:  ## list the targets
@@ -103,6 +103,9 @@ bench-labels: $(VENV)/.run  ## what a tenth of the labels is worth; needs MNIST 
 
 papers: $(VENV_BENCH)/.bench  ## the figures of papers, and ours (days on two cores; ARGS=--quick: minutes)
 	$(VENV_BENCH)/bin/python benchmarks/papers.py --resume --states $(VENV_BENCH)/papers $(ARGS)
+
+papers-gpu:  ## the figures of Burda et al., all of them, on the GPU that PYTHON's JAX has (an afternoon)
+	$(PYTHON) benchmarks/papers.py --only burda --resume --states build/papers $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -37,6 +37,7 @@ from jaxvae import latents, likelihoods, networks, objectives, priors
 BURDA = "Burda, Grosse and Salakhutdinov, 2016, Importance weighted autoencoders, table 1"
 STAGES = [(3**i, 1e-3 * 10 ** (-i / 7)) for i in range(8)]  # epochs, rate: 3,280 in all
 PUBLISHED = {1: (86.76, 19), 5: (85.54, 22), 50: (84.78, 25)}  # k: NLL, active units
+TITLES = {"mnist": "MNIST", "fashion": "Fashion-MNIST"}
 DRAWS, EVERY = 5000, 10  # of the NLL; epochs between two saved states
 FLAX = "flax/examples/vae, README: test ELBO"
 FLAX_ELBO = {10: 103.6, 30: 101.0}
@@ -241,55 +242,79 @@ def spread(values, digits=2):
     return text if len(values) < 2 else f"{text} ± {values.std(ddof=1):.{digits}f}"
 
 
-def text_of(runs):
-    """To read: a table for each paper."""
-    blocks = []
+def tables_of(runs):
+    """Of each paper: what it is, the header and the rows of its table."""
     of = {
         what: [one for one in runs if one["what"] == what] for what in ("burda", "flax", "pythae")
     }
-    if of["burda"]:
-        rows = []
-        for (name, k, share), own in groups(of["burda"], "data", "k", "share").items():
-            full = name == "mnist" and share == 1 and k in PUBLISHED
-            nll, units = PUBLISHED[k] if full else ("-", "-")
-            rows.append([
-                name, k, own[0]["epochs"], len(own), nll, spread([o["nll"] for o in own]), units,
-                spread([o["active"] for o in own], 1),
-                f"{np.mean([o['seconds'] for o in own]) / 3600:.1f}",
-                f"{np.mean([o['nll_seconds'] for o in own]) / 60:.1f}",
-            ])  # fmt: skip
-        header = ["data", "k", "epochs", "seeds", "published NLL", "NLL", "published active units",
-                  "active units", "training, h", "NLL, min"]  # fmt: skip
-        blocks += [f"{BURDA}. NLL in nats, by {DRAWS:,} draws:", report.markdown(header, rows)]
-    if of["flax"]:
-        rows = [
-            [name, epoch, published if name == "mnist" else "-",
-             spread([o[f"nelbo_{epoch}"] for o in own]), len(own),
-             spread([o["active"] for o in own], 1)]
-            for (name,), own in groups(of["flax"], "data").items()
-            for epoch, published in FLAX_ELBO.items()
-        ]  # fmt: skip
-        header = ["data", "epoch", "published", "negative ELBO", "seeds", "active units of 20"]
-        blocks += [f"{FLAX}, nats:", report.markdown(header, rows)]
-    if of["pythae"]:
-        rows = [
-            [name, k, who, len(own), spread([o[who]["nll"] for o in own]),
-             spread([o[who]["seconds"] for o in own], 1),
-             spread([o[who]["images_per_second"] for o in own], 1)]
-            for (name, k), own in groups(of["pythae"], "data", "k").items()
-            for who in ("ours", "pythae")
-        ]  # fmt: skip
-        header = ["data", "k", "who", "seeds", "NLL, 100 draws", "training, s",
-                  "images a second, NLL of 5,000 draws"]  # fmt: skip
-        blocks += ["Pythae, the same network, data, optimizer and epochs:",
-                   report.markdown(header, rows)]  # fmt: skip
+    made = {
+        "burda": (
+            f"{BURDA}. NLL in nats, by {DRAWS:,} draws",
+            ["data", "k", "epochs", "seeds", "published NLL", "NLL", "published active units",
+             "active units", "training, h", "NLL, min"],
+            [
+                burda_row(name, k, share, own)
+                for (name, k, share), own in groups(of["burda"], "data", "k", "share").items()
+            ],
+        ),
+        "flax": (
+            f"{FLAX}, nats",
+            ["data", "epoch", "published", "negative ELBO", "seeds", "active units of 20"],
+            [
+                [TITLES[name], epoch, published if name == "mnist" else "-",
+                 spread([o[f"nelbo_{epoch}"] for o in own]), len(own),
+                 spread([o["active"] for o in own], 1)]
+                for (name,), own in groups(of["flax"], "data").items()
+                for epoch, published in FLAX_ELBO.items()
+            ],
+        ),
+        "pythae": (
+            "Pythae, the same network, data, optimizer and epochs",
+            ["data", "k", "who", "seeds", "NLL, 100 draws", "training, s",
+             "images a second, NLL of 5,000 draws"],
+            [
+                [TITLES[name], k, who, len(own), spread([o[key]["nll"] for o in own]),
+                 spread([o[key]["seconds"] for o in own], 1),
+                 spread([o[key]["images_per_second"] for o in own], 1)]
+                for (name, k), own in groups(of["pythae"], "data", "k").items()
+                for key, who in (("ours", "jaxvae"), ("pythae", "Pythae"))
+            ],
+        ),
+    }  # fmt: skip
     if (file := report.RESULTS / "mnist.json").is_file():
         own = [o for o in json.loads(file.read_text())["runs"] if o["objective"] == "original"]
-        rows = [[model, name, published, spread([o[f] for o in own if o["model"] == model], digits)]
-                for model, name, published, f, digits in HEADLINE]  # fmt: skip
-        blocks += ["The 2020 original, its own objective on MNIST, 30 epochs:",
-                   report.markdown(["model", "figure", "published", "ours"], rows)]  # fmt: skip
-    return "\n\n".join(blocks)
+        made["headline"] = (
+            "The 2020 original, its own objective on MNIST, 30 epochs",
+            ["model", "figure", "published", "ours", "seeds"],
+            [
+                [model, figure, published,
+                 spread([o[name] for o in own if o["model"] == model], digits),
+                 sum(o["model"] == model for o in own)]
+                for model, figure, published, name, digits in HEADLINE
+            ],
+        )  # fmt: skip
+    return {name: dict(zip(("title", "header", "rows"), table, strict=True))
+            for name, table in made.items() if table[2]}  # fmt: skip
+
+
+def burda_row(name, k, share, own):
+    """A row: what was published stands beside the full schedule on their data alone."""
+    full = name == "mnist" and share == 1 and k in PUBLISHED
+    nll, units = PUBLISHED[k] if full else ("-", "-")
+    return [
+        TITLES[name], k, f"{own[0]['epochs']:,}", len(own), nll, spread([o["nll"] for o in own]),
+        units, spread([o["active"] for o in own], 1),
+        f"{np.mean([o['seconds'] for o in own]) / 3600:.1f}",
+        f"{np.mean([o['nll_seconds'] for o in own]) / 60:.1f}",
+    ]  # fmt: skip
+
+
+def write(runs):
+    """The runs, and their tables for the pages and to read."""
+    tables = tables_of(runs)
+    text = "\n\n".join(f"{table['title']}:\n\n{report.markdown(table['header'], table['rows'])}"
+                       for table in tables.values())  # fmt: skip
+    report.write("papers", {"tables": tables, "runs": runs}, text)
 
 
 def main(arguments=None):
@@ -327,7 +352,7 @@ def main(arguments=None):
                 known = json.loads(file.read_text())["runs"]
             known = [*known, case | result | {"device": jax.devices()[0].device_kind}]
             if not chosen.quick:
-                report.write("papers", {"runs": known}, text_of(known))
+                write(known)
     return 0
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import measured_models as models
 import measured_numerics as numerics
+import measured_papers
 import measured_simplex
 import measured_speed as speed
 from markers import filled, table
@@ -47,6 +48,7 @@ SOURCES = {
     "mnist": numerics.mnist,
     "robust_start": numerics.robust_start,
     "samplers": numerics.samplers,
+    "papers": measured_papers.papers,
     "simplex": measured_simplex.simplex,
 }
 
