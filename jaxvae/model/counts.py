@@ -14,6 +14,7 @@ from jaxvae.model.values import made_by
 from jaxvae.numerics import checks, count_densities
 from jaxvae.numerics.count_densities import log_factorial
 from jaxvae.numerics.distributions import sample_log_dirichlet
+from jaxvae.numerics.softplus import softplus
 
 MOST = 60.0  # of the log of a total concentration: beyond exp(60) float32 knows no difference
 
@@ -181,7 +182,7 @@ def negative_binomial(
             # No small difference of large numbers, as gammaln(x + r) - gammaln(r) is.
             r = jnp.exp(log_r)
             ways = -betaln(r, x + 1) - jnp.log(x + r)
-            return ways - r * jax.nn.softplus(d - log_r) - x * jax.nn.softplus(log_r - d)
+            return ways - r * softplus(d - log_r) - x * softplus(log_r - d)
 
         def shared(d: jax.Array, x: jax.Array, log_r: jax.Array) -> jax.Array:
             log_p, r = _log_softmax(d), jnp.exp(log_r)

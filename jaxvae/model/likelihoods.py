@@ -19,6 +19,7 @@ from jaxvae._door import door
 from jaxvae.data.batches import Batch
 from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
+from jaxvae.numerics.softplus import softplus
 
 Own = dict[str, jax.Array]
 
@@ -237,7 +238,7 @@ def bernoulli() -> Likelihood:
     """
 
     def log_prob(own: Own, decoded: Any, x: Any, example: Batch) -> jax.Array:
-        return -total(lambda d, x: jax.nn.softplus(d) - x * d, example, decoded, x)
+        return -total(lambda d, x: softplus(d) - x * d, example, decoded, x)
 
     def mean(own: Own, decoded: Any, example: Batch | None = None) -> Any:
         return jax.tree.map(jax.nn.sigmoid, decoded)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxvae._door import door
 from jaxvae.data.batches import Array
 from jaxvae.numerics import checks, sharding
+from jaxvae.numerics.softplus import softplus
 
 
 @door("objectives")
@@ -84,7 +85,7 @@ def bernoulli_nll(x: Array, logits: jax.Array) -> jax.Array:
     `sigmoid_cross_entropy_with_logits`.
     """
     _same_shape("logits", logits, "x", x)
-    return jnp.sum(jax.nn.softplus(logits) - x * logits, axis=-1)
+    return jnp.sum(softplus(logits) - x * logits, axis=-1)
 
 
 def original_normal_reconstruction(x: Array, mean: jax.Array) -> jax.Array:

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import digamma, gammaln, xlogy
 
+from jaxvae.numerics.softplus import softplus
+
 # log Gamma(z + 1) = z log z - z + log(2 pi z) / 2 + c_1 / z + c_2 / z^3 + ...
 STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
 STIRLING_SLOPES = tuple(-(2 * k + 1) * c for k, c in enumerate(STIRLING))
@@ -112,7 +114,7 @@ def log_negative_binomial(
     # same rounded m in them, so that its error cancels.
     off = (some - r * odds) / ((r + some) * jnp.maximum(odds, SMALLEST))
     near = (off > NEAREST) & (odds > SMALLEST)
-    far = jax.nn.softplus(-log_odds) - jnp.log1p(r / some)
+    far = softplus(-log_odds) - jnp.log1p(r / some)
     log_part = jnp.where(near, jnp.log1p(jnp.where(near, off, 0)), far)
     deviance = x * log_part + jnp.where(r > 0, r * log_ratio, 0)
     # Gamma(x + r) / (Gamma(r) x!), without what is in the deviance.
