@@ -16,7 +16,8 @@ from jaxvae.data.labels import plain_labels
 from jaxvae.model import bind_checks, latents, priors
 from jaxvae.model.networks import Params
 from jaxvae.model.objectives import log_weight
-from jaxvae.model.vae import VAE, Parts, check_model, for_labels
+from jaxvae.model.vae import VAE, Parts, check_model, for_labels, model_of
+from jaxvae.model.values import Same
 from jaxvae.numerics import checks
 
 # Of `marginal_nll`: examples, and draws of z an example, in one compiled call. What is decoded
@@ -115,7 +116,7 @@ def evaluate(
     sums: dict[str, float] = {}
     for batch in host_batches(data, batch_size):
         for name, value in jax.device_get(
-            _loss_totals(vae, params, key, jax.device_put(batch))
+            _loss_totals(vae, key, {}, params, jax.device_put(batch))
         ).items():
             sums[name] = sums.get(name, 0.0) + float(value)
     total = sums.pop("weight")
@@ -318,15 +319,31 @@ def _labelled_part(parts: Parts, part: str | None) -> str:
     return part
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _loss_totals(vae: VAE, params: Params, key: jax.Array, batch: Batch) -> dict[str, jax.Array]:
-    loss, terms = vae.loss(params, key, batch)
+def loss_totals(
+    make: VAE | Same, key: jax.Array, values: Mapping[str, Any], params: Params, batch: Batch
+) -> dict[str, jax.Array]:
+    """Sums over a batch, each example by its weight, from which means over all batches follow.
+
+    Args:
+      make: of `model_of`.
+      key: one typed key.
+      values: of `model_of`.
+      params: the model's parameters.
+      batch: with weights.
+
+    Returns:
+      The sums of loss and terms, and of the weights, by name.
+    """
+    loss, terms = model_of(make, values).loss(params, key, batch)
     weight = jnp.asarray(batch.weight)
     each = {"reconstruction": terms.reconstruction, "kl": terms.kl, **terms.more}
     # A term that is not finite counts for nothing too where its weight is 0.
     sums = {name: jnp.vdot(jnp.where(weight > 0, v, 0), weight) for name, v in each.items()}
     total = jnp.sum(weight)
     return {**sums, "loss": loss * total, "weight": total}
+
+
+_loss_totals = jax.jit(loss_totals, static_argnums=0)
 
 
 @functools.partial(jax.jit, static_argnums=0)

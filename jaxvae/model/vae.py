@@ -24,7 +24,7 @@ from jaxvae.model.networks import Network, Params, Training, whole
 from jaxvae.model.objectives import Objective, Terms, elbo, kl_by_part, mean_of_draws
 from jaxvae.model.priors import Context, Prior
 from jaxvae.model.transforms import Transform, identity
-from jaxvae.model.values import made_by
+from jaxvae.model.values import Same, made_by
 from jaxvae.numerics import checks
 
 OWN = ("prior", "likelihood")  # what they add to the network's parameters
@@ -353,6 +353,19 @@ def bind(
         bind_checks.check_data(parts, params, data, encoded, modelled)
 
     return VAE(init, encode, decode, terms, loss, sample_prior, check_data, parts)
+
+
+def model_of(make: VAE | Same, values: Mapping[str, Any]) -> VAE:
+    """One of several models that differ in numbers.
+
+    Args:
+      make: the model of all; or a function of values that makes it, as a cache holds it.
+      values: of this one, numbers or tracers.
+
+    Returns:
+      The model.
+    """
+    return make.value(**values) if isinstance(make, Same) else make
 
 
 def for_labels(vae: VAE, y: Any) -> VAE:

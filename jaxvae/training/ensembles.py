@@ -15,7 +15,7 @@ from jaxvae.numerics import checks
 from jaxvae.training import devices as places
 from jaxvae.training.history import EpochRecord, History
 from jaxvae.training.loop import run
-from jaxvae.training.members import Many
+from jaxvae.training.members import Concurrent, Many
 from jaxvae.training.options import Data, checked_options
 from jaxvae.training.saves import Checkpoints, checkpoints_of
 from jaxvae.training.state import TrainState
@@ -138,7 +138,12 @@ def fit_many(
         raise ValueError("fit_many trains on the devices of one host, got several hosts")
     models = _models(make, values, members)
     _check_optimizer(optimizer, given)
-    who = Many(keys, make, models, optimizer, chosen, values, given)
+    # `vmap` makes large operations of small ones, which an accelerator needs. On two cores of a CPU
+    # it took eight seeds 0.76 to 1.08 times the time of one after another, whatever the width and
+    # the batch; threads 0.39 to 0.69 times, since one small step leaves a core idle.
+    on_cpu = all(device.platform == "cpu" for device in keys.devices())
+    kind = Concurrent if on_cpu and chosen is None else Many
+    who = kind(keys, make, models, optimizer, chosen, values, given)
     state = None if state is None else who.with_hyperparams(state)
     return run(who, Data(x, y, weight, condition, mask), options, state)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import operator
 import os
 import time
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from jaxvae.training.members import One
 from jaxvae.training.options import Data, Options, checked_options
 from jaxvae.training.programs import (
     Program,
+    States,
+    at_once,
     compile_ahead,
     read_metrics,
     stopping,
@@ -38,7 +41,7 @@ from jaxvae.training.progress import Progress
 from jaxvae.training.saves import Checkpoints, Saves, checkpoints_of, run_print
 from jaxvae.training.saves import load_state as load_state
 from jaxvae.training.sources import source_of
-from jaxvae.training.state import TrainState
+from jaxvae.training.state import Metrics, TrainState
 
 # What is folded into the base key for the user's metrics; no step number reaches it.
 METRICS = 0xFFFFFFFE
@@ -231,51 +234,50 @@ def run(
                 raise ValueError(f"state must be None where {folder} holds a run")
             state, best, records = restored
             show.restored(*records)
-        elif state is None:
-            state = who.begin(source.first)
-        started = time.perf_counter()
         if not any(live()):
             return (state if best is None else best), histories(0.0)
+        keys, carried, values = zip(*who.calls(state, source.first), strict=True)
+        state = None  # its arrays are not needed any more
+        started = time.perf_counter()
         steps = source.steps(epochs)
         model = who.models[0]
         for note in (too_large(source.all, vae=model), schedule_note(model, steps)):
             if note:
                 show.note(note)
         show.compiling()
-        key, carried, values = who.place(state)
-        compile_for = functools.partial(_compile, who, source, key, carried, values)
+        compile_for = functools.partial(_compile, who, source, keys, carried[0], values)
         program = compile_for("skip") if skip else stopping(compile_for, trust=trust)
         compile_seconds = time.perf_counter() - started
         show.compiled(compile_seconds)
         stop = False
         while not stop and any(alive := live()):
             started = time.perf_counter()
-            first_steps = np.ravel(jax.device_get(carried.step))
-            carried, metrics, examples = source.run_epoch(program, carried, skip=skip)
+            first_steps = _steps(carried)
+            epoch = functools.partial(program, who.needed(alive))
+            carried, metrics, examples = source.run_epoch(epoch, carried, skip=skip)
             seconds = time.perf_counter() - started
-            state = who.local(carried)
-            for i in members:
-                own = who.metrics_of(metrics, i)
+            metrics_of = [jax.tree.map(operator.itemgetter(i), metrics) for i in members]
+            for i, own in enumerate(metrics_of):
                 if alive[i] and not (own.finite.any() if skip else own.finite.all()):
                     raise non_finite(
                         own,
                         int(first_steps[i]),
                         len(records[i]),
-                        state,
+                        who.local(carried),
                         histories(compile_seconds)[i],
                         vae=who.models[i],
-                        params=who.state_of(state, i).params,
+                        params=who.each(carried)[i].params,
                         x=source.last_rows(),
                         member=None if who.members is None else i,
                     )
             losses = None
             if options.held_out is not None:
-                losses = who.losses(state, options.held_out)
+                losses = who.losses(carried, options.held_out)
             better = [False for _ in members]
-            for i in members:
+            states = [] if options.metrics is None else who.each(carried)
+            for i, own in enumerate(metrics_of):
                 if not alive[i]:
                     continue
-                own = who.metrics_of(metrics, i)
                 record = epoch_record(len(records[i]), own, seconds, examples)
                 if losses is not None:
                     better[i] = losses[i] < _lowest(records[i])
@@ -283,24 +285,25 @@ def run(
                 if options.metrics is not None:
                     own_key = jax.random.fold_in(who.keys[i], METRICS)
                     own_key = jax.random.fold_in(own_key, record.epoch)
-                    found = options.metrics(own_key, who.models[i], who.state_of(state, i))
+                    found = options.metrics(own_key, who.models[i], states[i])
                     record = users_metrics(found, record)
                 records[i].append(record)
             if patience is not None and any(better):
-                best = who.best_of(best, state, better)
+                best = who.best_of(best, who.local(carried), better)
             latest = tuple(own[-1] for own in records)
             show.epoch(*latest)
             if options.on_epoch is not None:
                 seen = latest[0] if who.members is None else latest
-                stop = bool(options.on_epoch(seen, state))
-            saves.save(state, best, records, last=stop or not any(live()))
-        if steps is None and (note := schedule_note(who.models[0], int(np.max(state.step)))):
+                stop = bool(options.on_epoch(seen, who.local(carried)))
+            state_now = functools.partial(who.local, carried)
+            saves.save(state_now, best, records, last=stop or not any(live()))
+        if steps is None and (note := schedule_note(model, int(_steps(carried).max()))):
             show.note(note)
-    return (state if best is None else best), histories(compile_seconds)
+    return (who.local(carried) if best is None else best), histories(compile_seconds)
 
 
 def _compile(
-    who: One, source: Any, key: Any, carried: TrainState, values: Any, on_non_finite: str
+    who: One, source: Any, keys: Any, like: TrainState, values: Any, on_non_finite: str
 ) -> Program:
     """The program of an epoch, or of a chunk of one, ready to be called."""
     function = train_program(
@@ -309,18 +312,31 @@ def _compile(
         on_non_finite,
         batch_size=source.program_batch,
         split=who.split,
-        members=who.members is not None,
+        members=who.mapped,
         spread=who.spread,
     )
     devices = who.split or who.spread
     before = () if devices is None else (places.shard(places.slots(devices), devices),)
-    compiled = compile_ahead(function, *before, key, carried, values, *source.like)
+    compiled = compile_ahead(function, *before, keys[0], like, values[0], *source.like)
 
-    def program(state: TrainState, *data: Any) -> Any:
-        state, metrics, made = compiled(*before, key, state, values, *data)
-        return state, read_metrics(metrics, made)
+    def program(needed: list[bool], states: States, *data: Any) -> tuple[States, Metrics]:
+        def call(needed: bool, key: Any, state: TrainState, values: Any) -> Any:
+            if not needed:
+                return state, None
+            state, metrics, made = compiled(*before, key, state, values, *data)
+            return state, read_metrics(metrics, made)
+
+        states, found = zip(*at_once(call, needed, keys, states, values), strict=True)
+        some = next(filter(None, found))  # nobody reads those of a call that was not needed
+        rows = [own or some for own in found]
+        return states, jax.tree.map(lambda *leaves: np.concatenate(leaves), *rows)
 
     return program
+
+
+def _steps(states: States) -> np.ndarray:
+    """How many steps each member has made, [members]."""
+    return np.ravel(jax.device_get([state.step for state in states]))
 
 
 def _lowest(records: list[EpochRecord]) -> float:

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,17 +17,12 @@ from jaxvae.model.vae import VAE, for_labels
 from jaxvae.model.values import Same
 from jaxvae.training import devices as places
 from jaxvae.training.averaging import averaged_params
-from jaxvae.training.programs import model_of
-from jaxvae.training.state import (
-    Metrics,
-    TrainState,
-    fresh_params,
-    init_opt_state,
-    init_state,
-    shapes_of_one,
-)
+from jaxvae.training.programs import States, at_once, compile_ahead
+from jaxvae.training.state import TrainState, begin, init_state
 
 HELD_OUT_BATCH = 1024  # as `evaluate` has it
+# What a call of the compiled program begins with: keys, states, values.
+Call = tuple[Any, TrainState, Any]
 MISSING = np.array([-1])  # labels of which some are missing
 
 
@@ -39,9 +34,11 @@ class One:
       models: each member's model, for use on the host.
       keys: each member's base key.
       make: of `train_program`.
+      mapped: whether one call of the program trains all members.
     """
 
     members: int | None = None
+    mapped = False
 
     def __init__(
         self,
@@ -78,31 +75,30 @@ class One:
         """All that is trained, its shapes."""
         return self.one(first)
 
-    def begin(self, first: Batch) -> TrainState:
-        """All that is trained, before the first step."""
-        return init_state(self.base, self.models[0], self.optimizer, first)
+    def calls(self, state: TrainState | None, first: Batch) -> list[Call]:
+        """What each call of the program begins with, on its devices; from the first step on where
+        there is no state.
+        """
+        if state is None:
+            state = init_state(self.base, self.models[0], self.optimizer, first)
+        call = self.base, state, {}
+        return [call if self.split is None else places.replicate(call, self.split)]
 
-    def place(self, state: TrainState) -> tuple[Any, TrainState, Any]:
-        """Keys, state and values where the program wants them."""
-        if self.split is None:
-            return self.base, state, {}
-        return *places.replicate((self.base, state), self.split), {}
+    def needed(self, alive: list[bool]) -> list[bool]:
+        """Of each call, whether it still trains a member."""
+        return [any(alive)]
 
-    def local(self, state: TrainState) -> TrainState:
-        """The state as the user sees it."""
-        return state if self.split is None else places.local_copy(state)
+    def local(self, states: States) -> TrainState:
+        """The calls' states as the user sees them."""
+        return states[0] if self.split is None else places.local_copy(states[0])
 
-    def metrics_of(self, metrics: Metrics, member: int) -> Metrics:
-        """A member's metrics [steps]."""
-        return metrics
+    def each(self, states: States) -> Sequence[TrainState]:
+        """Each member's state."""
+        return [self.local(states)]
 
-    def state_of(self, state: TrainState, member: int) -> TrainState:
-        """A member's state."""
-        return state
-
-    def losses(self, state: TrainState, held_out: Batch) -> list[float]:
+    def losses(self, states: States, held_out: Batch) -> list[float]:
         """Each member's loss on held-out examples."""
-        params = averaged_params(state)
+        params = averaged_params(self.local(states))
         return [evaluation.evaluate(self.base, self.models[0], params, held_out).loss]
 
     def best_of(self, best: TrainState | None, state: TrainState, better: list[bool]) -> TrainState:
@@ -111,9 +107,11 @@ class One:
 
 
 class Many(One):
-    """Many runs as one program; spread over devices in equal numbers, the last one again where
-    they do not divide.
+    """Many runs as one call, by `vmap`; spread over devices in equal numbers, the last one again
+    where they do not divide.
     """
+
+    mapped = True
 
     def __init__(
         self,
@@ -131,6 +129,7 @@ class Many(One):
         self.optimizer, self.split = optimizer, None
         self.spread = None if spread is None else spread[: min(len(spread), self.members)]
         self._values = {name: jnp.asarray(value, jnp.float32) for name, value in values.items()}
+        self._own_values = _apart(self._values, self.members)
         self._hyperparams = hyperparams
         self.swept = {name: value.tolist() for name, value in {**values, **hyperparams}.items()}
         count = 1 if self.spread is None else len(self.spread)
@@ -138,54 +137,63 @@ class Many(One):
         self._rows = np.minimum(np.arange(share * count), self.members - 1)
 
     def shapes(self, first: Batch) -> TrainState:
-        return jax.eval_shape(self._fresh(first), self.base, self._values)
-
-    def begin(self, first: Batch) -> TrainState:
-        return self.with_hyperparams(self._fresh(first)(self.base, self._values))
-
-    def with_hyperparams(self, states: TrainState) -> TrainState:
-        """States whose optimizers have each member's own numbers."""
-        if not self._hyperparams:
-            return states
-        stored = states.opt_state.hyperparams
-        given = {
-            name: jax.device_put(value.astype(stored[name].dtype))
-            for name, value in self._hyperparams.items()
-        }
-        opt_state = states.opt_state._replace(hyperparams={**stored, **given})
-        return states._replace(opt_state=opt_state)
-
-    def _fresh(self, first: Batch) -> Callable[..., Any]:
-        return _fresh_members(self.make, Same(self.optimizer), *shapes_of_one(first))
-
-    def place(self, state: TrainState) -> tuple[Any, TrainState, Any]:
-        tree = self.base, state, self._values
-        if self.spread is None:
-            return tree
-        tree = jax.tree.map(
-            functools.partial(_split, rows=self._rows, count=len(self.spread)), tree
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((len(self.models), *leaf.shape), leaf.dtype),
+            self.one(first),
         )
-        return places.shard(tree, self.spread)
 
-    def local(self, state: TrainState) -> TrainState:
+    def calls(self, state: TrainState | None, first: Batch) -> list[Call]:
+        call = self.base, _stacked(self._fresh(first)) if state is None else state, self._values
         if self.spread is None:
+            return [call]
+        split = functools.partial(_split, rows=self._rows, count=len(self.spread))
+        return [places.shard(jax.tree.map(split, call), self.spread)]
+
+    def with_hyperparams(self, state: TrainState, member: Any = ...) -> TrainState:
+        """States whose optimizers have each member's own numbers; or one member's state."""
+        if not self._hyperparams:
             return state
+        stored = state.opt_state.hyperparams
+        given = {
+            name: jax.device_put(values[member].astype(stored[name].dtype))
+            for name, values in self._hyperparams.items()
+        }
+        opt_state = state.opt_state._replace(hyperparams={**stored, **given})
+        return state._replace(opt_state=opt_state)
+
+    def _fresh(self, first: Batch) -> list[TrainState]:
+        """Each member's state before the first step."""
+        own = zip(self.keys, self._own_values, strict=True)
+        return [
+            self.with_hyperparams(begin(key, self.make, values, self.optimizer, first), member)
+            for member, (key, values) in enumerate(own)
+        ]
+
+    def local(self, states: States) -> TrainState:
+        if self.spread is None:
+            return states[0]
         first = jax.devices()[0]
-        return jax.tree.map(lambda leaf: jax.device_put(_join(leaf)[: self.members], first), state)
+        return jax.tree.map(
+            lambda leaf: jax.device_put(_join(leaf)[: self.members], first), states[0]
+        )
 
-    def metrics_of(self, metrics: Metrics, member: int) -> Metrics:
-        return jax.tree.map(operator.itemgetter(member), metrics)
+    def each(self, states: States) -> Sequence[TrainState]:
+        return _apart(self.local(states), len(self.models))
 
-    def state_of(self, state: TrainState, member: int) -> TrainState:
-        return jax.tree.map(operator.itemgetter(member), state)
-
-    def losses(self, state: TrainState, held_out: Batch) -> list[float]:
-        params, totals = averaged_params(state), np.zeros((2, len(self.models)))
-        program = _held_out_totals(self._form(held_out.y))
-        for batch in host_batches(held_out, HELD_OUT_BATCH):
-            found = program(self.base, self._values, params, jax.device_put(batch))
-            totals += np.asarray(jax.device_get(found))
+    def losses(self, states: States, held_out: Batch) -> list[float]:
+        totals = np.zeros((2, len(self.models)))
+        function = _held_out_totals(self._form(held_out.y), self.mapped)
+        keys, states, values = zip(*self._unspread(states), strict=True)
+        params = [averaged_params(state) for state in states]
+        for batch in map(jax.device_put, host_batches(held_out, HELD_OUT_BATCH)):
+            program = compile_ahead(function, keys[0], values[0], params[0], batch)
+            call = functools.partial(_read_totals, program, batch)
+            totals += np.concatenate(at_once(call, keys, values, params), axis=1)
         return (totals[0] / totals[1]).tolist()
+
+    def _unspread(self, states: Sequence[TrainState]) -> list[Call]:
+        """Calls on one device, of the states of the program's."""
+        return [(self.base, self.local(states), self._values)]
 
     def best_of(self, best: TrainState | None, state: TrainState, better: list[bool]) -> TrainState:
         if best is None:
@@ -193,27 +201,53 @@ class Many(One):
         return _chosen(jnp.asarray(better), state, best)
 
 
+class Concurrent(Many):
+    """Many runs as calls of one program, that of a run alone, on threads."""
+
+    mapped = False
+
+    def calls(self, state: TrainState | None, first: Batch) -> list[Call]:
+        members = len(self.models)
+        return self._unspread(self._fresh(first) if state is None else _apart(state, members))
+
+    def needed(self, alive: list[bool]) -> list[bool]:
+        return alive
+
+    def local(self, states: States) -> TrainState:
+        return _stacked(states)
+
+    def each(self, states: States) -> Sequence[TrainState]:
+        return states
+
+    def _unspread(self, states: Sequence[TrainState]) -> list[Call]:
+        return list(zip(self.keys, states, self._own_values, strict=True))
+
+
 def _for_missing(make: Callable[..., VAE], **values: Any) -> VAE:
     return for_labels(make(**values), MISSING)
 
 
 @functools.lru_cache(maxsize=16)
-def _fresh_members(make: VAE | Same, optimizer: Same, tree: Any, shapes: Any) -> Any:
-    def fresh(key: jax.Array, values: Any) -> TrainState:
-        params = fresh_params(key, model_of(make, values), tree, shapes)
-        return TrainState(jnp.int32(0), params, init_opt_state(optimizer.value, params))
-
-    return jax.jit(jax.vmap(fresh))
+def _held_out_totals(make: VAE | Same, mapped: bool) -> Any:
+    totals = functools.partial(evaluation.loss_totals, make)
+    return jax.jit(jax.vmap(totals, in_axes=(0, 0, 0, None)) if mapped else totals)
 
 
-@functools.lru_cache(maxsize=16)
-def _held_out_totals(make: VAE | Same) -> Any:
-    def totals(key: jax.Array, values: Any, params: Any, batch: Batch) -> Any:
-        loss, _ = model_of(make, values).loss(params, key, batch)
-        total = jnp.sum(jnp.asarray(batch.weight))
-        return loss * total, total
+def _read_totals(program: Callable[..., Any], batch: Batch, *call: Any) -> np.ndarray:
+    """Losses and weights [2, members] of a call."""
+    found = jax.device_get(program(*call, batch))
+    return np.array([found["loss"], found["weight"]]).reshape(2, -1)
 
-    return jax.jit(jax.vmap(totals, in_axes=(0, 0, 0, None)))
+
+@jax.jit
+def _stacked(states: Sequence[TrainState]) -> TrainState:
+    """Each array with a leading axis of members."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+
+
+def _apart(tree: Any, members: int) -> list[Any]:
+    """Each member's part of what `_stacked` gave."""
+    return [jax.tree.map(operator.itemgetter(member), tree) for member in range(members)]
 
 
 @jax.jit

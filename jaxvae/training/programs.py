@@ -5,7 +5,9 @@ that equal models and equal optimizers are compiled once.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -13,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxvae.model.vae import VAE
+from jaxvae.model.vae import VAE, model_of
 from jaxvae.model.values import Same
 from jaxvae.training.devices import AXIS
 from jaxvae.training.epochs import chunk_function, epoch_function
@@ -21,21 +23,10 @@ from jaxvae.training.state import Metrics, TrainState, trained
 from jaxvae.training.updates import shows_non_finite
 
 Devices = tuple[jax.Device, ...]
-# `program(state, *data) -> (state, metrics)`, the metrics read by the host.
-Program = Callable[..., tuple[TrainState, Metrics]]
-
-
-def model_of(make: VAE | Same, values: Mapping[str, Any]) -> VAE:
-    """A member's model.
-
-    Args:
-      make: the model of all; or a function of values that makes it, as a cache holds it.
-      values: of this member, numbers or tracers.
-
-    Returns:
-      The model.
-    """
-    return make.value(**values) if isinstance(make, Same) else make
+# `program(needed, states, *data) -> (states, metrics)`: whether it is needed, and a state, for each
+# call of what is compiled; the metrics [members, steps], read by the host.
+States = tuple[TrainState, ...]
+Program = Callable[..., tuple[States, Metrics]]
 
 
 @functools.lru_cache(maxsize=32)
@@ -126,11 +117,11 @@ def stopping(compile_for: Callable[[str], Program], *, trust: bool) -> Program:
         return compile_for("stop")
     trusting, careful = compile_for("trust"), functools.cache(compile_for)
 
-    def program(state: TrainState, *chunk: Any) -> tuple[TrainState, Metrics]:
-        after, metrics = trusting(state, *chunk)
+    def program(*args: Any) -> tuple[States, Metrics]:
+        after, metrics = trusting(*args)
         if metrics.finite.all():
             return after, metrics
-        return careful("stop")(state, *chunk)
+        return careful("stop")(*args)
 
     return program
 
@@ -163,14 +154,36 @@ def read_metrics(metrics: Metrics, made: Any) -> Metrics:
       made: how many steps were made, alike on each.
 
     Returns:
-      The metrics of the steps made, [steps] or [members, steps].
+      The metrics of the steps made, [members, steps]; of one run those of one member.
     """
     metrics, made = jax.device_get((metrics, made))
     steps = int(np.ravel(made)[0])
-    rank = np.ndim(made)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[:, :steps], metrics)
 
-    def read(leaf: np.ndarray) -> np.ndarray:
-        leaf = leaf[..., :steps]
-        return leaf.reshape(-1, leaf.shape[-1]) if rank else leaf
 
-    return jax.tree.map(read, metrics)
+def at_once(function: Callable[..., Any], *each: Sequence[Any]) -> list[Any]:
+    """`map`, on as many threads as there are cores: a compiled call lets go of Python's lock.
+
+    A context of JAX's (precision, mesh, default device) is its own thread's alone, so `function`
+    must call what is compiled already, and read it: then no more calls are under way than threads.
+    Where one raises, or Ctrl-C is pressed, those under way end first, and no other begins.
+
+    Args:
+      function: what is called.
+      *each: the arguments of each call.
+
+    Returns:
+      What each call returned.
+    """
+    threads = min(len(each[0]), _cores())
+    if threads == 1 or jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+        return list(map(function, *each))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, *each))
+
+
+def _cores() -> int:
+    """How many this process may use, where the system says it."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

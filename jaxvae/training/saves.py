@@ -4,7 +4,7 @@ import contextlib
 import functools
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -216,7 +216,7 @@ class Saves:
 
     def save(
         self,
-        state: TrainState,
+        state_now: Callable[[], TrainState],
         best: TrainState | None,
         records: list[list[EpochRecord]],
         *,
@@ -242,6 +242,7 @@ class Saves:
             beside |= {"members": self._members, "lengths": [len(own) for own in records]}
         held_out = [own[-1].validation_loss for own in records]
         known = [loss for loss in held_out if loss is not None]
+        state = state_now()
         self._writer.save(
             int(np.max(jax.device_get(state.step))),
             {

@@ -15,8 +15,8 @@ from jaxvae.data import examples as data_forms
 from jaxvae.data import sparse, streaming
 from jaxvae.data.batches import Batch
 from jaxvae.training import devices as places
-from jaxvae.training.programs import Program
-from jaxvae.training.state import Metrics, TrainState
+from jaxvae.training.programs import Program, States
+from jaxvae.training.state import Metrics
 
 Devices = tuple[jax.Device, ...] | None
 ROWS = 4096  # of which a checksum is taken at once
@@ -56,10 +56,10 @@ class Arrays:
         return epochs * -(-data_forms.count(self.all) // self.batch_size)
 
     def run_epoch(
-        self, program: Program, state: TrainState, *, skip: bool
-    ) -> tuple[TrainState, Metrics, int]:
-        """The state after an epoch, the metrics of its steps, and how many examples it had."""
-        return *program(state, *self.like), data_forms.count(self.all)
+        self, program: Program, states: States, *, skip: bool
+    ) -> tuple[States, Metrics, int]:
+        """The states after an epoch, the metrics of its steps, and how many examples it had."""
+        return *program(states, *self.like), data_forms.count(self.all)
 
     def last_rows(self) -> Batch:
         """The examples among which the last steps' were."""
@@ -127,9 +127,9 @@ class Stream:
         return None
 
     def run_epoch(
-        self, program: Program, state: TrainState, *, skip: bool
-    ) -> tuple[TrainState, Metrics, int]:
-        """The state after an epoch, the metrics of its steps, and how many examples it had."""
+        self, program: Program, states: States, *, skip: bool
+    ) -> tuple[States, Metrics, int]:
+        """The states after an epoch, the metrics of its steps, and how many examples it had."""
         several, all_metrics, examples = jax.process_count() > 1, [], 0
         chunks = streaming.chunks(self._source, self._rows, self._steps)
         with contextlib.closing(streaming.prefetch(chunks, self._counted)) as ready:
@@ -142,7 +142,7 @@ class Stream:
                 if chunk is None and not several:
                     break
                 self._last = chunk = chunk or self.like
-                state, metrics = program(state, *chunk)
+                states, metrics = program(states, *chunk)
                 all_metrics.append(metrics)
                 made = metrics.loss.shape[-1]
                 if made < self._steps or not (skip or metrics.finite.all()):
@@ -154,7 +154,7 @@ class Stream:
         if several:
             examples = int(np.sum(multihost_utils.process_allgather(np.int32(examples))))
         metrics = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1), *all_metrics)
-        return state, metrics, examples
+        return states, metrics, examples
 
     def last_rows(self) -> Batch:
         """The examples of the last chunk, this host's: its batches are not donated."""

@@ -12,7 +12,7 @@ import optax
 from jaxvae._door import door
 from jaxvae.data.batches import Batch, as_batch, is_packed
 from jaxvae.model.networks import STATISTICS, Params
-from jaxvae.model.vae import VAE, check_model
+from jaxvae.model.vae import VAE, check_model, model_of
 from jaxvae.model.values import Same
 from jaxvae.numerics import checks
 from jaxvae.training.updates import cannot, check_optimizer
@@ -122,20 +122,35 @@ def init_state(
     checks.typed_key("key", key)
     check_model(vae)
     check_optimizer(optimizer)
-    params = _fresh_params(vae, *shapes_of_one(x))(key)
+    return begin(key, vae, {}, optimizer, x)
+
+
+def begin(
+    key: jax.Array,
+    make: VAE | Same,
+    values: Mapping[str, Any],
+    optimizer: optax.GradientTransformation,
+    x: Any,
+) -> TrainState:
+    """`init_state` of one of several models that differ in numbers: one program for all of them.
+
+    Args:
+      key: one typed key.
+      make: of `model_of`.
+      values: of `model_of`.
+      optimizer: any Optax transformation.
+      x: examples [B, ...], or a `Batch` of them.
+
+    Returns:
+      The state.
+    """
+    params = _fresh_params(make, *_shapes_of_one(x))(key, values)
     step, opt_state = _fresh_rest(Same(optimizer))(params)
     return TrainState(step, params, opt_state)
 
 
-def shapes_of_one(x: Any) -> tuple[Any, tuple[Any, ...]]:
-    """What parameters are made for: the shapes of one example, hashable.
-
-    Args:
-      x: examples [B, ...], or a `Batch` of them.
-
-    Returns:
-      The structure of a `Batch` of x and condition, and the shapes of its arrays.
-    """
+def _shapes_of_one(x: Any) -> tuple[Any, tuple[Any, ...]]:
+    """What parameters are made for: the structure of one example and condition, and its shapes."""
     batch = as_batch(x)
     like = jax.tree.map(_shape_of_one, Batch(batch.x, condition=batch.condition), is_leaf=is_packed)
     return jax.tree.structure(like), tuple(jax.tree.leaves(like))
@@ -146,25 +161,14 @@ def _shape_of_one(leaf: Any) -> jax.ShapeDtypeStruct:
 
 
 @functools.lru_cache(maxsize=16)
-def _fresh_params(vae: VAE, tree: Any, shapes: tuple[Any, ...]) -> jax.stages.Wrapped:
-    """`params(key)`: one program for all modules, and the same one for the next optimizer."""
-    return jax.jit(lambda key: fresh_params(key, vae, tree, shapes))
+def _fresh_params(make: VAE | Same, tree: Any, shapes: tuple[Any, ...]) -> jax.stages.Wrapped:
+    """One program for all modules, and the same one for the next optimizer."""
 
+    def params(key: jax.Array, values: Mapping[str, Any]) -> Params:
+        batch = jax.tree.unflatten(tree, [jnp.zeros(leaf.shape, leaf.dtype) for leaf in shapes])
+        return model_of(make, values).init(key, batch.x if batch.condition is None else batch)
 
-def fresh_params(key: jax.Array, vae: VAE, tree: Any, shapes: tuple[Any, ...]) -> Params:
-    """The first parameters.
-
-    Args:
-      key: one typed key.
-      vae: the model.
-      tree: of `shapes_of_one`.
-      shapes: of `shapes_of_one`.
-
-    Returns:
-      The parameters.
-    """
-    batch = jax.tree.unflatten(tree, [jnp.zeros(leaf.shape, leaf.dtype) for leaf in shapes])
-    return vae.init(key, batch.x if batch.condition is None else batch)
+    return jax.jit(params)
 
 
 def init_opt_state(optimizer: optax.GradientTransformation, params: Params) -> Any:

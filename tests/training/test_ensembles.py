@@ -1,34 +1,112 @@
-"""Many runs as one program: each is the run that it would be alone."""
+"""Many runs at once: each is the run that it would be alone."""
+
+import operator
 
 import jax
 import numpy as np
 import optax
 import pytest
+from conftest import small_vae
 
 import jaxvae
+from jaxvae.training import ensembles, programs
 
 OPTIONS = {"batch_size": 100, "epochs": 2}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("devices", [None, 2])
-def test_each_member_is_its_run_alone(vae, digits, devices):
-    """Within 1e-5 after two epochs; five members on two devices, which do not divide them."""
+@pytest.fixture
+def by_vmap(monkeypatch):
+    """As on an accelerator."""
+    monkeypatch.setattr(ensembles, "Concurrent", ensembles.Many)
+
+
+def assert_same(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def member_of(states, member):
+    return jax.tree.map(operator.itemgetter(member), states)
+
+
+def assert_close_to_runs_alone(vae, digits, **options):
+    """Within 1e-5 after two epochs; five members."""
     keys, optimizer = jax.random.split(jax.random.key(3), 5), optax.adam(1e-3)
-    x, y = digits.x_train[:450], digits.y_train[:450]
-    states, histories = jaxvae.fit_many(
-        keys, vae, x, y, optimizer=optimizer, devices=devices, **OPTIONS
-    )
+    data, held_out = (digits.x_train[:450], digits.y_train[:450]), (digits.x_test, digits.y_test)
+    both = OPTIONS | {"optimizer": optimizer, "validation": held_out}
+    states, histories = jaxvae.fit_many(keys, vae, *data, **both, **options)
     assert len(histories) == 5
     for member in (0, 4):
-        state, history = jaxvae.fit(keys[member], vae, x, y, optimizer=optimizer, **OPTIONS)
-        jax.tree.map(
-            lambda a, b, member=member: np.testing.assert_allclose(b[member], a, atol=1e-5),
-            state,
-            states,
-        )
+        state, history = jaxvae.fit(keys[member], vae, *data, **both)
+        own = member_of(states, member)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), own, state)
         for alone, together in zip(history.epochs, histories[member].epochs, strict=True):
             assert together.loss == pytest.approx(alone.loss, rel=1e-5)
+            assert together.validation_loss == pytest.approx(alone.validation_loss, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_members_by_vmap_are_runs_alone(vae, digits, by_vmap):
+    assert_close_to_runs_alone(vae, digits)
+
+
+@pytest.mark.slow
+def test_members_over_devices_are_runs_alone(vae, digits):
+    """Two devices, which do not divide five members."""
+    assert_close_to_runs_alone(vae, digits, devices=2)
+
+
+def averaged():
+    return jaxvae.average_params(optax.adam(1e-2), 0.9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["arrays", "stream"])
+def test_on_a_cpu_each_member_is_its_run_alone_to_the_bit(vae, digits, source):
+    """State, losses, and where it stops early: each at an epoch of its own."""
+    keys = jax.random.split(jax.random.key(3), 3)
+    x, y = digits.x_train[:150], digits.y_train[:150]
+    data = (x, y) if source == "arrays" else (lambda: iter([(x[:70], y[:70]), (x[70:], y[70:])]),)
+    options = {
+        "batch_size": 50,
+        "epochs": 30,
+        "optimizer": averaged(),
+        "validation": (digits.x_test[:40], digits.y_test[:40]),
+        "patience": 1,
+    }
+    seen = []
+    states, histories = jaxvae.fit_many(
+        keys, vae, *data, on_epoch=lambda _, states: seen.append(states.step), **options
+    )
+    for member, key in enumerate(keys):
+        state, history = jaxvae.fit(key, vae, *data, **options)
+        assert_same(member_of(states, member), state)
+        for alone, together in zip(history.epochs, histories[member].epochs, strict=True):
+            assert_same(
+                *(own._replace(seconds=0, images_per_second=0) for own in (alone, together))
+            )
+    lengths = [len(history.epochs) for history in histories]
+    assert len(set(lengths)) > 1
+    assert seen[-1].tolist() == [3 * length for length in lengths]  # no step after its end
+
+
+@pytest.mark.slow
+def test_members_go_on_from_given_states_to_the_bit(digits):
+    """And from a checkpoint; the states that are given are still there."""
+    vae, keys = small_vae("normal"), jax.random.split(jax.random.key(0), 3)
+    x, options = digits.x_train[:150], {"batch_size": 50, "optimizer": averaged()}
+    whole, _ = jaxvae.fit_many(keys, vae, x, epochs=3, **options)
+    half, _ = jaxvae.fit_many(keys, vae, x, epochs=1, **options)
+    after, _ = jaxvae.fit_many(keys, vae, x, epochs=2, state=half, **options)
+    assert_same(after, whole)
+    assert half.step.tolist() == [3, 3, 3]
+
+
+def test_members_share_the_program_of_a_run_alone(digits):
+    vae, keys = small_vae("normal"), jax.random.split(jax.random.key(0), 2)
+    jaxvae.fit(keys[0], vae, digits.x_train[:100], **OPTIONS)
+    misses = programs.train_program.cache_info().misses
+    jaxvae.fit_many(keys, vae, digits.x_train[:100], **OPTIONS)
+    assert programs.train_program.cache_info().misses == misses
 
 
 @pytest.mark.slow
