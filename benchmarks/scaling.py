@@ -6,11 +6,13 @@ the cores: what they show is overhead, not speed. Ratios are medians over altern
 """
 
 import argparse
+import functools
 import json
 import os
 import subprocess
 import sys
 import time
+from unittest import mock
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
@@ -23,7 +25,7 @@ import timing
 
 import jaxvae
 from jaxvae import datasets
-from jaxvae.training import programs
+from jaxvae.training import ensembles, programs
 
 OPTIMIZER = optax.adam(1e-3)
 
@@ -105,27 +107,32 @@ def stream(data, rows, rounds):
     )
 
 
-def seeds(data, rows, rounds, width):
-    """Eight seeds as one program against eight epochs of one, both compiled before."""
+def seeds(data, rows, rounds, width, batch_size=64):
+    """Eight seeds at once against eight epochs of one, all compiled before."""
     vae = jaxvae.dirichlet_vae(
         jaxvae.dense_dirichlet_network(784, 10, hidden_units=width), objective="original"
     )
     x, y = data.x_train[:rows], data.y_train[:rows]
     keys = jax.random.split(jax.random.key(0), 8)
-    options = {"batch_size": 64, "epochs": 1, "optimizer": OPTIMIZER}
+    options = {"batch_size": batch_size, "epochs": 1, "optimizer": OPTIMIZER}
 
     def one_by_one():
         for key in keys:
             jaxvae.fit(key, vae, x, y, **options)
 
-    def together(devices):
-        return lambda: jaxvae.fit_many(keys, vae, x, y, devices=devices, **options)
+    def at_once(devices=None):
+        jaxvae.fit_many(keys, vae, x, y, devices=devices, **options)
+
+    def by_vmap():
+        with mock.patch.object(ensembles, "Concurrent", ensembles.Many):
+            at_once()
 
     return alternate(
         {
             "eight runs": one_by_one,
-            "one program": together(None),
-            "one program, two devices": together(2),
+            "at once": at_once,
+            "by vmap": by_vmap,
+            "by vmap, two devices": functools.partial(at_once, 2),
         },
         rounds,
     )
@@ -148,10 +155,10 @@ def seeds_from_cold(epochs=60):
     one = [seconds(jaxvae.fit, key) for key in keys[:3]]
     many = [seconds(jaxvae.fit_many, keys) for _ in range(3)]
     eight = 8 * float(np.median(one))
-    together = float(np.median(many))
+    at_once = float(np.median(many))
     return {
         "eight runs": {"seconds": eight, "ratio": 1.0},
-        "one program": {"seconds": together, "ratio": together / eight},
+        "at once": {"seconds": at_once, "ratio": at_once / eight},
     }
 
 
@@ -221,6 +228,7 @@ def main():
         "stream": lambda: stream(data, 60_000, max(3, rounds // 2)),
         "seeds, width 128": lambda: seeds(data, rows // 4, max(3, rounds // 2), 128),
         "seeds, width 32": lambda: seeds(data, rows // 4, max(3, rounds // 2), 32),
+        "seeds, width 1024, batch 512": lambda: seeds(data, 1024, max(3, rounds // 2), 1024, 512),
         "seeds, digits, compiled anew": seeds_from_cold,
         "virtual devices": lambda: devices(rows, rounds),
         "peak_memory_mib": lambda: {times: peak_memory(times) for times in (1, 20)},

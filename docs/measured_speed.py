@@ -141,17 +141,21 @@ def safety(results: Results) -> dict[str, str]:
 def scaling(results: Results) -> dict[str, str]:
     """What keys, streams, seeds and virtual devices cost, as a multiple of the plain case."""
     measured = results["measured"]
+    shapes = "width 128", "width 32", "width 1024, batch 512"
     rows = [
         ("a key for each example's noise", "one key for the batch", "noise", "a key an example"),
         ("a stream, the call of `fit`", "arrays in memory", "stream", "stream"),
         *(
-            (f"eight seeds, {data}", "eight runs", f"seeds, {data}", "one program")
-            for data in ("digits, compiled anew", "width 128", "width 32")
+            (f"eight seeds, {data}", "eight runs", f"seeds, {data}", "at once")
+            for data in ("digits, compiled anew", *shapes)
         ),
         *(
-            (f"eight seeds, {width}, two virtual devices", "eight runs", f"seeds, {width}",
-             "one program, two devices")
-            for width in ("width 128", "width 32")
+            (f"eight seeds, {shape}, {how}", "eight runs", f"seeds, {shape}", case)
+            for how, case in (
+                ("by `vmap`", "by vmap"),
+                ("by `vmap` on two virtual devices", "by vmap, two devices"),
+            )
+            for shape in shapes
         ),
         *(
             (f"a step over {count} virtual devices", "a step over one", "virtual devices",

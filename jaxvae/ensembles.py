@@ -1,4 +1,4 @@
-"""`fit_many`: many seeds, or many values of a hyper-parameter, trained as one program."""
+"""`fit_many`: many seeds, or many values of a hyper-parameter, trained by one program."""
 
 from jaxvae.training.ensembles import fit_many
 

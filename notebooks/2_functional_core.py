@@ -273,6 +273,6 @@ print(f"largest difference of a parameter, loop and library: {library_distance:.
 
 # %% [markdown]
 # The scan is the form that `make_train_epoch` compiles and `fit` calls once an epoch.
-# Many keys at once, by `vmap` over the whole run, are `fit_many`: the [fourth
+# Many keys at once are `fit_many`: the [fourth
 # notebook](4_devices_and_seeds.ipynb). What each function promises is in the [API
 # reference](../docs/api/index.md).

@@ -116,7 +116,8 @@ print(f"largest difference of a parameter, one device and four: {stream_apart:.1
 # ## Eight seeds at once
 #
 # One run says little about a method. `fit_many` takes a key for each run and trains them
-# all as one program; `devices` would spread them.
+# all by one compiled program: on a CPU a run on each core, on an accelerator all in one
+# step, by `vmap`. `devices` would spread them.
 
 # %%
 keys = jax.random.split(key, 8)
@@ -142,7 +143,8 @@ print(
 )
 
 # %% [markdown]
-# Each member is the run that `fit` makes of its key alone, to rounding.
+# Each member is the run that `fit` makes of its key alone: on a CPU to the bit, else to
+# rounding.
 
 # %%
 alone, alone_history = jaxvae.fit(keys[3], vae, x, y, batch_size=50, epochs=epochs)

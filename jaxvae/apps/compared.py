@@ -183,7 +183,7 @@ def _of_seeds(path: Path, seeds: Iterable[Path]) -> Entry:
         name: tuple(value for entry in each for value in entry.figures.get(name, ()))
         for name in names
     }
-    # Seeds are trained as one program: each one's seconds are those of all.
+    # Seeds are trained at once: each one's seconds are those of all.
     figures |= {"seconds": (max(figures["seconds"]),)} if "seconds" in figures else {}
     above = _json(path / run_folder.SUMMARY)
     figures |= {name: (float(above[name]),) for name in ABOVE if name in above}

@@ -1,4 +1,4 @@
-"""Train a run into its folder, or many runs as one program into folders of their own."""
+"""Train a run into its folder, or many runs at once into folders of their own."""
 
 import contextlib
 import dataclasses
@@ -159,7 +159,7 @@ def train_seeds(
     optimizer: optax.GradientTransformation,
     folder: Path,
 ) -> int:
-    """Train a run for each of several seeds, as one program.
+    """Train a run for each of several seeds, all at once.
 
     Each seed gets a folder that is a run of its own, whose history ends where early stopping ends
     it; the summary and the training curves above them hold the spread.
@@ -227,7 +227,7 @@ def train_many(
     devices: int | None = None,
     hyperparams: Mapping[str, Sequence[float]] | None = None,
 ) -> tuple[list[dict[str, Any]], tuple[History, ...], int]:
-    """Train several runs as one program, each into a folder of its own, and evaluate them.
+    """Train several runs by one program, each into a folder of its own, and evaluate them.
 
     Args:
       configs: what each of them is; they differ in the seed and in `hyperparams` alone.

@@ -171,7 +171,7 @@ def train(
     """
     todo = list(group)
     while todo:
-        together = " as one program" if len(todo) > 1 else ""
+        together = " at once" if len(todo) > 1 else ""
         say(f"\nTraining{together}: {', '.join(_called(run) for run in todo)}")
         try:
             return _fit(todo, names, data, devices)

@@ -1,4 +1,4 @@
-"""`fit_many`: many seeds, or many values of a hyper-parameter, trained as one program."""
+"""`fit_many`: many seeds, or many values of a hyper-parameter, trained by one program."""
 
 import inspect
 import os
@@ -47,11 +47,15 @@ def fit_many(
     progress: bool = False,
     on_epoch: Callable[[tuple[EpochRecord, ...], TrainState], Any] | None = None,
 ) -> tuple[TrainState, tuple[History, ...]]:
-    """Train a model many times at once, by `vmap` over keys: one program, compiled once.
+    """Train a model many times at once: one program, compiled once.
+
+    On a CPU it is that of a run alone, called on as many threads as there are cores. On an
+    accelerator, and over several devices, it is the same by `vmap`.
 
     Args:
       keys: typed keys [M], one for each member: `jax.random.split(key, M)`. Each member is the
-        run that `fit` makes with its key, to rounding.
+        run that `fit` makes with its key: on a CPU without hyperparams to the bit, else to
+        rounding.
       make: the model; or a function that returns it, its parameters among the names of
         `hyperparams`: it is called with each member's numbers on the host, and with traced values
         once in the program.

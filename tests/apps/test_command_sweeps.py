@@ -93,7 +93,7 @@ def refuse(*args, **options):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Two KL weights, trained as one program."""
+    """Two KL weights, trained by one program."""
     folder = tmp_path_factory.mktemp("sweeps") / "weights"
     assert train(folder, *NORMAL, "--kl-weight", "0.5", "8") == 0
     return folder
@@ -192,7 +192,7 @@ def test_a_member_that_blows_up_is_left_out(tmp_path, capsys):
     rate = runs.open_run(tmp_path / "rates" / "learning_rate-0.002" / "seed-1")
     assert (rate.config.training.learning_rate, rate.config.training.seed) == (0.002, 1)
     printed = " ".join(capsys.readouterr().out.split())
-    assert "Training as one program: learning_rate-0.001/seed-0, learning_rate-0.001/" in printed
+    assert "Training at once: learning_rate-0.001/seed-0, learning_rate-0.001/" in printed
     assert f"{bad} failed: step" in printed
     # As without the one that blew up.
     assert train(tmp_path / "two", *NORMAL, "--learning-rate", "1e-3", "2e-3") == 0

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import optax
 import pytest
-from conftest import small_vae
 
 import jaxvae
+from conftest import small_vae
 from jaxvae.training import ensembles, programs
 
 OPTIONS = {"batch_size": 100, "epochs": 2}
