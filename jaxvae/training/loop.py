@@ -234,8 +234,9 @@ def run(
                 raise ValueError(f"state must be None where {folder} holds a run")
             state, best, records = restored
             show.restored(*records)
-        if not any(live()):
-            return (state if best is None else best), histories(0.0)
+            if not any(live()):
+                return (state if best is None else best), histories(0.0)
+        carried: States
         keys, carried, values = zip(*who.calls(state, source.first), strict=True)
         state = None  # its arrays are not needed any more
         started = time.perf_counter()

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -81,7 +81,7 @@ class One:
         """
         if state is None:
             state = init_state(self.base, self.models[0], self.optimizer, first)
-        call = self.base, state, {}
+        call: Call = self.base, state, {}
         return [call if self.split is None else places.replicate(call, self.split)]
 
     def needed(self, alive: list[bool]) -> list[bool]:
@@ -92,7 +92,7 @@ class One:
         """The calls' states as the user sees them."""
         return states[0] if self.split is None else places.local_copy(states[0])
 
-    def each(self, states: States) -> Sequence[TrainState]:
+    def each(self, states: States) -> States:
         """Each member's state."""
         return [self.local(states)]
 
@@ -177,7 +177,7 @@ class Many(One):
             lambda leaf: jax.device_put(_join(leaf)[: self.members], first), states[0]
         )
 
-    def each(self, states: States) -> Sequence[TrainState]:
+    def each(self, states: States) -> States:
         return _apart(self.local(states), len(self.models))
 
     def losses(self, states: States, held_out: Batch) -> list[float]:
@@ -191,7 +191,7 @@ class Many(One):
             totals += np.concatenate(at_once(call, keys, values, params), axis=1)
         return (totals[0] / totals[1]).tolist()
 
-    def _unspread(self, states: Sequence[TrainState]) -> list[Call]:
+    def _unspread(self, states: States) -> list[Call]:
         """Calls on one device, of the states of the program's."""
         return [(self.base, self.local(states), self._values)]
 
@@ -216,10 +216,10 @@ class Concurrent(Many):
     def local(self, states: States) -> TrainState:
         return _stacked(states)
 
-    def each(self, states: States) -> Sequence[TrainState]:
+    def each(self, states: States) -> States:
         return states
 
-    def _unspread(self, states: Sequence[TrainState]) -> list[Call]:
+    def _unspread(self, states: States) -> list[Call]:
         return list(zip(self.keys, states, self._own_values, strict=True))
 
 
@@ -240,7 +240,7 @@ def _read_totals(program: Callable[..., Any], batch: Batch, *call: Any) -> np.nd
 
 
 @jax.jit
-def _stacked(states: Sequence[TrainState]) -> TrainState:
+def _stacked(states: States) -> TrainState:
     """Each array with a leading axis of members."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 

@@ -25,7 +25,7 @@ from jaxvae.training.updates import shows_non_finite
 Devices = tuple[jax.Device, ...]
 # `program(needed, states, *data) -> (states, metrics)`: whether it is needed, and a state, for each
 # call of what is compiled; the metrics [members, steps], read by the host.
-States = tuple[TrainState, ...]
+States = Sequence[TrainState]
 Program = Callable[..., tuple[States, Metrics]]
 
 
