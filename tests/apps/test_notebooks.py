@@ -39,7 +39,7 @@ FACTS = {
         "stream_losses[-1] < stream_losses[0] - 1",
         "stream_apart < 1e-3",
         "min(accuracies) > 0.8",
-        "member_apart < 1e-3",
+        "member_apart == 0",
     ],
     "5_topics": [
         "model_perplexity < 0.6 * baseline_perplexity",
