@@ -116,7 +116,7 @@ def evaluate(
     sums: dict[str, float] = {}
     for batch in host_batches(data, batch_size):
         for name, value in jax.device_get(
-            _loss_totals(vae, key, {}, params, jax.device_put(batch))
+            _loss_totals(key, vae, {}, params, jax.device_put(batch))
         ).items():
             sums[name] = sums.get(name, 0.0) + float(value)
     total = sums.pop("weight")
@@ -320,13 +320,13 @@ def _labelled_part(parts: Parts, part: str | None) -> str:
 
 
 def loss_totals(
-    make: VAE | Same, key: jax.Array, values: Mapping[str, Any], params: Params, batch: Batch
+    key: jax.Array, make: VAE | Same, values: Mapping[str, Any], params: Params, batch: Batch
 ) -> dict[str, jax.Array]:
     """Sums over a batch, each example by its weight, from which means over all batches follow.
 
     Args:
-      make: of `model_of`.
       key: one typed key.
+      make: of `model_of`.
       values: of `model_of`.
       params: the model's parameters.
       batch: with weights.
@@ -343,7 +343,7 @@ def loss_totals(
     return {**sums, "loss": loss * total, "weight": total}
 
 
-_loss_totals = jax.jit(loss_totals, static_argnums=0)
+_loss_totals = jax.jit(loss_totals, static_argnums=1)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -229,7 +229,9 @@ def _for_missing(make: Callable[..., VAE], **values: Any) -> VAE:
 
 @functools.lru_cache(maxsize=16)
 def _held_out_totals(make: VAE | Same, mapped: bool) -> Any:
-    totals = functools.partial(evaluation.loss_totals, make)
+    def totals(key: jax.Array, *rest: Any) -> dict[str, jax.Array]:
+        return evaluation.loss_totals(key, make, *rest)
+
     return jax.jit(jax.vmap(totals, in_axes=(0, 0, 0, None)) if mapped else totals)
 
 
