@@ -71,8 +71,9 @@ bench-gradients: $(VENV)/.run  ## do the two Dirichlet gradients train alike, in
 bench-compat: $(VENV)/.run  ## the original's API on MNIST: its figures, its starts, its speed (25 minutes)
 	$(BIN)/python benchmarks/compat.py
 
-bench-scaling: $(VENV)/.run  ## what devices, streams, seeds and noise keys cost (10 minutes)
+bench-scaling: $(VENV)/.run  ## what devices, streams, seeds and noise keys cost (12 minutes)
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/sharding.py
 
 bench-safety: $(VENV)/.run  ## what the guard against bad numbers and checkpoints cost (8 minutes)
 	$(BIN)/python benchmarks/safety.py

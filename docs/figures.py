@@ -37,6 +37,7 @@ SOURCES = {
     "growth": speed.growth,
     "safety": speed.safety,
     "scaling": speed.scaling,
+    "sharding": speed.sharding,
     "choices": models.choices,
     "defaults": models.defaults,
     "first_sight": models.first_sight,

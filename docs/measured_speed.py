@@ -173,3 +173,23 @@ def scaling(results: Results) -> dict[str, str]:
         "memory_once": str(memory["1"]),
         "memory_twenty": str(memory["20"]),
     }
+
+
+def sharding(results: Results) -> dict[str, str]:
+    """What a device holds and a step sends, in MiB, by what is split."""
+
+    def mib(size: float) -> str:
+        return f"{size / 2**20:.1f}"
+
+    def sent(own: dict[str, Any]) -> str:
+        return ", ".join(
+            f"{kind} {mib(size)}" + (f" in {number}" if number > 1 else "")
+            for kind, (number, size) in own["sent"].items()
+        )
+
+    header = ["what", "examples", "state", "temporary", "a step's messages bring"]
+    rows = [
+        [name, mib(own["data"]), mib(own["state"]), mib(own["temporary"]), sent(own)]
+        for name, own in results["measured"].items()
+    ]
+    return {"batch": str(results["batch"]), "table": table(header, rows)}

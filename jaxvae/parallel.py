@@ -12,9 +12,11 @@ from jaxvae.training.devices import (
     split_rows,
 )
 from jaxvae.training.parallel import pmap_train_epoch, pmap_train_step
+from jaxvae.training.placement import Placement
 
 __all__ = [
     "AXIS",
+    "Placement",
     "choose_devices",
     "local_copy",
     "local_count",

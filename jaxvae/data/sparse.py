@@ -7,6 +7,7 @@ they can do.
 
 import dataclasses
 import functools
+import itertools
 from typing import Any
 
 import jax
@@ -221,3 +222,34 @@ def pack(matrix: Any, batch_size: int) -> SparseRows:
         capacity=max(1, int(longest_rows.sum(dtype=np.int64))),
         longest=int(lengths.max()),
     )
+
+
+def split(rows: SparseRows, parts: int) -> SparseRows:
+    """Packed rows in parts of equal size, one for each device.
+
+    Args:
+      rows: of `pack`, N of them.
+      parts: how many.
+
+    Returns:
+      The same rows in order, each array with a leading axis of `parts`. Each part has N / parts
+      rows, rounded up, and one more that is empty: what the place of another part's row stands for.
+
+    Example:
+      >>> from scipy.sparse import csr_array
+      >>> both = split(pack(csr_array([[0, 2, 0], [0, 0, 0], [1, 0, 3]]), batch_size=2), 2)
+      >>> both.values.tolist(), both.offsets.tolist()
+      ([[2.0, 0.0], [1.0, 3.0]], [[0, 1, 1, 1], [0, 2, 2, 2]])
+    """
+    share = -(-len(rows) // parts)
+    bounds = np.minimum(np.arange(parts + 1) * share, len(rows))
+    starts = rows.offsets[bounds]
+    room = max(1, int(np.diff(starts).max()))
+    values, columns = (np.zeros((parts, room), of.dtype) for of in (rows.values, rows.columns))
+    offsets = np.zeros((parts, share + 2), np.int32)
+    for part, (first, last) in enumerate(itertools.pairwise(starts)):
+        values[part, : last - first] = rows.values[first:last]
+        columns[part, : last - first] = rows.columns[first:last]
+        own = rows.offsets[bounds[part] : bounds[part + 1] + 1] - first
+        offsets[part] = np.pad(own, (0, share + 2 - len(own)), mode="edge")
+    return dataclasses.replace(rows, values=values, columns=columns, offsets=offsets)

@@ -362,6 +362,8 @@ def _shape_and_dtype(leaf: Any) -> tuple[tuple[int, ...], str]:
 def _from_numpy(array: np.ndarray, like: Any, impl: str | None) -> Any:
     if like is ANY:
         return array
+    if impl is None and getattr(like, "sharding", None) is not None:  # where it is to lie
+        return jax.device_put(array, like.sharding, may_alias=False)
     if impl is not None:
         return jax.random.wrap_key_data(jnp.array(array), impl=impl)
     return jnp.array(array)  # a copy: the state is donated to the first epoch

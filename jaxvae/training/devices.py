@@ -68,6 +68,18 @@ def local_count(devices: Sequence[jax.Device]) -> int:
     return sum(device.process_index == jax.process_index() for device in devices)
 
 
+def mesh_of(devices: Sequence[jax.Device]) -> Mesh:
+    """Devices as a mesh of one axis.
+
+    Args:
+      devices: of all hosts.
+
+    Returns:
+      The mesh; its axis is `AXIS`, "device".
+    """
+    return Mesh(np.array(devices), (AXIS,))
+
+
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
     """Put the same arrays on each device; what is there already is not copied.
 
@@ -78,7 +90,7 @@ def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
     Returns:
       The arrays, replicated.
     """
-    sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec())
+    sharding = NamedSharding(mesh_of(devices), PartitionSpec())
     if jax.process_count() == 1:
         return jax.device_put(tree, sharding)
     local = [device for device in devices if device.process_index == jax.process_index()]
@@ -104,7 +116,7 @@ def shard(tree: Any, devices: Sequence[jax.Device]) -> Any:
     Returns:
       Arrays [all devices, ...].
     """
-    sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
+    sharding = NamedSharding(mesh_of(devices), PartitionSpec(AXIS))
     if jax.process_count() == 1:
         return jax.device_put(tree, sharding)
     return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), tree)
@@ -132,6 +144,28 @@ def slots(devices: Sequence[jax.Device]) -> np.ndarray:
       A number for each of this host's devices.
     """
     return np.arange(local_count(devices))
+
+
+def filled_rows(batch: Batch, parts: int, *, axis: int = 0) -> Batch:
+    """A batch filled up by rows of weight 0 to a number that `parts` divides.
+
+    Args:
+      batch: of `split_rows`.
+      parts: among which a mesh will split its rows.
+      axis: of the rows.
+
+    Returns:
+      The batch, weight and position filled in.
+
+    Raises:
+      ValueError: as `split_rows`.
+    """
+
+    def joined(leaf: np.ndarray) -> np.ndarray:
+        leaf = np.moveaxis(leaf, 0, axis)
+        return leaf.reshape(*leaf.shape[:axis], -1, *leaf.shape[axis + 2 :])
+
+    return jax.tree.map(joined, split_rows(batch, parts, axis=axis))
 
 
 def split_rows(batch: Batch, parts: int, *, axis: int = 0) -> Batch:

@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh
 
 from jaxvae.data.batches import Batch, rows_of, take
 from jaxvae.model.vae import VAE, check_model
 from jaxvae.model.values import Same
 from jaxvae.numerics import checks, sharding
+from jaxvae.training.exchange import exchanged, on_mesh
 from jaxvae.training.state import Metrics, TrainState
 from jaxvae.training.steps import step_function
 from jaxvae.training.updates import check_optimizer
@@ -111,6 +113,8 @@ def epoch_function(
     axis_name: str | None = None,
     *,
     on_non_finite: str = "stop",
+    examples: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """The epoch of `make_train_epoch`, not compiled.
 
@@ -119,9 +123,11 @@ def epoch_function(
       optimizer: any Optax transformation.
       batch_size: examples a step, over all devices.
       axis_name: the mapped axis over which each batch is split. Each device then takes its
-        columns of every batch; the examples must be the same on all of them.
+        columns of every batch; the examples must be the same on all of them, or split.
       on_non_finite: of `step_function`. With "trust" the last step counts as finite only if the
         parameters that come out are.
+      examples: N, where data are split over the devices as `split_data` does it.
+      mesh: of Auto axes, for a program of the whole mesh: its first axis splits each batch.
 
     Returns:
       `train_epoch(key, state, data) -> (state, metrics)`; data is a `Batch` of all examples.
@@ -129,17 +135,26 @@ def epoch_function(
     step = step_function(vae, optimizer, axis_name, on_non_finite=on_non_finite)
 
     def train_epoch(key: jax.Array, state: TrainState, data: Batch) -> tuple[TrainState, Metrics]:
-        examples = rows_of(data)
-        steps = steps_per_epoch(examples, batch_size)
-        index, counts = epoch_order(key, state.step // steps, examples, batch_size)
+        number = rows_of(data) if examples is None else examples
+        steps = steps_per_epoch(number, batch_size)
+        index, counts = epoch_order(key, state.step // steps, number, batch_size)
+        gather: Callable[..., Batch] = take
         position = None
+        if mesh is not None:
+            index, counts = _filled(mesh.shape[mesh.axis_names[0]], index, counts)
+            gather = functools.partial(on_mesh, examples=examples, mesh=mesh)
         if axis_name is not None:
-            index, counts, position = _own_columns(axis_name, index, counts)
+            index, counts = _filled(jax.lax.axis_size(axis_name), index, counts)
+            own, counts, position = _own_columns(axis_name, index, counts)
+            if examples is None:
+                index = own
+            else:
+                gather = functools.partial(exchanged, examples=examples, axis_name=axis_name)
 
         def body(carry: Any, batch_slice: Any) -> Any:
             state, alive = carry
             index, count = batch_slice  # count: 1 for an example, 0 for padding
-            batch = take(data, index)
+            batch = gather(data, index)
             if batch.weight is not None:
                 own, count = sharding.aligned(batch.weight, count)
                 count = own * count
@@ -250,16 +265,16 @@ def epoch_order(
 def _own_columns(
     axis_name: str, index: jax.Array, weight: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """A device's columns of index and weight [steps, B], and their places in the batch.
-
-    Where the devices do not divide B, columns of weight 0 fill it up.
-    """
-    batch_size, devices = index.shape[1], jax.lax.axis_size(axis_name)
-    share = -(-batch_size // devices)
-    fill = ((0, 0), (0, share * devices - batch_size))
+    """A device's columns of index and weight [steps, B], and their places in the batch."""
+    share = index.shape[1] // jax.lax.axis_size(axis_name)
     start = share * jax.lax.axis_index(axis_name)
     index, weight = (
-        jax.lax.dynamic_slice_in_dim(jnp.pad(array, fill), start, share, axis=1)
-        for array in (index, weight)
+        jax.lax.dynamic_slice_in_dim(array, start, share, axis=1) for array in (index, weight)
     )
     return index, weight, start + jnp.arange(share)
+
+
+def _filled(devices: int, index: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Index and weight [steps, B], filled up by weight 0 where the devices do not divide B."""
+    fill = ((0, 0), (0, -index.shape[1] % devices))
+    return jnp.pad(index, fill), jnp.pad(weight, fill)

@@ -26,7 +26,9 @@ from jaxvae.training.history import (
     users_metrics,
 )
 from jaxvae.training.members import One
+from jaxvae.training.on_mesh import trained_by
 from jaxvae.training.options import Data, Options, checked_options
+from jaxvae.training.placement import Placement, placement_of
 from jaxvae.training.programs import (
     Program,
     States,
@@ -60,7 +62,7 @@ def fit(
     epochs: int,
     optimizer: optax.GradientTransformation | None = None,
     state: TrainState | None = None,
-    devices: places.Devices = None,
+    devices: places.Devices | Placement = None,
     validation: tuple[Any, ...] | Batch | None = None,
     patience: int | None = None,
     on_non_finite: str = "raise",
@@ -98,7 +100,8 @@ def fit(
         optimizer, training goes on as if it had never stopped.
       devices: JAX devices, or how many, to split each batch over: the same run, to rounding. Where
         None, one; under several hosts, all. Each host then calls `fit` with the same arrays, or
-        with an iterable of its own share of the rows.
+        with an iterable of its own share of the rows. A `parallel.Placement` splits the examples
+        or the parameters too; parameters of `state` that are split by NamedShardings stay so.
       validation: held-out (x, y) or (x, y, weight), y None where there are no labels; or a `Batch`
         with conditions and masks. Their loss, of the averaged parameters where the optimizer
         averages, is measured after each epoch.
@@ -164,11 +167,9 @@ def fit(
         progress=progress,
         on_epoch=on_epoch,
     )
-    chosen = None
-    if devices is not None or jax.process_count() > 1:
-        chosen = places.choose_devices(devices)
+    who = trained_by(key, vae, optimizer, placement_of(devices, state))
     data = Data(x, y, weight, condition, mask)
-    state, (history,) = run(One(key, vae, optimizer, chosen), data, options, state)
+    state, (history,) = run(who, data, options, state)
     return state, history
 
 
@@ -195,12 +196,16 @@ def run(
         batch_size=options.batch_size,
         split=who.split,
         spread=who.spread,
+        mesh=who.mesh,
+        splits_data=who.splits_data,
     )
     who.see(source.labels)
     params = who.one(source.first).params
     for checked in filter(None, (source.all, options.held_out)):
         who.models[0].check_data(params, checked)
-    trust, shapes = trusts(who.optimizer, params), who.shapes(source.first)
+    # Over a mesh no device might have room for all parameters, which it would look at once.
+    trust = who.mesh is None and trusts(who.optimizer, params)
+    shapes = who.shapes(source.first)
     if state is not None and _shapes(state) != _shapes(shapes):
         raise ValueError("state must be of this model and optimizer, got arrays of other shapes")
     fingerprint = {}
@@ -225,7 +230,7 @@ def run(
         Progress(
             epochs, enabled=options.progress and jax.process_index() == 0, patience=patience
         ) as show,
-        contextlib.nullcontext() if not (who.split or who.spread) else places.no_mesh(),
+        places.no_mesh() if who.split or who.spread or who.mesh else contextlib.nullcontext(),
     ):
         best = None
         if (restored := saves.restore(shapes)) is not None:
@@ -315,6 +320,8 @@ def _compile(
         split=who.split,
         members=who.mapped,
         spread=who.spread,
+        examples=source.examples_split,
+        placed=who.placed,
     )
     devices = who.split or who.spread
     before = () if devices is None else (places.shard(places.slots(devices), devices),)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from jaxvae.data.batches import Batch
 from jaxvae.data.examples import host_batches
@@ -17,6 +18,7 @@ from jaxvae.model.vae import VAE, for_labels
 from jaxvae.model.values import Same
 from jaxvae.training import devices as places
 from jaxvae.training.averaging import averaged_params
+from jaxvae.training.placement import Placed
 from jaxvae.training.programs import States, at_once, compile_ahead
 from jaxvae.training.state import TrainState, begin, init_state
 
@@ -35,10 +37,16 @@ class One:
       keys: each member's base key.
       make: of `train_program`.
       mapped: whether one call of the program trains all members.
+      mesh: of a run that is one program for a whole mesh.
+      placed: where its state lies there, once `shapes` was called.
+      splits_data: whether each device holds a part of the examples only.
     """
 
     members: int | None = None
     mapped = False
+    mesh: Mesh | None = None
+    placed: Placed | None = None
+    splits_data = False
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ from jaxvae.model.vae import VAE, model_of
 from jaxvae.model.values import Same
 from jaxvae.training.devices import AXIS
 from jaxvae.training.epochs import chunk_function, epoch_function
+from jaxvae.training.placement import Placed
 from jaxvae.training.state import Metrics, TrainState, trained
 from jaxvae.training.updates import shows_non_finite
 
@@ -39,6 +40,8 @@ def train_program(
     split: Devices | None = None,
     members: bool = False,
     spread: Devices | None = None,
+    examples: int | None = None,
+    placed: Placed | None = None,
 ) -> Any:
     """Some steps as a compiled function of `(key, state, values, *data)`.
 
@@ -51,6 +54,8 @@ def train_program(
       split: devices over which each batch is split.
       members: whether key, state and values have a leading axis of members, to be trained alike.
       spread: devices over which the members are spread, by another leading axis.
+      examples: of `epoch_function`, where each device holds a part of the data.
+      placed: where the state lies on a mesh, of which the whole program is then one.
 
     Returns:
       The function; it returns `(state, metrics [steps], steps made)`. Over devices its first
@@ -64,7 +69,9 @@ def train_program(
         options: dict[str, Any] = {"axis_name": axis_name, "on_non_finite": on_non_finite}
         if batch_size is None:
             return chunk_function(vae, optimizer.value, **options)(key, state, *data)
-        epoch = epoch_function(vae, optimizer.value, batch_size, **options)
+        if placed is not None:
+            options["mesh"] = placed.mesh
+        epoch = epoch_function(vae, optimizer.value, batch_size, examples=examples, **options)
         state, metrics = epoch(key, state, *data)
         return state, metrics, jnp.int32(metrics.loss.shape[0])
 
@@ -73,10 +80,14 @@ def train_program(
         function = jax.vmap(train, in_axes=(0, 0, 0, *[None] * parts))
     devices = split or spread
     donated = () if on_non_finite == "trust" else 1 if devices is None else 2
+    if placed is not None:
+        # Said, or the compiler might give back another sharding than the next epoch is called with.
+        out = (placed.state, placed.everywhere, placed.everywhere)
+        return jax.jit(function, donate_argnums=donated, out_shardings=out)
     if devices is None:
         return jax.jit(function, donate_argnums=donated)
     own = None if split else 0
-    of_data = 0 if split and batch_size is None else None
+    of_data = 0 if split and (batch_size is None or examples is not None) else None
     return jax.pmap(
         lambda slot, *args: function(*args),  # pmap wants one argument to map over
         axis_name=AXIS,

@@ -20,7 +20,9 @@ from jaxvae.model.descriptions import described, differences
 from jaxvae.model.vae import VAE
 from jaxvae.numerics import checks
 from jaxvae.training import checkpoints
+from jaxvae.training import devices as places
 from jaxvae.training.history import EpochRecord
+from jaxvae.training.placement import Placement, auto_mesh, placed_state, placement_of
 from jaxvae.training.state import TrainState, init_state
 
 DESCRIBED = ("vae", "optimizer")  # entries of a fingerprint that are descriptions
@@ -288,6 +290,7 @@ def load_state(
     x: Any,
     *,
     best: bool = False,
+    devices: places.Devices | Placement = None,
 ) -> TrainState:
     """Read the state of a run from its checkpoints.
 
@@ -297,6 +300,7 @@ def load_state(
       optimizer: the optimizer.
       x: examples [N, ...], or a `Batch` of them with the conditions; only their shape matters.
       best: the state of the lowest validation loss, of a run with patience.
+      devices: of `fit`, where its arrays are to lie; the default device where None.
 
     Returns:
       The state; of a run of `fit_many` those of all members, as it returns them.
@@ -304,7 +308,8 @@ def load_state(
     Raises:
       FileNotFoundError: if there is no checkpoint.
       checkpoints.DamagedCheckpointError: if it, or each of them, is not what was saved.
-      ValueError: if its arrays have not the shapes of this model and optimizer.
+      ValueError, TypeError: if its arrays have not the shapes of this model and optimizer, or
+        devices is outside what is allowed.
 
     Example:
       >>> import tempfile
@@ -319,6 +324,9 @@ def load_state(
     checks.on_host("load the state before", x=x)
     path = Path(path)
     fresh = jax.eval_shape(lambda key: init_state(key, vae, optimizer, x), jax.random.key(0))
+    if devices is not None and (placement := placement_of(devices, None)) is not None:
+        mesh = auto_mesh(placement.devices)
+        fresh = placed_state(fresh, mesh, placement.params).like(fresh)
 
     def like(beside: dict[str, Any]) -> dict[str, Any]:
         members = beside.get("members")

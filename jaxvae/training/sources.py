@@ -9,12 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import keystr
 
 from jaxvae.data import examples as data_forms
 from jaxvae.data import sparse, streaming
 from jaxvae.data.batches import Batch
 from jaxvae.training import devices as places
+from jaxvae.training.exchange import split_data
 from jaxvae.training.programs import Program, States
 from jaxvae.training.state import Metrics
 
@@ -31,17 +33,33 @@ class Arrays:
       first: one of them, for its shapes.
       batch_size: as many as there are examples at most.
       program_batch: of `train_program`.
+      examples_split: how many, where each device holds a part of them only.
     """
 
-    def __init__(self, data: Batch, batch_size: int, *, split: Devices, spread: Devices):
+    def __init__(
+        self,
+        data: Batch,
+        batch_size: int,
+        *,
+        split: Devices,
+        spread: Devices,
+        mesh: Mesh | None,
+        splits_data: bool,
+    ):
         self.all, self.first = data, data_forms.first(data)
         self.batch_size = self.program_batch = min(batch_size, data_forms.count(data))
-        self._devices = split or spread
+        self.examples_split = data_forms.count(data) if splits_data else None
+        self._devices, self._mesh = split or spread, mesh
 
     @functools.cached_property
     def like(self) -> tuple[Any, ...]:
         """What the program is given, on the devices."""
+        if self.examples_split is not None:
+            mesh = self._mesh or places.mesh_of(self._devices or ())
+            return (split_data(self.all, self.batch_size, mesh),)
         form = data_forms.on_device_form(self.all, self.batch_size)
+        if self._mesh is not None:
+            return (jax.device_put(form, NamedSharding(self._mesh, PartitionSpec())),)
         if self._devices is None:
             return (jax.device_put(form),)
         return (places.replicate(form, self._devices),)
@@ -88,11 +106,14 @@ class Stream:
       first: an example of it, for its shapes.
       batch_size: examples a step, over all hosts.
       program_batch: None.
+      examples_split: None.
     """
 
-    program_batch = None
+    program_batch = examples_split = None
 
-    def __init__(self, source: Any, batch_size: int, *, split: Devices, spread: Devices):
+    def __init__(
+        self, source: Any, batch_size: int, *, split: Devices, spread: Devices, mesh: Mesh | None
+    ):
         rows = batch_size
         if split is not None:
             local = places.local_count(split)
@@ -103,6 +124,7 @@ class Stream:
                     f"for {local} of {len(split)} devices"
                 )
         self._source, self._rows, self._split, self._spread = source, rows, split, spread
+        self._mesh = mesh
         self.batch_size = batch_size
         for batch in streaming.compressed(source):
             self.all = batch._replace(weight=None)
@@ -160,6 +182,8 @@ class Stream:
         """The examples of the last chunk, this host's: its batches are not donated."""
 
         def own(leaf: jax.Array) -> np.ndarray:
+            if self._mesh is not None:
+                return np.asarray(leaf)
             parts = leaf.addressable_shards if self._split else leaf.addressable_shards[:1]
             return np.concatenate([np.asarray(part.data) for part in parts])
 
@@ -180,6 +204,12 @@ class Stream:
         whole = (chunk.batches, np.int32(chunk.used))
         if self._spread is not None:
             return places.replicate(whole, self._spread)
+        if self._mesh is not None:
+            axis = self._mesh.axis_names[0]
+            batches = places.filled_rows(chunk.batches, self._mesh.shape[axis], axis=1)
+            specs = PartitionSpec(None, axis), PartitionSpec()
+            where = tuple(NamedSharding(self._mesh, spec) for spec in specs)
+            return jax.device_put((batches, whole[1]), where)
         if self._split is None:
             return jax.device_put(whole)
         local = places.local_count(self._split)
@@ -197,6 +227,8 @@ def source_of(
     batch_size: int,
     split: Devices = None,
     spread: Devices = None,
+    mesh: Mesh | None = None,
+    splits_data: bool = False,
 ) -> Arrays | Stream:
     """What `fit` was given, checked.
 
@@ -209,6 +241,8 @@ def source_of(
       batch_size: examples a step.
       split: devices over which each batch is split.
       spread: devices on each of which all batches are needed.
+      mesh: of a program for a whole mesh, its first axis that of the rows of a batch.
+      splits_data: whether each device holds a part of the examples only.
 
     Returns:
       The source.
@@ -218,14 +252,20 @@ def source_of(
     """
     if not data_forms.is_stream(x):
         data = data_forms.examples(x, y, weight=weight, condition=condition, mask=mask)
-        return Arrays(data, batch_size, split=split, spread=spread)
+        where: dict[str, Any] = {"split": split, "spread": spread, "mesh": mesh}
+        return Arrays(data, batch_size, splits_data=splits_data, **where)
     held = {"y": "labels", "weight": "weights", "condition": "conditions", "mask": "masks"}
     for name, value in (("y", y), ("weight", weight), ("condition", condition), ("mask", mask)):
         if value is not None:
             raise ValueError(
                 f"{name} must be None where x gives batches: they hold the {held[name]}"
             )
-    return Stream(x, batch_size, split=split, spread=spread)
+    if splits_data:
+        raise ValueError(
+            "data of Placement must be 'copied' where x gives batches, which are split anyway, "
+            "got 'split'"
+        )
+    return Stream(x, batch_size, split=split, spread=spread, mesh=mesh)
 
 
 def _leaves(tree: Any) -> list[tuple[Any, Any]]:

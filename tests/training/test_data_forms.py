@@ -9,11 +9,13 @@ import numpy as np
 import optax
 import pytest
 import scipy.sparse as sp
+from jax.sharding import PartitionSpec as P
 
 import jaxvae
 from jaxvae import Batch, Checkpoints, bind, latents, likelihoods, priors
 from jaxvae.data import examples
 from jaxvae.networks import Network, flax_network
+from jaxvae.parallel import Placement
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -99,6 +101,8 @@ def test_eight_devices_train_as_one(name):
     one, history = fit(x, **fields)
     eight, split = fit(x, devices=8, **fields)
     assert_close(one, eight)
+    parts, _ = fit(x, devices=Placement(8, data="split"), **fields)
+    jax.tree.map(np.testing.assert_array_equal, parts, eight)
     np.testing.assert_allclose(
         history.epochs[-1].batch_losses, split.epochs[-1].batch_losses, rtol=1e-4
     )
@@ -199,6 +203,9 @@ def test_batch_norm_on_four_devices_is_that_on_one_saved_and_resumed(tmp_path):
     four, _ = jaxvae.fit(KEY, vae, COUNTS, epochs=3, devices=4, **options)
     one, _ = jaxvae.fit(KEY, vae, COUNTS, epochs=3, **options)
     assert_close(one.params, four.params)
+    where = Placement(4, params=lambda params: jax.tree.map(lambda _: P(), params))
+    on_mesh, _ = jaxvae.fit(KEY, vae, COUNTS, epochs=3, devices=where, **options)
+    assert_close(one.params, on_mesh.params)
     fresh = jaxvae.init_state(KEY, vae, optimizer, COUNTS)
     moved = jax.tree.map(
         lambda a, b: float(np.abs(a - b).max()),
