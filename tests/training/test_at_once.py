@@ -51,6 +51,7 @@ def test_a_failure_lets_no_other_call_begin(stopped_by):
         if number == 0:
             if stopped_by is ZeroDivisionError:
                 raise stopped_by
+            time.sleep(0.5)  # until the main thread has begun all calls, and waits
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         time.sleep(0.5)  # meanwhile the main thread hears of it
         ended.append(number)
