@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import optax
 
+from jaxvae.data import streaming
 from jaxvae.data.batches import Batch
 from jaxvae.model.vae import VAE, check_model
 from jaxvae.model.values import Same
@@ -326,6 +327,7 @@ def _compile(
     devices = who.split or who.spread
     before = () if devices is None else (places.shard(places.slots(devices), devices),)
     compiled = compile_ahead(function, *before, keys[0], like, values[0], *source.like)
+    streaming.give_back()  # as much as MNIST takes, which is put on the device after this
 
     def program(needed: list[bool], states: States, *data: Any) -> tuple[States, Metrics]:
         def call(needed: bool, key: Any, state: TrainState, values: Any) -> Any:

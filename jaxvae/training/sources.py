@@ -52,17 +52,28 @@ class Arrays:
         self._devices, self._mesh = split or spread, mesh
 
     @functools.cached_property
+    def _form(self) -> Batch:
+        return data_forms.on_device_form(self.all, self.batch_size)
+
+    @property
     def like(self) -> tuple[Any, ...]:
-        """What the program is given, on the devices."""
+        """What the program is compiled for: on one device the shapes alone."""
+        if (self.examples_split, self._mesh, self._devices) != (None, None, None):
+            return self._placed
+        shape = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)  # noqa: E731
+        return (jax.tree.map(shape, self._form),)
+
+    @functools.cached_property
+    def _placed(self) -> tuple[Any, ...]:
+        """What the program is given: put there after compilation, whose memory it then takes."""
         if self.examples_split is not None:
             mesh = self._mesh or places.mesh_of(self._devices or ())
             return (split_data(self.all, self.batch_size, mesh),)
-        form = data_forms.on_device_form(self.all, self.batch_size)
         if self._mesh is not None:
-            return (jax.device_put(form, NamedSharding(self._mesh, PartitionSpec())),)
+            return (jax.device_put(self._form, NamedSharding(self._mesh, PartitionSpec())),)
         if self._devices is None:
-            return (jax.device_put(form),)
-        return (places.replicate(form, self._devices),)
+            return (jax.device_put(self._form),)
+        return (places.replicate(self._form, self._devices),)
 
     @property
     def labels(self) -> Any:
@@ -77,7 +88,7 @@ class Arrays:
         self, program: Program, states: States, *, skip: bool
     ) -> tuple[States, Metrics, int]:
         """The states after an epoch, the metrics of its steps, and how many examples it had."""
-        return *program(states, *self.like), data_forms.count(self.all)
+        return *program(states, *self._placed), data_forms.count(self.all)
 
     def last_rows(self) -> Batch:
         """The examples among which the last steps' were."""
