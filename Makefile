@@ -14,7 +14,8 @@ TORCH ?= torch==2.13.0
 # As users run it; the default suite leaves LLVM's optimization out (tests/conftest.py).
 OPTIMIZED := XLA_FLAGS=--xla_backend_optimization_level=3
 
-.PHONY: train test test-fast test-core test-browser test-tensorflow test-long mnist robust-start bench bench-quick bench-gpu bench-samplers \
+.PHONY: train test test-fast test-core test-browser test-tensorflow test-long mnist robust-start bench bench-quick bench-gpu \
+	bench-calls bench-memory bench-samplers \
 	bench-gradients bench-compat bench-scaling bench-safety bench-inputs bench-choices bench-defaults \
 	bench-first-sight bench-topics bench-topic-scale bench-simplex bench-labels papers papers-gpu \
 	lint docs figures-in-docs notebooks dist lock clean help
@@ -61,6 +62,12 @@ bench-quick: $(VENV_BENCH)/.bench  ## the same, short: an epoch of the README's 
 
 bench-gpu:  ## jaxvae (and PyTorch, if it is there) on the GPU that PYTHON's JAX has (9 minutes)
 	$(PYTHON) benchmarks/gpu.py $(ARGS)
+
+bench-calls: $(VENV_BENCH)/.bench  ## one call of encode, decode and a draw, against PyTorch and TensorFlow (4 minutes)
+	$(VENV_BENCH)/bin/python benchmarks/calls.py $(ARGS)
+
+bench-memory: $(VENV_BENCH)/.bench  ## what a run holds at most, by stages, against PyTorch (1 minute)
+	$(VENV_BENCH)/bin/python benchmarks/memory.py
 
 bench-samplers: $(VENV_BENCH)/.bench  ## the Dirichlet samplers against TFP's and PyTorch's (10 minutes)
 	$(VENV_BENCH)/bin/python benchmarks/samplers.py $(ARGS)

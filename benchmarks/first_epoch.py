@@ -1,9 +1,8 @@
-"""What a user feels: the wait for a first epoch, for an import, for one call; memory held.
+"""What a user feels: the wait for a first epoch and for an import; memory held.
 
 Whole processes: from the command to the first MNIST epoch done (Python, imports, data, compilation
 and the epoch), the README's workload at batch 64; the same of `jaxvae train`, the first time ever
-and after that; `import jaxvae` against the imports of what it is made of; encode, decode and a draw
-at batch 1 and 4,096. All in alternation.
+and after that; `import jaxvae` against the imports of what it is made of. All in alternation.
 `python benchmarks/first_epoch.py` takes ten minutes on two cores (`--quick` two) and writes
 `results/first_epoch.json` and `.md`.
 """
@@ -35,13 +34,11 @@ STARTS = (
     "PyTorch, torch.compile",
     "TensorFlow, the original",
 )
-CALLERS = ("jaxvae", "jaxvae.compat", "PyTorch, eager", "TensorFlow, the original")
 IMPORTS = {
     "jaxvae": "import jaxvae",
     "what it is made of": "import jax, flax.linen, optax",
     "nothing": "",
 }
-BATCH_SIZES = (1, 4096)
 PACKAGES = tuple(dict.fromkeys(c.package for c in COMPETITORS))
 
 
@@ -122,37 +119,6 @@ def starts(data, rounds, names):
     return timing.in_turns(timers, rounds), memory, missing
 
 
-def calls(rounds, seconds, names):
-    """Seconds of one call, by batch size, function and name."""
-    measured = {}
-    for size in BATCH_SIZES:
-        running = {}
-        try:
-            for name in names:
-                running[name] = workers.Process()
-                told = {"name": name, "case": CASE._asdict(), "batch_size": size}
-                functions = running[name].ask("functions", **told)["functions"]
-                for function in functions:
-                    measured.setdefault((size, function), {})[name] = []
-            for (batch, function), of_names in measured.items():
-                if batch != size:
-                    continue
-                timers = {
-                    name: lambda worker=running[name], function=function: worker.ask(
-                        "call", function=function, seconds=seconds
-                    )["seconds"]
-                    for name in of_names
-                }
-                of_names |= timing.in_turns(timers, rounds)
-        finally:
-            for worker in running.values():
-                worker.close()
-    return [
-        {"batch_size": size, "function": function, "seconds": of_names}
-        for (size, function), of_names in measured.items()
-    ]
-
-
 def tables(results):
     def median(values):
         return float(np.median(values))
@@ -179,14 +145,8 @@ def tables(results):
         ]
         for name, seconds in imports.items()
     ]
-    text += "\n\n" + report.markdown(["a fresh process", "seconds", "x what it is made of"], lines)
-    names = list(dict.fromkeys(name for row in results["calls"] for name in row["seconds"]))
-    lines = [
-        [row["function"], row["batch_size"]]
-        + [f"{1e6 * median(row['seconds'][n]):,.0f}" if n in row["seconds"] else "-" for n in names]
-        for row in results["calls"]
-    ]
-    return text + "\n\n" + report.markdown(["microseconds a call", "batch", *names], lines)
+    header = ["a fresh process", "seconds", "x what it is made of"]
+    return text + "\n\n" + report.markdown(header, lines)
 
 
 def main():
@@ -203,8 +163,6 @@ def main():
         )
     if os.environ.get("JAXVAE_DATA"):
         results["first_epoch"] |= command_lines(len(results["first_epoch"]["jaxvae"]))
-    callers = [n for n in CALLERS if n not in results["missing"]]
-    results["calls"] = calls(3 if options.quick else 7, 0.2 if options.quick else 0.5, callers)
     report.write("first_epoch", results, tables(results), PACKAGES)
 
 

@@ -34,7 +34,9 @@ PYTHONS = (11, 12, 13)  # 3.11 and so on
 SOURCES = {
     "compare": speed.compare,
     "first_epoch": speed.first_epoch,
+    "calls": speed.calls,
     "growth": speed.growth,
+    "memory": speed.memory,
     "safety": speed.safety,
     "scaling": speed.scaling,
     "sharding": speed.sharding,

@@ -106,6 +106,33 @@ def first_epoch(results: Results) -> dict[str, str]:
     }
 
 
+def calls(results: Results) -> dict[str, str]:
+    """Microseconds of a call for one example: encode, decode and a draw given x."""
+    who = {
+        "jaxvae": "jaxvae",
+        "jaxvae, at once": "jaxvae, made at once",
+        "PyTorch, eager": "PyTorch, eager",
+    }
+    return {
+        "table": table(
+            ["microseconds a call, one example", *who.values()],
+            [
+                [own["function"]] + [f"{1e6 * median(own['seconds'][name]):,.0f}" for name in who]
+                for own in results["calls"]
+                if own["batch_size"] == 1
+            ],
+        ),
+    }
+
+
+def memory(results: Results) -> dict[str, str]:
+    """What a run holds at most, in MiB, by stages."""
+    rows = [[name, *(f"{each:,}" for each in own.values())] for name, own in results["mib"].items()]
+    return {
+        "table": table(["MiB at most, after", "the imports", "the data", "a first epoch"], rows),
+    }
+
+
 def growth(results: Results) -> dict[str, str]:
     """How a step's time grows, as a multiple of the floor's."""
     times = {

@@ -87,6 +87,8 @@ COMPETITORS = (
     Competitor(ELBO, "jax_based", "elbo", "jax", NORMAL, "elbo"),
     Competitor("NumPyro SVI, ELBO", "numpyro_svi", "scan", "numpyro", NORMAL, "elbo"),
     Competitor("Pythae, ELBO", "pythae_trainer", "trainer", "pythae", NORMAL, "elbo"),
+    # For single calls alone: not handed to a thread of JAX's, but made at once.
+    Competitor("jaxvae, at once", "jax_based", "at once", "jax", latents=()),
 )
 FLOOR = "floor, SGD"
 

@@ -79,6 +79,8 @@ def functions(variant, case, batch_size):
             "encode": lambda: vae.map_to_latent(x),
             "decode": lambda: vae.map_from_latent(z),
         }
+    if variant == "at once":
+        jax.config.update("jax_cpu_enable_async_dispatch", False)  # before JAX starts
     vae, key = build(case), jax.random.key(0)
     params = vae.init(key, x)
     draw = jaxvae.sample_dirichlet if case.latent == "dirichlet" else jaxvae.sample_normal

@@ -1,0 +1,80 @@
+"""What a run holds at most: after the imports, after the data, after a first epoch. MiB of VmHWM.
+
+The README's Dirichlet workload, a fresh process each: MNIST as float32, the same as bytes, and a
+few rows alone, which leaves what JAX and its compiler take. PyTorch eager beside it.
+`make bench-memory` takes a minute and writes `results/memory.json` and `.md`.
+"""
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import report
+from competitors import Case, prepare
+from worker import Worker
+
+CASE = Case("dirichlet", 10, 64)
+FEW = 640
+# What a table calls it: which competitor it is, and whether it gets bytes, or a few rows.
+RUNS = {
+    "jaxvae": ("jaxvae", np.float32, None),
+    "jaxvae, bytes": ("jaxvae", np.uint8, None),
+    f"jaxvae, {FEW} rows": ("jaxvae", np.float32, FEW),
+    "PyTorch, eager": ("PyTorch, eager", np.float32, None),
+    f"PyTorch, eager, {FEW} rows": ("PyTorch, eager", np.float32, FEW),
+}
+IMPORTS = {"jaxvae": "jaxvae", "PyTorch, eager": "torch"}
+
+
+def stages(name, folder):
+    """Run one of them in this process, and print what it held at each stage."""
+    held, (competitor, dtype, rows) = {}, RUNS[name]
+    importlib.import_module(IMPORTS[competitor])
+    held["imports"] = Worker().memory()["mib"]
+    x = np.load(Path(folder, f"{np.dtype(dtype).name}.npy"))[:rows]
+    y = np.load(Path(folder, "y.npy"))[:rows]
+    held["data"] = Worker().memory()["mib"]
+    prepare(competitor, CASE, x, y, 0)()
+    held["epoch"] = Worker().memory()["mib"]
+    print(json.dumps(held))
+
+
+def measured(name, folder):
+    """The stages of a fresh process; None, and the reason said, where it cannot be run."""
+    command = [sys.executable, __file__, "--run", name, "--data", folder]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        print(f"{name} was not run: {done.stderr.strip().splitlines()[-1]}", flush=True)
+        return None
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", help=argparse.SUPPRESS)
+    parser.add_argument("--data", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        stages(options.run, options.data)
+        return
+    from jaxvae import datasets
+
+    mnist = datasets.load_mnist()
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder, "float32.npy"), mnist.x_train.astype(np.float32))
+        np.save(Path(folder, "uint8.npy"), np.round(255 * mnist.x_train).astype(np.uint8))
+        np.save(Path(folder, "y.npy"), mnist.y_train.astype(np.int32))
+        found = {name: measured(name, folder) for name in RUNS}
+    held = {name: own for name, own in found.items() if own is not None}
+    lines = [[name, *(f"{own[stage]:,}" for stage in own)] for name, own in held.items()]
+    header = ["MiB at most, after", "the imports", "the data", "a first epoch"]
+    report.write("memory", {"mib": held}, report.markdown(header, lines), ("torch",))
+
+
+if __name__ == "__main__":
+    main()
