@@ -143,7 +143,7 @@ def fit_many(
     models = _models(make, values, members)
     _check_optimizer(optimizer, given)
     # `vmap` makes large operations of small ones, which an accelerator needs. On two cores of a CPU
-    # it took eight seeds 0.76 to 1.11 times the time of one after another; threads 0.39 to 0.69
+    # it took eight seeds 0.69 to 1.11 times the time of one after another; threads 0.39 to 0.69
     # times, since one small step leaves a core idle, and 0.99 where a step is large (width 1024,
     # batch 512). `benchmarks/scaling.py` measures both.
     on_cpu = all(device.platform == "cpu" for device in keys.devices())
