@@ -182,7 +182,7 @@ def placement_of(devices: Any, state: TrainState | None) -> Placement | None:
         return devices
     if devices is not None or jax.process_count() > 1:
         return Placement(devices)
-    params = None if state is None else state.params
+    params = state.params if isinstance(state, TrainState) else None  # `run` refuses what is none
     shardings: set[Any] = {
         leaf.sharding for leaf in jax.tree.leaves(params) if isinstance(leaf, jax.Array)
     }

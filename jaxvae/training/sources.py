@@ -43,8 +43,8 @@ class Arrays:
         *,
         split: Devices,
         spread: Devices,
-        mesh: Mesh | None,
-        splits_data: bool,
+        mesh: Mesh | None = None,
+        splits_data: bool = False,
     ):
         self.all, self.first = data, data_forms.first(data)
         self.batch_size = self.program_batch = min(batch_size, data_forms.count(data))
@@ -123,7 +123,13 @@ class Stream:
     program_batch = examples_split = None
 
     def __init__(
-        self, source: Any, batch_size: int, *, split: Devices, spread: Devices, mesh: Mesh | None
+        self,
+        source: Any,
+        batch_size: int,
+        *,
+        split: Devices,
+        spread: Devices,
+        mesh: Mesh | None = None,
     ):
         rows = batch_size
         if split is not None:
