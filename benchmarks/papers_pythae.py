@@ -16,7 +16,7 @@ import numpy as np
 
 # 784-200-200-50 tanh, as Burda et al.; the NLL of few images, because Pythae takes them one by one.
 SETTING = {
-    "hidden": 200, "latent_dim": 50, "batch_size": 100, "rate": 1e-3, "images": 40, "draws": 5000,
+    "hidden": 200, "latent_dim": 50, "batch_size": 100, "rate": 1e-3, "images": 128, "draws": 5000,
 }  # fmt: skip
 
 
