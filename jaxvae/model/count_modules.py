@@ -78,7 +78,7 @@ class ProductDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, condition: Any = None) -> jax.Array:
-        logits = NormedDense(self.data_dim, use_bias=False, name="topics")(z)
+        logits = NormedDense(self.data_dim, name="topics")(z)
         logits = logits + self.param("background", nn.initializers.zeros, (self.data_dim,))[None]
         return logits + _of_condition(condition, z.shape[0], self.data_dim)
 
@@ -120,8 +120,7 @@ class HybridDecoder(nn.Module):
     + scale * norm(z @ correction), a gain of at most one and a scale for each word; what the
     batch's condition says is added. With gains of one and scales of zero, as it starts, it is a
     mixture, and stays near one where the documents are. Texts and cells are not quite: topics meet
-    in words that neither has alone. A gain below one holds a word
-    nearer to its frequency.
+    in words that neither has alone. A gain below one holds a word nearer to its frequency.
 
     Attributes:
       data_dim: D, the number of words.
@@ -145,7 +144,7 @@ class HybridDecoder(nn.Module):
         # Above one it would sharpen topics beyond what they are in the documents.
         mixture = usual + jnp.minimum(gain, 1.0)[None] * (logits - usual)
         zeros = nn.initializers.zeros
-        corrected = NormedDense(self.data_dim, scale=zeros, use_bias=False, name="correction")(z)
+        corrected = NormedDense(self.data_dim, scale=zeros, name="correction")(z)
         logits = mixture + corrected
         return logits + _of_condition(condition, z.shape[0], self.data_dim)
 

@@ -277,11 +277,11 @@ def marginal_nll(
     found = []
     for batch in host_batches(data, batch_size):
         batch = jax.device_put(batch)
-        parts = [
-            _log_weights(vae, params, key, batch, min(size, draws - first), jnp.uint32(first))
-            for first in range(0, draws, size)
-        ]
-        log_sum = np.logaddexp.reduce(np.float64(jax.device_get(parts)))
+        log_sum = np.full(1, -np.inf)
+        for first in range(0, draws, size):
+            number = min(size, draws - first)
+            part = _log_weights(vae, params, key, batch, number, jnp.uint32(first))
+            log_sum = np.logaddexp(log_sum, np.float64(jax.device_get(part)))
         found.append(np.log(draws) - log_sum)
     return np.concatenate(found)[: count(data)]
 

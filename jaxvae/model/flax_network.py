@@ -279,10 +279,9 @@ def _batch_norm(
 
 def _normed_dense(module: NormedDense, call: Any, z: jax.Array, training: Training) -> jax.Array:
     """The same of a linear layer that is normed: the moments of what goes into it suffice."""
-    rows = jnp.ones(z.shape[0], z.dtype) if training.weight is None else training.weight
+    rows = jnp.ones(z.shape[0]) if training.weight is None else training.weight
     weight = jnp.asarray(rows, z.dtype)
     own = jnp.where(weight[:, None] == 0, 0, z)  # what it does not hold may be anything
-
     sums, size = _over_devices((weight @ own, weight.sum()), training)
     size = jnp.where(size == 0, 1, size)
     mean = sums / size

@@ -85,7 +85,7 @@ class MLP(nn.Module):
 
 
 class NormedDense(nn.Module):
-    """z [B, K] -> scale * norm(z @ kernel) + bias [B, D], the norm over the batch.
+    """z [B, K] -> scale * norm(z @ kernel) [B, D], the norm over the batch.
 
     The mean and the variance of z @ kernel follow from the mean and the covariance of z, so that
     nothing of the size B x D is normed: where K is far below D, this is a batch norm for the
@@ -94,7 +94,6 @@ class NormedDense(nn.Module):
     Attributes:
       features: D.
       scale: where the scale starts, an initializer.
-      use_bias: whether a bias follows.
       momentum: of the running mean and covariance.
       epsilon: added to the variance.
 
@@ -103,7 +102,6 @@ class NormedDense(nn.Module):
 
     features: int
     scale: Any = nn.initializers.ones
-    use_bias: bool = True
     momentum: float = 0.9
     epsilon: float = 1e-3
 
@@ -116,10 +114,7 @@ class NormedDense(nn.Module):
         variance = jnp.sum(kernel * (covariance.value @ kernel), axis=0)
         scale = self.param("scale", self.scale, (self.features,))
         kernel = kernel * (scale * jax.lax.rsqrt(jnp.maximum(variance, 0) + self.epsilon))[None]
-        y = (z - mean.value[None]) @ kernel
-        if self.use_bias:
-            y = y + self.param("bias", nn.initializers.zeros, (self.features,))[None]
-        return y
+        return (z - mean.value[None]) @ kernel
 
 
 @door("networks")

@@ -9,7 +9,7 @@ def softplus(x: jax.Array) -> jax.Array:
     """log(1 + exp(x)), in its stable form.
 
     `jax.nn.softplus` is a `logaddexp`, which also knows what two infinite arguments give. On a CPU
-    this takes three to ten times as long, and was half of the price of a Bernoulli's likelihood.
+    this takes two to ten times as long, and was half of the price of a Bernoulli's likelihood.
 
     Args:
       x: of any shape.

@@ -145,9 +145,9 @@ def epoch_function(
             gather = functools.partial(on_mesh, examples=examples, mesh=mesh)
         if axis_name is not None:
             index, counts = _filled(jax.lax.axis_size(axis_name), index, counts)
-            own, counts, position = _own_columns(axis_name, index, counts)
+            columns, counts, position = _own_columns(axis_name, index, counts)
             if examples is None:
-                index = own
+                index = columns
             else:
                 gather = functools.partial(exchanged, examples=examples, axis_name=axis_name)
 

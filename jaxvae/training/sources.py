@@ -58,10 +58,9 @@ class Arrays:
     @property
     def like(self) -> tuple[Any, ...]:
         """What the program is compiled for: on one device the shapes alone."""
-        if (self.examples_split, self._mesh, self._devices) != (None, None, None):
+        if self._devices is not None or self._mesh is not None:
             return self._placed
-        shape = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)  # noqa: E731
-        return (jax.tree.map(shape, self._form),)
+        return (jax.eval_shape(lambda form: form, self._form),)
 
     @functools.cached_property
     def _placed(self) -> tuple[Any, ...]:
