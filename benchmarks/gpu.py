@@ -9,6 +9,8 @@ CUDA graphs, where it is installed. Each time stands beside three limits measure
 - memory: the bytes a step has to move, by the bandwidth of a large copy;
 - arithmetic: the operations of the matrix products, by the rate of a large float32 product.
 
+Then the parts of the library that this workload has not; `gpu_parts.py` has them.
+
     python benchmarks/gpu.py                  # 9 minutes at most; writes results/gpu_<device>.json
     python benchmarks/gpu.py --tiny --out F   # a minute, on anything, a CPU too: does it run?
 
@@ -26,6 +28,7 @@ from pathlib import Path
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch is on the same device
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository need not be installed
 
+import gpu_parts
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -191,6 +194,22 @@ def rows_of_table(case, seconds, images, device):
     ]
 
 
+def text_of(results):
+    """To read: the README's workload, and the parts that it has not."""
+    lines = [
+        line
+        for each in results["measured"]
+        for line in rows_of_table(
+            Case(**each["case"]), each["seconds"], results["images"], results["limits"]
+        )
+    ]
+    blocks = [report.markdown(HEADER, lines)]
+    parts = [row for part in results["parts"].items() for row in gpu_parts.rows_of_table(*part)]
+    if parts:
+        blocks.append(report.markdown(gpu_parts.HEADER, parts))
+    return "\n\n".join(blocks)
+
+
 HEADER = ["latent", "batch", "who", "images / s", "µs a step", "x floor"]
 HEADER += ["launch limit", "memory limit", "arithmetic limit", "the highest"]
 
@@ -217,27 +236,33 @@ def main(argv=None):
     rng = np.random.default_rng(0)
     x = rng.random((images, 784), np.float32)
     y = rng.integers(0, 10, images, np.int32)
-    limits, measured, lines, skipped = limits_of_device(options.tiny), [], [], []
-    # Every batch size of the Dirichlet model first, and the ends of the Normal one.
-    cases = [Case("dirichlet", 10, size) for size in sizes]
-    cases += [Case("normal", 2, size) for size in sizes[:: len(sizes) - 1]]
+    size = gpu_parts.TINY if options.tiny else gpu_parts.Size()
+    limits, measured, parts, skipped = limits_of_device(options.tiny), [], {}, []
     name = "gpu_" + re.sub(r"\W+", "_", device.device_kind.lower())
-    for case in cases:
-        if time.perf_counter() - started > options.seconds:
-            skipped.append(case._asdict())
-            continue
+
+    def of_case(case):
         seconds, missing = measure(case, x, y, rounds)
-        lines += rows_of_table(case, seconds, images, limits)
         measured.append({"case": case._asdict(), "seconds": seconds, "missing": missing})
+
+    def of_part(part, prepare):
+        parts[part] = gpu_parts.measure(prepare, size, rounds)
+
+    # Every batch size of the Dirichlet model first, then the parts, and the ends of the Normal one.
+    turns = [(f"batch {b}", of_case, (Case("dirichlet", 10, b),)) for b in sizes]
+    turns += [(part, of_part, (part, call)) for part, call in gpu_parts.parts_of(size).items()]
+    turns += [
+        (f"Normal, batch {b}", of_case, (Case("normal", 2, b),)) for b in sizes[:: len(sizes) - 1]
+    ]
+    for what, run, arguments in turns:
+        if time.perf_counter() - started > options.seconds:
+            skipped.append(what)
+            continue
+        run(*arguments)
         results = {"images": images, "checks": found, "limits": limits, "measured": measured}
-        report.write(
-            name,
-            results | {"skipped": skipped, "seconds": time.perf_counter() - started},
-            report.markdown(HEADER, lines),
-            ("torch", "jaxlib"),
-        )
+        results |= {"parts": parts, "skipped": skipped, "seconds": time.perf_counter() - started}
+        report.write(name, results, text_of(results), ("torch", "jaxlib"))
     if skipped:
-        print(f"out of time, not run: {skipped}")
+        print(f"out of time, not run: {', '.join(skipped)}")
     return 0
 
 

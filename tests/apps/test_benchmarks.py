@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import compare
 import gpu
+import gpu_parts
 import growth
 import inputs
 import report
@@ -198,6 +199,14 @@ def test_the_gpu_script_names_the_limit_that_binds():
     assert [line[2] for line in lines] == ["floor", "jaxvae, float32"]
     assert lines[1][3:7] == ["1,600", "40000.0", "2.00", "25.0%"]
     assert lines[1][-1] == "launches"
+
+
+def test_a_part_of_the_gpu_script_is_held_against_its_first_call():
+    found = gpu_parts.measure(gpu_parts.marginal_nll, gpu_parts.TINY, rounds=2)
+    ((part, what, _, step, ratio),) = gpu_parts.rows_of_table("NLL", found)
+    assert (part, what, step, ratio) == ("NLL", "20 draws", "-", "1.00")
+    known = {"seconds": {"a": [2.0], "b": [1.0]}, "examples": 3000, "steps": 10}
+    assert gpu_parts.rows_of_table("K", known)[1] == ["K", "b", "3,000", "100,000.0", "0.50"]
 
 
 def test_the_table_of_inputs_compares_with_pandas():

@@ -1,14 +1,19 @@
 """`jax.export`: every public compiled function for devices that are not here, and open sizes."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.sparse
 from jax import export
 
 import jaxvae
-from jaxvae import Batch
+from jaxvae import Batch, latents, likelihoods, networks, objectives, priors
+from jaxvae.data.sparse import pack
+from jaxvae.model import refinement
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 KEY = jax.eval_shape(lambda: jax.random.key(0))
@@ -86,6 +91,58 @@ def test_an_epoch(vae):
     state = jax.eval_shape(lambda key: jaxvae.init_state(key, vae, optimizer, floats(1, 64)), KEY)
     epoch = jaxvae.make_train_epoch(vae, optimizer, batch_size=4)
     lower(epoch, KEY, state, floats(6, 64), labels(6))
+
+
+def topic_vae():
+    network = networks.topic_network(64, 5, layers=1, hidden_units=8, background=np.ones(64))
+    return jaxvae.bind(network, latents.dirichlet, priors.symmetric(0.1), likelihoods.multinomial())
+
+
+# Models and data that no accelerator's test sees: a model, and its examples.
+PARTS = {
+    "topics of packed rows": (
+        topic_vae, lambda: pack(scipy.sparse.random_array((6, 64), density=0.1, rng=0), 4)
+    ),
+    "many importance weights": (
+        lambda: jaxvae.normal_vae(
+            jaxvae.dense_normal_network(64, 2, layers=1, hidden_units=8),
+            objective=objectives.iwae(50),
+        ),
+        lambda: floats(6, 64),
+    ),
+    "many categories": (
+        lambda: jaxvae.bind(
+            jaxvae.dense_dirichlet_network(64, 512, layers=1, hidden_units=8),
+            latents.dirichlet, priors.symmetric(0.5), likelihoods.normal(1.0),
+        ),
+        lambda: floats(6, 64),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_an_epoch_of_each_part(name):
+    make, data = PARTS[name]
+    vae, x, optimizer = make(), data(), optax.adam(1e-3)
+    state = jax.eval_shape(lambda key: jaxvae.init_state(key, vae, optimizer, floats(1, 64)), KEY)
+    lower(jaxvae.make_train_epoch(vae, optimizer, batch_size=4), KEY, state, x)
+
+
+def test_an_epoch_of_many_seeds():
+    """As an accelerator trains them: one program, each seed a row of every array."""
+    vae, optimizer = topic_vae(), optax.adam(1e-3)
+    epoch = jaxvae.make_train_epoch(vae, optimizer, batch_size=4)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 3))
+    states = jax.eval_shape(
+        jax.vmap(lambda key: jaxvae.init_state(key, vae, optimizer, jnp.zeros((1, 64)))), keys
+    )
+    lower(jax.vmap(epoch, in_axes=(0, 0, None)), keys, states, floats(6, 64))
+
+
+def test_a_refinement():
+    vae, rate = topic_vae(), jnp.float32(0.1)
+    params = jax.eval_shape(lambda key: vae.init(key, jnp.zeros((1, 64))), KEY)
+    lower(functools.partial(refinement._refined, vae, 3), params, KEY, rate, Batch(floats(6, 64)))
 
 
 def test_open_sizes_compute_the_same():
