@@ -103,40 +103,41 @@ def burda(name, images, k, seed, chosen):
     mean = np.clip(x.mean(axis=0), 0.001, 0.999)
     state.params["decoder"]["decoded"]["bias"] = jnp.asarray(np.log(mean / (1 - mean)))
     file = chosen.states and Path(chosen.states, f"burda-{name}-{k}-{seed}-{chosen.share}.npz")
-    done, seconds, state = restored(file, state)
-    while done < epochs:
+    seconds, state = restored(file, state)
+    while len(seconds) < epochs:
         started = time.perf_counter()
-        own = redraw(jax.random.fold_in(jax.random.key(seed + 1000), done), grey)
+        own = redraw(jax.random.fold_in(jax.random.key(seed + 1000), len(seconds)), grey)
         state, metrics = train_epoch(key, state, own)
         loss = float(metrics.loss.mean())
-        seconds, done = seconds + time.perf_counter() - started, done + 1
-        if done % EVERY == 0 or done == epochs:
-            print(f"  {name}, k = {k}, seed {seed}: epoch {done} of {epochs}, {loss:.2f}, "
-                  f"{seconds / done:.2f} s an epoch", flush=True)  # fmt: skip
-            save(file, done, seconds, state)
+        seconds.append(time.perf_counter() - started)
+        if len(seconds) % EVERY == 0 or len(seconds) == epochs:
+            print(f"  {name}, k = {k}, seed {seed}: epoch {len(seconds)} of {epochs}, {loss:.2f}, "
+                  f"{np.median(seconds):.2f} s an epoch", flush=True)  # fmt: skip
+            save(file, seconds, state)
     measured = quality(vae, state.params, x_test, chosen.draws)
-    return {"epochs": epochs, "seconds": seconds, **measured}
+    # By the median: a run of days is disturbed, and may be paused.
+    return {"epochs": epochs, "seconds": epochs * float(np.median(seconds)), **measured}
 
 
-def save(file, done, seconds, state):
-    """Keep the state of a run; the file is whole at any time."""
+def save(file, seconds, state):
+    """Keep the state of a run, and the seconds of each epoch; the file is whole at any time."""
     if file is None:
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(".part.npz")
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
-    np.savez(part, *leaves, done=done, seconds=seconds)
+    np.savez(part, *leaves, seconds=seconds)
     part.replace(file)
 
 
 def restored(file, state):
-    """Epochs done, their seconds and the state, from a file if there is one."""
+    """The seconds of the epochs done, and the state, from a file if there is one."""
     if file is None or not file.is_file():
-        return 0, 0.0, state
+        return [], state
     with np.load(file) as kept:
         leaves = [jnp.asarray(kept[f"arr_{i}"]) for i in range(len(jax.tree.leaves(state)))]
         state = jax.tree.unflatten(jax.tree.structure(state), leaves)
-        return int(kept["done"]), float(kept["seconds"]), state
+        return kept["seconds"].tolist(), state
 
 
 def once(images):
