@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import report
 from competitors import Case, prepare
 from worker import Worker
 
@@ -36,12 +35,17 @@ def stages(name, folder):
     held, (competitor, dtype, rows) = {}, RUNS[name]
     importlib.import_module(IMPORTS[competitor])
     held["imports"] = Worker().memory()["mib"]
-    x = np.load(Path(folder, f"{np.dtype(dtype).name}.npy"))[:rows]
-    y = np.load(Path(folder, "y.npy"))[:rows]
+    x = first_rows(Path(folder, f"{np.dtype(dtype).name}.npy"), rows)
+    y = first_rows(Path(folder, "y.npy"), rows)
     held["data"] = Worker().memory()["mib"]
     prepare(competitor, CASE, x, y, 0)()
     held["epoch"] = Worker().memory()["mib"]
     print(json.dumps(held))
+
+
+def first_rows(file, rows):
+    """The first rows of an array's file, or all of them; only these are read."""
+    return np.load(file) if rows is None else np.array(np.load(file, mmap_mode="r")[:rows])
 
 
 def measured(name, folder):
@@ -62,6 +66,9 @@ def main():
     if options.run:
         stages(options.run, options.data)
         return
+    # Only here: both import JAX, which PyTorch's process must not hold.
+    import report
+
     from jaxvae import datasets
 
     mnist = datasets.load_mnist()
