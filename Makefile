@@ -66,7 +66,7 @@ bench-gpu:  ## jaxvae (and PyTorch, if it is there) on the GPU that PYTHON's JAX
 bench-calls: $(VENV_BENCH)/.bench  ## one call of encode, decode and a draw, against PyTorch and TensorFlow (4 minutes)
 	$(VENV_BENCH)/bin/python benchmarks/calls.py $(ARGS)
 
-bench-memory: $(VENV_BENCH)/.bench  ## what a run holds at most, by stages, against PyTorch (1 minute)
+bench-memory: $(VENV_BENCH)/.bench  ## what a run holds at most, by stages, against PyTorch (2 minutes)
 	$(VENV_BENCH)/bin/python benchmarks/memory.py
 
 bench-samplers: $(VENV_BENCH)/.bench  ## the Dirichlet samplers against TFP's and PyTorch's (10 minutes)

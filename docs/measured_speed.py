@@ -127,8 +127,17 @@ def calls(results: Results) -> dict[str, str]:
 
 def memory(results: Results) -> dict[str, str]:
     """What a run holds at most, in MiB, by stages."""
-    rows = [[name, *(f"{each:,}" for each in own.values())] for name, own in results["mib"].items()]
+    held = {
+        name: {stage: median(values) for stage, values in own.items()}
+        for name, own in results["mib"].items()
+    }
+    rows = [[name, *(f"{each:,.0f}" for each in own.values())] for name, own in held.items()]
+    ours, eager = held["jaxvae"], held["PyTorch, eager"]
     return {
+        "ours": f"{ours['epoch']:,.0f}",
+        "eager": f"{eager['epoch']:,.0f}",
+        "times": f"{ours['epoch'] / eager['epoch']:.2f}",
+        "times_bytes": f"{held['jaxvae, bytes']['epoch'] / eager['epoch']:.2f}",
         "table": table(["MiB at most, after", "the imports", "the data", "a first epoch"], rows),
     }
 

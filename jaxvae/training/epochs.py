@@ -21,6 +21,8 @@ from jaxvae.training.updates import check_optimizer
 
 # What is folded into the base key to key the order of the examples; no step number reaches it.
 ORDER = 0xFFFFFFFF
+# Elements from which on a parameter is not copied to be looked at: a MiB.
+LARGE = 2**18
 
 
 def make_train_epoch(
@@ -229,9 +231,14 @@ def chunk_function(
 
 def _and_finite(metrics: Metrics, last: Any, state: TrainState) -> Metrics:
     """The stacked metrics, their step `last` finite only if the parameters after it are."""
+    leaves = jax.tree.leaves(state.params)
     with jax.numpy_dtype_promotion("standard"):
-        flat, _ = ravel_pytree(state.params)  # two operations to compile, not two a parameter
+        # Two operations to compile, not two a parameter: those that are cheap to copy.
+        flat, _ = ravel_pytree([leaf for leaf in leaves if leaf.size < LARGE])
     finite = jnp.isfinite(flat).all()
+    for leaf in leaves:
+        if leaf.size >= LARGE:
+            finite &= jnp.isfinite(leaf).all()
     return metrics._replace(finite=metrics.finite.at[last].set(metrics.finite[last] & finite))
 
 

@@ -9,7 +9,8 @@ import pytest
 import jaxvae
 from jaxvae import compat
 from jaxvae.apps import cli, estimators
-from jaxvae.training import diagnosis
+from jaxvae.training import diagnosis, epochs
+from jaxvae.training.state import Metrics, TrainState
 
 X = np.random.default_rng(0).random((40, 6), np.float32)
 X /= X.max()
@@ -174,3 +175,32 @@ def test_data_out_of_all_scale_are_mentioned_though_the_loss_is_finite(factor, s
 def test_no_rows_are_not_too_large():
     """As on a host whose stream has ended before another's."""
     assert diagnosis.too_large(np.zeros((0, 3), np.float32)) == ""
+
+
+@pytest.mark.parametrize("large", [True, False])
+@pytest.mark.parametrize("small", [True, False])
+def test_the_last_parameters_are_looked_at_where_large_and_where_small(large, small):
+    params = {}
+    if large:  # not copied to be looked at
+        params["large"] = jnp.ones(epochs.LARGE)
+    if small:
+        params |= {"a": jnp.ones(3), "b": jnp.ones((2, 2), jnp.bfloat16)}
+    steps = jnp.ones(2)
+    metrics = Metrics(steps, steps, steps, steps, jnp.array([True, True]))
+
+    def finite(params):
+        state = TrainState(jnp.int32(2), params, ())
+        return epochs._and_finite(metrics, 1, state).finite.tolist()
+
+    assert finite(params) == [True, True]
+    for name, leaf in params.items():
+        for bad in (jnp.nan, jnp.inf, -jnp.inf):
+            worse = params | {name: leaf.at[(-1,) * leaf.ndim].set(bad)}
+            assert finite(worse) == [True, False], (name, bad)
+
+
+def test_a_wide_run_that_overflows_in_its_last_step_ends_with_finite_parameters(monkeypatch):
+    """One step of a huge rate: loss and gradient are finite, the faster program's update is not."""
+    monkeypatch.setattr(epochs, "LARGE", 1)
+    state, _ = jaxvae.fit(KEY, normal(), X, batch_size=40, epochs=1, optimizer=optax.sgd(3e38))
+    assert np.isfinite(state.params["w"]).all()
