@@ -9,7 +9,7 @@ import jaxvae
 
 PACKAGE = Path(jaxvae.__file__).parent
 # What stands on nothing but the standard library; then the storeys; beside `apps`, `compat`.
-GROUND = ("_version", "_door", "_output", "_failures", "_front")
+GROUND = ("_version", "_door", "_output", "_failures", "_front", "_collector")
 STOREYS = ("numerics", "data", "model", "training", "apps")
 FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 # A file, or a folder whose files share the package.

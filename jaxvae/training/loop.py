@@ -6,6 +6,7 @@ import operator
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ from jaxvae.training.history import (
     non_finite,
     users_metrics,
 )
-from jaxvae.training.members import One
+from jaxvae.training.members import Call, One
 from jaxvae.training.on_mesh import trained_by
 from jaxvae.training.options import Data, Options, checked_options
 from jaxvae.training.placement import Placement, placement_of
@@ -204,8 +205,6 @@ def run(
     params = who.one(source.first).params
     for checked in filter(None, (source.all, options.held_out)):
         who.models[0].check_data(params, checked)
-    # Over a mesh no device might have room for all parameters, which it would look at once.
-    trust = who.mesh is None and trusts(who.optimizer, params)
     shapes = who.shapes(source.first)
     if state is not None and _shapes(state) != _shapes(shapes):
         raise ValueError("state must be of this model and optimizer, got arrays of other shapes")
@@ -242,9 +241,6 @@ def run(
             show.restored(*records)
             if not any(live()):
                 return (state if best is None else best), histories(0.0)
-        carried: States
-        keys, carried, values = zip(*who.calls(state, source.first), strict=True)
-        state = None  # its arrays are not needed any more
         started = time.perf_counter()
         steps = source.steps(epochs)
         model = who.models[0]
@@ -252,15 +248,18 @@ def run(
             if note:
                 show.note(note)
         show.compiling()
-        compile_for = functools.partial(_compile, who, source, keys, carried[0], values)
-        program = compile_for("skip") if skip else stopping(compile_for, trust=trust)
+        carried: States
+        program, calls = _prepared(who, source, state, params, skip=skip)
+        keys, carried, values = zip(*calls, strict=True)
+        del calls
+        state = None  # the arrays of the state are not needed any more
         compile_seconds = time.perf_counter() - started
         show.compiled(compile_seconds)
         stop = False
         while not stop and any(alive := live()):
             started = time.perf_counter()
             first_steps = _steps(carried)
-            epoch = functools.partial(program, who.needed(alive))
+            epoch = functools.partial(program, who.needed(alive), keys, values)
             carried, metrics, examples = source.run_epoch(epoch, carried, skip=skip)
             seconds = time.perf_counter() - started
             metrics_of = [jax.tree.map(operator.itemgetter(i), metrics) for i in members]
@@ -309,9 +308,37 @@ def run(
     return (who.local(carried) if best is None else best), histories(compile_seconds)
 
 
-def _compile(
-    who: One, source: Any, keys: Any, like: TrainState, values: Any, on_non_finite: str
-) -> Program:
+def _prepared(
+    who: One, source: Any, state: TrainState | None, params: Any, *, skip: bool
+) -> tuple[Program, list[Call]]:
+    """The program of an epoch, and what each call of it begins with."""
+    # Where nothing is left to ask but shapes, the initial parameters are compiled while the epoch
+    # is traced: the compiler needs no lock of Python's.
+    with ThreadPoolExecutor(1, "jaxvae-compile") as beside:
+        like = calls = compiling = None
+        if state is None:
+            compiling = beside.submit(who.compiler_of_calls(source.first))
+            like = who.like(source.first)
+
+        def begin() -> list[Call]:
+            if compiling is not None:
+                compiling.result()
+            return who.calls(state, source.first)
+
+        if like is None:
+            calls = begin()
+            like = calls[0]
+        compile_for = functools.partial(_compile, who, source, like)
+        if skip:
+            program = compile_for("skip")
+        else:
+            # Over a mesh no device might have room for all parameters, which it would look at once.
+            trust = who.mesh is None and trusts(who.optimizer, params)
+            program = stopping(compile_for, trust=trust)
+        return program, begin() if calls is None else calls
+
+
+def _compile(who: One, source: Any, like: Call, on_non_finite: str) -> Program:
     """The program of an epoch, or of a chunk of one, ready to be called."""
     function = train_program(
         who.make,
@@ -326,10 +353,12 @@ def _compile(
     )
     devices = who.split or who.spread
     before = () if devices is None else (places.shard(places.slots(devices), devices),)
-    compiled = compile_ahead(function, *before, keys[0], like, values[0], *source.like)
+    compiled = compile_ahead(function, *before, *like, *source.like)
     streaming.give_back()  # as much as MNIST takes, which is put on the device after this
 
-    def program(needed: list[bool], states: States, *data: Any) -> tuple[States, Metrics]:
+    def program(
+        needed: list[bool], keys: Any, values: Any, states: States, *data: Any
+    ) -> tuple[States, Metrics]:
         def call(needed: bool, key: Any, state: TrainState, values: Any) -> Any:
             if not needed:
                 return state, None

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from jaxvae._collector import uncollected
 from jaxvae.data.batches import Batch
 from jaxvae.data.examples import host_batches
 from jaxvae.model import evaluation
@@ -20,7 +21,7 @@ from jaxvae.training import devices as places
 from jaxvae.training.averaging import averaged_params
 from jaxvae.training.placement import Placed
 from jaxvae.training.programs import States, at_once, compile_ahead
-from jaxvae.training.state import TrainState, begin, init_state
+from jaxvae.training.state import TrainState, begin, compiler_of_begin, init_state
 
 HELD_OUT_BATCH = 1024  # as `evaluate` has it
 # What a call of the compiled program begins with: keys, states, values.
@@ -73,6 +74,7 @@ class One:
             return self.make
         return Same(functools.partial(_for_missing, self.make.value))
 
+    @uncollected()
     def one(self, first: Batch) -> TrainState:
         """A member's state before the first step, its shapes."""
         return jax.eval_shape(
@@ -82,6 +84,16 @@ class One:
     def shapes(self, first: Batch) -> TrainState:
         """All that is trained, its shapes."""
         return self.one(first)
+
+    def like(self, first: Batch) -> Call | None:
+        """What a call of the program begins with, as far as the compiler asks, where there is no
+        state; None where it has to know on which devices that lies.
+        """
+        return None if self.split else (self.base, self.shapes(first), {})
+
+    def compiler_of_calls(self, first: Batch) -> Callable[[], None]:
+        """What compiles, in any thread, all that `calls` needs where there is no state."""
+        return compiler_of_begin(self.base, self.models[0], {}, self.optimizer, first)
 
     def calls(self, state: TrainState | None, first: Batch) -> list[Call]:
         """What each call of the program begins with, on its devices; from the first step on where
@@ -150,6 +162,13 @@ class Many(One):
             self.one(first),
         )
 
+    def like(self, first: Batch) -> Call | None:
+        return None
+
+    def compiler_of_calls(self, first: Batch) -> Callable[[], None]:
+        key, values = self.keys[0], self._own_values[0]
+        return compiler_of_begin(key, self.make, values, self.optimizer, first)
+
     def calls(self, state: TrainState | None, first: Batch) -> list[Call]:
         call = self.base, _stacked(self._fresh(first)) if state is None else state, self._values
         if self.spread is None:
@@ -213,6 +232,11 @@ class Concurrent(Many):
     """Many runs as calls of one program, that of a run alone, on threads."""
 
     mapped = False
+
+    def like(self, first: Batch) -> Call | None:
+        if self._hyperparams:  # which `with_hyperparams` puts in, of a type of their own
+            return None
+        return self.keys[0], self.one(first), self._own_values[0]
 
     def calls(self, state: TrainState | None, first: Batch) -> list[Call]:
         members = len(self.models)

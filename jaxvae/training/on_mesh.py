@@ -37,6 +37,12 @@ class OnMesh(One):
         self.placed = placed_state(like, self.mesh, self._params)
         return self.placed.like(like)
 
+    def like(self, first: Batch) -> Call | None:
+        return None
+
+    def compiler_of_calls(self, first: Batch) -> Callable[[], None]:
+        return lambda: None
+
     def calls(self, state: TrainState | None, first: Batch) -> list[Call]:
         assert self.placed is not None
         if state is None:

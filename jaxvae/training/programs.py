@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxvae._collector import uncollected
 from jaxvae.model.vae import VAE, model_of
 from jaxvae.model.values import Same
 from jaxvae.training.devices import AXIS
@@ -24,8 +25,9 @@ from jaxvae.training.state import Metrics, TrainState, trained
 from jaxvae.training.updates import shows_non_finite
 
 Devices = tuple[jax.Device, ...]
-# `program(needed, states, *data) -> (states, metrics)`: whether it is needed, and a state, for each
-# call of what is compiled; the metrics [members, steps], read by the host.
+# `program(needed, keys, values, states, *data) -> (states, metrics)`: whether it is needed, a key,
+# values and a state, for each call of what is compiled; the metrics [members, steps], read by the
+# host.
 States = Sequence[TrainState]
 Program = Callable[..., tuple[States, Metrics]]
 
@@ -98,6 +100,7 @@ def train_program(
     )
 
 
+@uncollected()
 def compile_ahead(function: jax.stages.Wrapped, *args: Any) -> Callable[..., Any]:
     """Compile a function for arguments like these; under `jax.disable_jit` leave it as it is.
 
@@ -152,6 +155,7 @@ def trusts(optimizer: optax.GradientTransformation, params: Any) -> bool:
 
 
 @functools.lru_cache(maxsize=16)
+@uncollected()
 def _trusts(optimizer: Same, tree: Any, leaves: tuple[Any, ...]) -> bool:
     params = tree.unflatten(jax.ShapeDtypeStruct(*leaf) for leaf in leaves)
     return bool(jax.jit(lambda: shows_non_finite(optimizer.value, params))())

@@ -1,7 +1,7 @@
 """`TrainState`, all that training changes, and how it begins; `Metrics`, what a step reports."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxvae._collector import uncollected
 from jaxvae._door import door
 from jaxvae.data.batches import Batch, as_batch, is_packed
 from jaxvae.model.networks import STATISTICS, Params
@@ -147,6 +148,42 @@ def begin(
     params = _fresh_params(make, *_shapes_of_one(x))(key, values)
     step, opt_state = _fresh_rest(Same(optimizer))(params)
     return TrainState(step, params, opt_state)
+
+
+@uncollected()
+def compiler_of_begin(
+    key: jax.Array,
+    make: VAE | Same,
+    values: Mapping[str, Any],
+    optimizer: optax.GradientTransformation,
+    x: Any,
+) -> Callable[[], None]:
+    """What compiles the programs of `begin`, which then finds them; they are traced here.
+
+    The compiler takes a second for the initial parameters of a small network, and lets go of
+    Python's lock: it may be called in a thread. Tracing may not, as a context of JAX's (precision,
+    default device) is its own thread's alone.
+
+    Args:
+      key: as for `begin`.
+      make: as for `begin`.
+      values: as for `begin`.
+      optimizer: as for `begin`.
+      x: as for `begin`.
+
+    Returns:
+      A function that compiles them.
+    """
+    if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+        return lambda: None
+    params = _fresh_params(make, *_shapes_of_one(x)).lower(key, values)
+    rest = _fresh_rest(Same(optimizer)).lower(params.out_info)
+
+    def compile_both() -> None:
+        for lowered in (params, rest):
+            lowered.compile()
+
+    return compile_both
 
 
 def _shapes_of_one(x: Any) -> tuple[Any, tuple[Any, ...]]:

@@ -1,18 +1,29 @@
 """What is equal is compiled once, whatever was built anew; counted, not timed."""
 
+import gc
+import threading
+
 import jax
 import numpy as np
 import optax
+import pytest
 
 import jaxvae
+from jaxvae._collector import uncollected
 from jaxvae.apps import estimators
+from jaxvae.training import members
 
 X = np.random.default_rng(0).random((16, 8), np.float32)
-COMPILED = []
-jax.monitoring.register_event_duration_secs_listener(
-    # Also told of a program that comes from JAX's cache on disk.
-    lambda event, *_, **__: event.endswith("backend_compile_duration") and COMPILED.append(event)
-)
+COMPILED = []  # the name of the thread of each
+
+
+def count(event, *_, **__):
+    """Also told of a program that comes from JAX's cache on disk."""
+    if event.endswith("backend_compile_duration"):
+        COMPILED.append(threading.current_thread().name)
+
+
+jax.monitoring.register_event_duration_secs_listener(count)
 
 
 def compilations(function):
@@ -38,6 +49,52 @@ def test_compilations_are_counted_and_the_same_objects_compile_once():
 def test_a_fit_of_an_equal_model_with_an_equal_optimizer_compiles_nothing():
     fit(model(), optax.adam(1e-3))
     assert compilations(lambda: fit(model(), optax.adam(1e-3))) == 0
+
+
+def test_initial_parameters_are_compiled_once_beside_the_epoch():
+    """By a thread that ends with it; the call that makes them finds what it compiled."""
+    jaxvae.fit(jax.random.key(0), model(), X, batch_size=8, epochs=1)  # keys and the like
+    vae = jaxvae.normal_vae(jaxvae.dense_normal_network(8, 3, layers=2, hidden_units=5))
+    before = len(COMPILED)
+    state, _ = jaxvae.fit(jax.random.key(0), vae, X, batch_size=8, epochs=1)
+    of_begin, others = [], []
+    for name in COMPILED[before:]:
+        (of_begin if name.startswith("jaxvae-compile") else others).append(name)
+    assert len(of_begin) == 2  # the parameters, and the optimizer's state
+    assert len(others) == 2  # what the optimizer may be trusted with, and the epoch
+    assert not [t for t in threading.enumerate() if t.name.startswith("jaxvae-compile")]
+    own = jaxvae.init_state(jax.random.key(0), vae, optax.adam(1e-3), X)
+    assert len(COMPILED) - before == 4  # found again
+    again, _ = jaxvae.fit(jax.random.key(0), vae, X, batch_size=8, epochs=1, state=own)
+    jax.tree.map(np.testing.assert_array_equal, state, again)
+
+
+def test_what_fails_in_the_thread_is_raised(monkeypatch):
+    def compile_both():
+        raise RuntimeError("no room for the program")
+
+    monkeypatch.setattr(members, "compiler_of_begin", lambda *_: compile_both)
+    with pytest.raises(RuntimeError, match="no room for the program"):
+        fit(model(), optax.adam(1e-3))
+    assert not [t for t in threading.enumerate() if t.name.startswith("jaxvae-compile")]
+
+
+def test_the_collector_of_cycles_is_as_it_was_after_tracing():
+    @uncollected()
+    def seen():
+        return gc.isenabled()
+
+    assert not seen()
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match="while tracing"), uncollected():
+        raise ValueError("while tracing")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        assert not seen()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_five_fits_of_an_estimator_compile_once():
