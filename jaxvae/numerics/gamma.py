@@ -173,7 +173,11 @@ def _log_gamma(a: jax.Array, k0: jax.Array, k1: jax.Array, lane: jax.Array) -> j
     # compiled program may take a for zero.
     valid = (a >= jnp.finfo(a.dtype).tiny) & (a < jnp.inf)
     a = jnp.where(valid, a, 1)
-    log_x = in_halves(lambda *args: _attempt(*args, jnp.uint32(0)), a, k0, k1, lane)
+
+    def first(a: jax.Array, k0: jax.Array, k1: jax.Array, lane: jax.Array) -> jax.Array:
+        return _attempt(a, k0, k1, lane, jnp.uint32(0))
+
+    log_x = in_halves(first, a, k0, k1, lane)
 
     # Infinity is what has no draw yet, one element in 400 at most. To try them all again would
     # cost as much as the first time: a group of elements is tried by one of them, the last that
@@ -200,8 +204,8 @@ def _log_gamma(a: jax.Array, k0: jax.Array, k1: jax.Array, lane: jax.Array) -> j
         round_ = jnp.where(new == jnp.inf, round_ + 1, 1)
         last = jnp.max(jnp.where(log_x == jnp.inf, number, -1), axis=0)
         here = number == last[None]
-        one = (jnp.sum(jnp.where(here, x, 0), axis=0, dtype=x.dtype) for x in members)
-        return round_, last, _attempt(*one, round_), log_x
+        a, k0, k1, lane = (jnp.sum(jnp.where(here, x, 0), 0, dtype=x.dtype) for x in members)
+        return round_, last, _attempt(a, k0, k1, lane, round_), log_x
 
     log_x = groups(log_x)
     none = (log_x[0] != log_x[0]).astype(jnp.uint32) * 0  # zeros that vary where log_x does
