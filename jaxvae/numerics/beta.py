@@ -10,16 +10,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from jaxvae.numerics import elementary
-from jaxvae.numerics.gamma import elementwise, first_derivative_only
+from jaxvae.numerics.elementary import shared
+from jaxvae.numerics.gamma import elementwise, first_derivative_only, in_halves
 
 
 @first_derivative_only
 @elementwise
 def logit_beta_grad(a: jax.Array, b: jax.Array, logit: jax.Array) -> jax.Array:
     """d logit(z) / d a at a fixed quantile of z ~ Beta(a, b), b held."""
+    return in_halves(_logit_beta_grad, a, b, logit)
+
+
+def _logit_beta_grad(a: jax.Array, b: jax.Array, logit: jax.Array) -> jax.Array:
     # -(dF/da) / (dF/d logit) is the integral of (log z - E log z) times the density, over the tail
     # of z or of 1 - z; by parts the shape of that tail, a or b, goes up by one, so that it decays
     # fast even at small shapes. Let w be z below (1 - z above), rho = w / (1 - w), w e^t the
@@ -59,25 +63,20 @@ def logit_beta_grad(a: jax.Array, b: jax.Array, logit: jax.Array) -> jax.Array:
     drawn = (x**4 + x**5) / 2
     slopes = weights * (4 * x**3 + 5 * x**4) / 2
     tables = (drawn, x - drawn, slopes, weights - slopes)
-    c = 0.8 / (1 + 0.05 * rho * end)
-    # A loop of two rounds, not one long expression, as for the gamma.
-    halves = tuple(jnp.asarray(table.reshape(2, -1), a.dtype) for table in tables)
-
-    def add(i: jax.Array, integral: jax.Array) -> jax.Array:
-        for point, point_c, weight, weight_c in zip(*(half[i] for half in halves), strict=True):
-            t = -end * (point + c * point_c)
-            d = elementary.log1p(-rho * elementary.expm1(t))
-            factor = start + step * jnp.where(below, t, d)
-            density = elementary.exp(jnp.maximum(grow * t + rest * d, -80))
-            integral += (weight + c * weight_c) * factor * density
-        return integral
-
-    integral = end * lax.fori_loop(0, 2, add, jnp.zeros_like(a))
+    c = shared(0.8 / (1 + 0.05 * rho * end))
+    integral = jnp.zeros_like(a)
+    for point, point_c, weight, weight_c in zip(*map(np.ndarray.tolist, tables), strict=True):
+        t = -end * (point + c * point_c)
+        d = elementary.log1p(-rho * elementary.expm1(t))
+        factor = start + step * jnp.where(below, t, d)
+        density = elementary.exp(jnp.maximum(grow * t + rest * d, -80))
+        integral += (weight + c * weight_c) * factor * density
+    integral *= end
     edge = jnp.where(below, gap + 1 / n, b / n - a * gap)
-    times_a = (edge + n * rho * integral) / jnp.where(below, 1, b)
+    times_a = shared((edge + n * rho * integral) / jnp.where(below, 1, b))
     # r = log(z / (a / n)). Only large shapes ask for it: what gap has for log(a / n), the logarithm
     # of (a + shift + 1/2) / (n + shift + 1/2), is then near enough for a few terms of a series.
-    near = (shift + 0.5) * b / (a * (n + (shift + 0.5)))
+    near = shared((shift + 0.5) * b / (a * (n + (shift + 0.5))))
     apart = near * (
         1 - near * (1 / 2 - near * (1 / 3 - near * (1 / 4 - near * (1 / 5 - near / 6))))
     )
@@ -107,17 +106,16 @@ def _gap(a: jax.Array, b: jax.Array, logs: jax.Array, shift: int) -> jax.Array:
     """digamma(a + 1) - digamma(a + b + 1) - log z, given `logs`, its logarithms."""
     h = a + (shift + 0.5)
     higher = h + b
-    r, s = 1 / (h * h), 1 / (higher * higher)
+    r, s = shared(1 / (h * h)), shared(1 / (higher * higher))
     power, sums, series = jnp.ones_like(r), jnp.ones_like(r), jnp.zeros_like(r)
     for coefficient in _SERIES:  # sums is (r^k - s^k) / (r - s)
         series += coefficient * sums
         power *= r
         sums = sums * s + power
     steps: Any = sum(b / ((a + k) * (a + b + k)) for k in range(2, shift + 1))
-    # The last of the steps, b / last, is not subtracted but brought under one fraction with the
-    # rest: XLA computes what ends in a division once, anything cheaper again wherever it is used.
+    # The last of the steps, b / last, is not subtracted but brought under one fraction.
     last = (a + 1) * (a + b + 1)
-    return (last * (logs + b * (h + higher) * r * s * series - steps) - b) / last
+    return shared((last * (logs + b * (h + higher) * r * s * series - steps) - b) / last)
 
 
 def _end(
@@ -129,8 +127,8 @@ def _end(
     curve = bend * rho * (1 + rho)
     # From its first two terms, which is too soon; one step of Newton from there is too late, by
     # little; and a bound.
-    t = 2 * depth / (slope + jnp.sqrt(slope * slope + 2 * depth * curve))
+    t = shared(2 * depth / (slope + jnp.sqrt(slope * slope + 2 * depth * curve)))
     v = -elementary.expm1(-t)
     excess = depth - grow * t + bend * elementary.log1p(rho * v)
     t += excess / (grow - bend * rho * (1 - v) / (1 + rho * v))
-    return jnp.minimum(jnp.minimum(grow * t, depth + bend * log1p_rho), 80 * grow) / grow
+    return shared(jnp.minimum(jnp.minimum(grow * t, depth + bend * log1p_rho), 80 * grow) / grow)

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxvae.numerics import sharding
+from jaxvae.numerics.elementary import shared
 
 # B_2, B_4, ...: the Bernoulli numbers of Stirling's series.
 _BERNOULLI = tuple(
@@ -58,7 +59,7 @@ def _log_and_gap(u: jax.Array, ratio: jax.Array, terms: int) -> tuple[jax.Array,
     near = jnp.abs(u) < 0.5
     u_near = jnp.where(near, u, 0.0)
     # log(1 + u) = 2 atanh(s); u - 2 s = u s, which leaves the odd powers from s^3 on.
-    s = u_near / (2.0 + u_near)
+    s = shared(u_near / (2.0 + u_near))
     square, odd = s * s, jnp.zeros_like(s)
     for i in reversed(range(terms)):
         odd = odd * square + 2.0 / (2 * i + 3)
@@ -88,6 +89,14 @@ def _stirling_pair(v: jax.Array, w: jax.Array, terms: int) -> tuple[jax.Array, j
             value = value + bernoulli / (2 * i * (2 * i - 1)) * h
         slope = slope + bernoulli / (2 * i) * g
     return value, slope
+
+
+def _own_inverse(x: jax.Array) -> jax.Array:
+    """1 / x, exactly as that is rounded, by an operation that the divergence does not read.
+
+    What both it and a gradient read, a CPU would put into memory, and cut both chains there.
+    """
+    return 0.5 * shared(2.0 / x)
 
 
 # Compiled even where the caller's code is not: its thousand operations would each be.
@@ -159,10 +168,10 @@ def _kl_and_gradients(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array,
     c = y_total / x_total
     c_log, c_gap = _log_and_gap(d_total / x_total, c, log_terms)
     numerator = shifted(shift)
-    t_minus_1 = numerator / (x * y_total)
+    t_minus_1 = shared(numerator / (x * y_total))
     # Two equal forms: the first loses 1 / a_k to the shift, the second log(c).
     tiny = (a < 0.3) & ~main
-    u = jnp.where(tiny, -d / y, -numerator / (y * x_total))
+    u = shared(jnp.where(tiny, -d, -numerator) / jnp.where(tiny, y, y * x_total))
     ratio = jnp.where(tiny, x, x * c) / y
     kl = y * _gap(u, ratio, log_terms) + jnp.where(
         tiny,
@@ -178,33 +187,36 @@ def _kl_and_gradients(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array,
     slope_a_total = jnp.zeros_like(a_total)
     slope_b_total = jnp.zeros_like(a_total)
     for j in range(shifts):
-        inverse, inverse_total = 1.0 / (a + j), 1.0 / (a_total + j)
-        other, other_total = 1.0 / (b + j), 1.0 / (b_total + j)
+        inverse, inverse_total = shared(1.0 / (a + j)), 1.0 / (a_total + j)
+        other_total = 1.0 / (b_total + j)
         main_t = (cross - j * d_others) * (inverse * other_total)
         u = jnp.where(main, main_t, d * inverse)
         ratio = (b + j) * inverse * jnp.where(main, (a_total + j) * other_total, 1.0)
         gap = _gap(u, ratio, log_terms)
         gap = gap + jnp.where(main, d_total * inverse_total * main_t, 0.0)
         kl = kl + jnp.where(shift > 0, gap, 0.0)
+        inverse, other = _own_inverse(a + j), _own_inverse(b + j)
         slope_a = slope_a + jnp.where(shift > 0, inverse * inverse, 0.0)
         slope_b = slope_b + jnp.where(shift > 0, inverse * other, 0.0)
         slope_a_total += jnp.where(total_shift > 0, inverse_total * inverse_total, 0.0)
         slope_b_total += jnp.where(total_shift > 0, inverse_total * other_total, 0.0)
 
-    v, w, v_total, w_total = 1.0 / x, 1.0 / y, 1.0 / x_total, 1.0 / y_total
+    v, w, v_total, w_total = shared(1.0 / x), shared(1.0 / y), 1.0 / x_total, 1.0 / y_total
     rise, rise_total = d * v, d_total * v_total
     u = jnp.where(main, t_minus_1, rise)
     ratio = y * v * jnp.where(main, x_total * w_total, 1.0)
     kl = kl + 0.5 * (_gap(u, ratio, log_terms) + jnp.where(main, rise_total * u, 0.0))
 
-    tail, slope = _stirling_pair(v, w, terms)
+    tail = _stirling_pair(v, w, terms)[0]
     tail_total, slope_total = _stirling_pair(v_total, w_total, terms)
     first_main = c * t_minus_1 * (rise + rise_total) * w + rise_total**2 * b_others * w * w_total
     first = jnp.where(main, first_main, rise * rise * w)
     rest_total = jnp.where(main, rise_total**2 * w_total * tail_total, 0.0)
     kl = kl + first / 12.0 + (rise * rise * w * tail - rest_total)
 
-    slope_b = slope_b + v * w * (0.5 + slope)
+    v, w = _own_inverse(x), _own_inverse(y)
+    t_minus_1 = 0.5 * shared(2.0 * numerator / (x * y_total))
+    slope_b = slope_b + v * w * (0.5 + _stirling_pair(v, w, terms)[1])
     slope_b_total = slope_b_total + v_total * w_total * (0.5 + slope_total)
     slope_a = slope_a + v * v * (0.5 + _stirling_pair(v, v, terms)[1])
     slope_a_total = slope_a_total + v_total**2 * (0.5 + _stirling_pair(v_total, v_total, terms)[1])
@@ -212,7 +224,7 @@ def _kl_and_gradients(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array,
     grad_a = -c * t_minus_1 - d * slope_a + d_total * slope_a_total
     grad_b = log_t + d * slope_b - d_total * slope_b_total
 
-    kl = jnp.maximum(jnp.sum(kl, -1), 0.0)
+    kl = jnp.maximum(jnp.sum(shared(kl), -1), 0.0)
     return (
         jnp.where(valid[..., 0], kl, jnp.nan),
         jnp.where(valid, grad_a, jnp.nan),

@@ -57,6 +57,17 @@ def log_of_either(which: jax.Array, x: jax.Array) -> jax.Array:
     return _log(jnp.where(which, x, 1 - x), jnp.where(which, x - 1, -x))
 
 
+def shared(x: jax.Array) -> jax.Array:
+    """x itself: for a quotient, a root or a logarithm that more than one operation reads.
+
+    On a CPU, XLA fuses one of these into what reads it only where a single operation does. Else it
+    cuts the chain there, and what is cheap before the cut, Threefry too, is computed anew on either
+    side. With this between them, which costs no instruction, a whole chain becomes one loop.
+    """
+    info = jnp.finfo(x.dtype)
+    return lax.reduce_precision(x, info.nexp, info.nmant)
+
+
 def _log(x: jax.Array, x_minus_1: jax.Array) -> jax.Array:
     # x = 2^k m with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh((m - 1) / (m + 1)). Where k is 0,
     # m - 1 is what was given for it, with digits that x itself may not have.
@@ -64,7 +75,7 @@ def _log(x: jax.Array, x_minus_1: jax.Array) -> jax.Array:
     k = (bits - np.float32(np.sqrt(0.5)).view(np.int32)) >> 23
     m = lax.bitcast_convert_type(bits - (k << 23), jnp.float32)
     near = k == 0
-    s = jnp.where(near, x_minus_1, m - 1) / jnp.where(near, 2 + x_minus_1, m + 1)
+    s = shared(jnp.where(near, x_minus_1, m - 1) / jnp.where(near, 2 + x_minus_1, m + 1))
     z = s * s
     series = 2 + z * (2 / 3 + z * (2 / 5 + z * (2 / 7)))
     return k.astype(jnp.float32) * np.float32(np.log(2)) + s * series

@@ -5,6 +5,7 @@ Threefry counter of its own; the derivative is one integral by a fixed quadratur
 derives both. Arguments are taken as checked: `distributions` is the public face.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from jaxvae.numerics import elementary, sharding
 # A round offers two candidates, each accepted with a probability of at least 0.95: after eight
 # rounds an element is left without a draw once in 1e21. It then keeps its last candidate.
 MAX_ROUNDS = 8
+# Elements of which one at a time is tried again. Nearly always the whole group is done by then.
+GROUP = 16
 
 
 def elementwise(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
@@ -44,6 +47,30 @@ def elementwise(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
         return flat(*map(whole, args, batched)), True
 
     return jax.jit(flat, inline=True)
+
+
+def in_halves(function: Callable[..., jax.Array], *args: jax.Array) -> jax.Array:
+    """`function`, of each element alone, of one half of the elements and then of the other.
+
+    A loop of two rounds, so that XLA can neither fuse `function` with what makes its arguments, nor
+    with what its value is multiplied by at the end of a backward pass: it would compute it there,
+    element by element where shapes differ. A loop it can run beside other work.
+    """
+    first, count = args[0], args[0].size
+    if not isinstance(count, int) or first.ndim != 1 or sharding.is_split(first):
+        return function(*args)  # `jax.export` may leave a size open
+    # A half is every other run of 32: a device that has a part of the rows finds both in it.
+    more = -count % 64
+    runs = [(jnp.pad(x, (0, more)) if more else x).reshape(-1, 2, 32) for x in args]
+
+    def body(i: jax.Array, state: Any) -> Any:
+        new = function(*(lax.dynamic_index_in_dim(x, i, 1, keepdims=False) for x in runs))
+        return state[1], new
+
+    # Zeros that vary over a `shard_map`'s axes wherever an argument does, as the carry must.
+    start = sum((x[:, 0] != x[:, 0]).astype(first.dtype) for x in runs) * 0
+    both = lax.fori_loop(0, 2, body, (start, start))
+    return jnp.stack(both, axis=1).reshape(-1)[:count]
 
 
 def first_derivative_only(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
@@ -146,25 +173,59 @@ def _log_gamma(a: jax.Array, k0: jax.Array, k1: jax.Array, lane: jax.Array) -> j
     # compiled program may take a for zero.
     valid = (a >= jnp.finfo(a.dtype).tiny) & (a < jnp.inf)
     a = jnp.where(valid, a, 1)
-    d = a + 2 / 3  # of the shape a + 1, whose draw is brought down to the shape a below
-    log_d = jnp.log(d)
+
+    def first(a: jax.Array, k0: jax.Array, k1: jax.Array, lane: jax.Array) -> jax.Array:
+        return _attempt(a, k0, k1, lane, jnp.uint32(0))
+
+    log_x = in_halves(first, a, k0, k1, lane)
+
+    # Infinity is what has no draw yet, one element in 400 at most. To try them all again would
+    # cost as much as the first time: a group of elements is tried by one of them, the last that
+    # waits, until none does.
+    shape = log_x.shape
+    whole = sharding.is_split(log_x) or not isinstance(log_x.size, int)
+    grouped = (1, *shape) if whole else (GROUP, -(-log_x.size // GROUP))
+
+    def groups(x: jax.Array) -> jax.Array:
+        more = 0 if whole else math.prod(grouped) - x.size
+        return (jnp.pad(x, (0, more)) if more else x).reshape(grouped)
+
+    members = tuple(groups(x) for x in (a, k0, k1, lane))
+    number, _ = sharding.aligned(lax.broadcasted_iota(jnp.int32, grouped, 0), members[0])
+
+    # What was drawn is put in its place in the next round: in its own, XLA would compute the draw
+    # once for each element of the group.
+    def placed(last: jax.Array, new: jax.Array, log_x: jax.Array) -> jax.Array:
+        return jnp.where(number == last[None], new[None], log_x)
 
     def body(state: Any) -> Any:
-        round_, log_x = state
-        log1p_e, left = _round((k0, k1), (lane, round_), d)
-        # Gamma(a) = Gamma(a + 1) U^(1/a). What an accepted candidate leaves of its exponential is,
-        # an exponential having no memory, a fresh one: -log U for free.
-        new = log_d + 3 * log1p_e - jnp.maximum(left, 0) / a
-        new = jnp.where((left >= 0) | (round_ == MAX_ROUNDS - 1), new, jnp.inf)
-        return round_ + 1, jnp.where(log_x == jnp.inf, new, log_x)
+        round_, last, new, log_x = state
+        log_x = placed(last, new, log_x)
+        round_ = jnp.where(new == jnp.inf, round_ + 1, 1)
+        last = jnp.max(jnp.where(log_x == jnp.inf, number, -1), axis=0)
+        here = number == last[None]
+        a, k0, k1, lane = (jnp.sum(jnp.where(here, x, 0), 0, dtype=x.dtype) for x in members)
+        return round_, last, _attempt(a, k0, k1, lane, round_), log_x
 
-    # Infinity is what has no draw yet. The draw is finished in the loop: computed after it, a
-    # compiler might do so once for each use and round each differently.
-    first = a + jnp.inf
-    _, log_x = lax.while_loop(
-        lambda state: jnp.any(state[1] == jnp.inf), body, (jnp.uint32(0), first)
-    )
+    log_x = groups(log_x)
+    none = (log_x[0] != log_x[0]).astype(jnp.uint32) * 0  # zeros that vary where log_x does
+    state = none, none.astype(jnp.int32) - 1, none.astype(log_x.dtype), log_x
+    state = lax.while_loop(lambda state: jnp.any(placed(*state[1:]) == jnp.inf), body, state)
+    log_x = placed(*state[1:])
+    log_x = log_x.reshape(shape) if whole else log_x.reshape(-1)[: a.size]
     return jnp.where(valid, jnp.maximum(log_x, float(jnp.finfo(a.dtype).min)), jnp.nan)
+
+
+def _attempt(
+    a: jax.Array, k0: jax.Array, k1: jax.Array, lane: jax.Array, round_: jax.Array
+) -> jax.Array:
+    """The draw of each element in its own round; infinity where that accepts no candidate."""
+    d = a + 2 / 3  # of the shape a + 1, whose draw is brought down to the shape a below
+    log1p_e, left = _round((k0, k1), (lane, round_), d)
+    # Gamma(a) = Gamma(a + 1) U^(1/a). What an accepted candidate leaves of its exponential is,
+    # an exponential having no memory, a fresh one: -log U for free.
+    new = jnp.log(d) + 3 * log1p_e - jnp.maximum(left, 0) / a
+    return jnp.where((left >= 0) | (round_ == MAX_ROUNDS - 1), new, jnp.inf)
 
 
 def _round(
@@ -174,7 +235,7 @@ def _round(
     lane, round_ = counter
     w0, w1 = threefry_2x32(key, (lane, 2 * round_))
     w2, w3 = threefry_2x32(key, (lane, 2 * round_ + 1))
-    radius = jnp.sqrt(2 * _exponential(w0, d.dtype))
+    radius = elementary.shared(jnp.sqrt(2 * _exponential(w0, d.dtype)))
     cosine, sine = _cosine_sine(w1, d.dtype)
     first, first_left = _candidate(radius * cosine, _exponential(w2, d.dtype), d)
     second, second_left = _candidate(radius * sine, _exponential(w3, d.dtype), d)
@@ -190,7 +251,7 @@ def _candidate(
     Returns log(1 + e), and what is left of the exponential after the acceptance test
     exponential >= 3 d (e - e^2 / 2 + e^3 / 3 - log(1 + e)); below zero it is rejected.
     """
-    e = normal / (3 * jnp.sqrt(d))
+    e = elementary.shared(normal / (3 * elementary.shared(jnp.sqrt(d))))
     inside = e > -0.999999
     log1p_e = elementary.log1p(jnp.where(inside, e, 0))
     # Near zero the difference is a small rest of large terms: there, its own series.

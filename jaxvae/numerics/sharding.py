@@ -43,7 +43,9 @@ def aligned(*arrays: Any) -> tuple[Any, ...]:
 def first_largest(x: jax.Array) -> jax.Array:
     """Whether a component is the largest of its row, and the first of them: one is, in each row."""
     place, _ = aligned(lax.broadcasted_iota(int, x.shape, x.ndim - 1), x)
-    return jnp.argmax(x, axis=-1, keepdims=True) == place
+    # Not argmax, which a CPU makes one element at a time.
+    largest = x == jnp.max(x, axis=-1, keepdims=True)
+    return place == jnp.min(jnp.where(largest, place, x.shape[-1]), axis=-1, keepdims=True)
 
 
 def is_split(array: Any, *, after: int = 0) -> bool:
