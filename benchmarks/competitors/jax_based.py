@@ -63,6 +63,7 @@ def prepare(variant, case, x, y, seed):
             epochs=stepwise.EPOCHS,
             optimizer=optimizer(),
             devices=devices,
+            keep_compiled=variant == "kept",
             on_epoch=lambda record, state: hold(record.loss - constant),
         )
 

@@ -26,13 +26,13 @@ from jaxvae.apps import (
     sweeps,
     topic_runs,
 )
-from jaxvae.apps.compilation_cache import keep_compiled
 from jaxvae.apps.model_parts import Identity, kind
 from jaxvae.apps.options import Options
 from jaxvae.apps.run_config import Config, of_options, read_config
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.flat import len_of
 from jaxvae.training import run_folder
+from jaxvae.training.compilation_cache import keep_compiled
 from jaxvae.training.parallel import choose_devices
 
 RESUMABLE = ("epochs", "devices", "distributed", "data")  # what may be given anew with --resume

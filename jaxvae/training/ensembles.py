@@ -12,6 +12,7 @@ import optax
 from jaxvae.data.batches import Batch
 from jaxvae.model.vae import VAE, check_model
 from jaxvae.numerics import checks
+from jaxvae.training import compilation_cache
 from jaxvae.training import devices as places
 from jaxvae.training.history import EpochRecord, History
 from jaxvae.training.loop import run
@@ -44,6 +45,7 @@ def fit_many(
     checkpoint_every: int | None = None,
     keep: int = 3,
     metrics: Callable[..., Any] | None = None,
+    keep_compiled: bool = False,
     progress: bool = False,
     on_epoch: Callable[[tuple[EpochRecord, ...], TrainState], Any] | None = None,
 ) -> tuple[TrainState, tuple[History, ...]]:
@@ -81,6 +83,7 @@ def fit_many(
       checkpoint_every: as in `fit`.
       keep: as in `fit`; the best checkpoint is that of the lowest mean over members.
       metrics: as in `fit`, called for each member with its key, its model and its state.
+      keep_compiled: as in `fit`.
       progress: show a bar and a line an epoch, the loss as mean and standard deviation.
       on_epoch: called as `on_epoch(records, states)` after each epoch; training ends early when it
         returns True. The states it sees may be donated to the next epoch: copy what stays.
@@ -134,6 +137,7 @@ def fit_many(
         on_non_finite=on_non_finite,
         checkpoints=checkpoints_of(checkpoints, checkpoint_dir, checkpoint_every, keep),
         metrics=metrics,
+        keep_compiled=keep_compiled,
         progress=progress,
         on_epoch=on_epoch,
     )
@@ -150,7 +154,8 @@ def fit_many(
     kind = Concurrent if on_cpu and chosen is None else Many
     who = kind(keys, make, models, optimizer, chosen, values, given)
     state = None if state is None else who.with_hyperparams(state)
-    return run(who, Data(x, y, weight, condition, mask), options, state)
+    with compilation_cache.keep_compiled(options.keep_compiled):
+        return run(who, Data(x, y, weight, condition, mask), options, state)
 
 
 def _names(make: Any) -> list[str]:

@@ -6,18 +6,16 @@ import operator
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import numpy as np
 import optax
 
-from jaxvae.data import streaming
 from jaxvae.data.batches import Batch
 from jaxvae.model.vae import VAE, check_model
-from jaxvae.model.values import Same
 from jaxvae.numerics import checks
+from jaxvae.training import compilation_cache
 from jaxvae.training import devices as places
 from jaxvae.training.diagnosis import schedule_note, too_large
 from jaxvae.training.history import (
@@ -27,25 +25,17 @@ from jaxvae.training.history import (
     non_finite,
     users_metrics,
 )
-from jaxvae.training.members import Call, One
+from jaxvae.training.members import One
 from jaxvae.training.on_mesh import trained_by
 from jaxvae.training.options import Data, Options, checked_options
 from jaxvae.training.placement import Placement, placement_of
-from jaxvae.training.programs import (
-    Program,
-    States,
-    at_once,
-    compile_ahead,
-    read_metrics,
-    stopping,
-    train_program,
-    trusts,
-)
+from jaxvae.training.preparation import prepared
+from jaxvae.training.programs import States
 from jaxvae.training.progress import Progress
 from jaxvae.training.saves import Checkpoints, Saves, checkpoints_of, run_print
 from jaxvae.training.saves import load_state as load_state
 from jaxvae.training.sources import source_of
-from jaxvae.training.state import Metrics, TrainState
+from jaxvae.training.state import TrainState
 
 # What is folded into the base key for the user's metrics; no step number reaches it.
 METRICS = 0xFFFFFFFE
@@ -73,6 +63,7 @@ def fit(
     checkpoint_every: int | None = None,
     keep: int = 3,
     metrics: Callable[..., Any] | None = None,
+    keep_compiled: bool = False,
     progress: bool = False,
     on_epoch: Callable[[EpochRecord, TrainState], Any] | None = None,
 ) -> tuple[TrainState, History]:
@@ -119,6 +110,8 @@ def fit(
       keep: the third.
       metrics: called as `metrics(key, vae, state) -> {name: number}` after each epoch, its key
         another one each time; the numbers go into the record's `more`.
+      keep_compiled: keep on disk what is compiled, so that a script started again finds it: in the
+        folder of the command line, or where `JAX_COMPILATION_CACHE_DIR` says.
       progress: show a bar and a line an epoch.
       on_epoch: called as `on_epoch(record, state)` after each epoch; training ends early when it
         returns True. The state it sees may be donated to the next epoch: copy what stays.
@@ -166,12 +159,14 @@ def fit(
         on_non_finite=on_non_finite,
         checkpoints=checkpoints_of(checkpoints, checkpoint_dir, checkpoint_every, keep),
         metrics=metrics,
+        keep_compiled=keep_compiled,
         progress=progress,
         on_epoch=on_epoch,
     )
-    who = trained_by(key, vae, optimizer, placement_of(devices, state))
-    data = Data(x, y, weight, condition, mask)
-    state, (history,) = run(who, data, options, state)
+    with compilation_cache.keep_compiled(options.keep_compiled):
+        who = trained_by(key, vae, optimizer, placement_of(devices, state))
+        data = Data(x, y, weight, condition, mask)
+        state, (history,) = run(who, data, options, state)
     return state, history
 
 
@@ -249,7 +244,7 @@ def run(
                 show.note(note)
         show.compiling()
         carried: States
-        program, calls = _prepared(who, source, state, params, skip=skip)
+        program, calls = prepared(who, source, state, params, skip=skip)
         keys, carried, values = zip(*calls, strict=True)
         del calls
         state = None  # the arrays of the state are not needed any more
@@ -306,71 +301,6 @@ def run(
         if steps is None and (note := schedule_note(model, int(_steps(carried).max()))):
             show.note(note)
     return (who.local(carried) if best is None else best), histories(compile_seconds)
-
-
-def _prepared(
-    who: One, source: Any, state: TrainState | None, params: Any, *, skip: bool
-) -> tuple[Program, list[Call]]:
-    """The program of an epoch, and what each call of it begins with."""
-    # Where nothing is left to ask but shapes, the initial parameters are compiled while the epoch
-    # is traced: the compiler needs no lock of Python's.
-    with ThreadPoolExecutor(1, "jaxvae-compile") as beside:
-        like = calls = compiling = None
-        if state is None:
-            compiling = beside.submit(who.compiler_of_calls(source.first))
-            like = who.like(source.first)
-
-        def begin() -> list[Call]:
-            if compiling is not None:
-                compiling.result()
-            return who.calls(state, source.first)
-
-        if like is None:
-            calls = begin()
-            like = calls[0]
-        compile_for = functools.partial(_compile, who, source, like)
-        if skip:
-            program = compile_for("skip")
-        else:
-            # Over a mesh no device might have room for all parameters, which it would look at once.
-            trust = who.mesh is None and trusts(who.optimizer, params)
-            program = stopping(compile_for, trust=trust)
-        return program, begin() if calls is None else calls
-
-
-def _compile(who: One, source: Any, like: Call, on_non_finite: str) -> Program:
-    """The program of an epoch, or of a chunk of one, ready to be called."""
-    function = train_program(
-        who.make,
-        Same(who.optimizer),
-        on_non_finite,
-        batch_size=source.program_batch,
-        split=who.split,
-        members=who.mapped,
-        spread=who.spread,
-        examples=source.examples_split,
-        placed=who.placed,
-    )
-    devices = who.split or who.spread
-    before = () if devices is None else (places.shard(places.slots(devices), devices),)
-    compiled = compile_ahead(function, *before, *like, *source.like)
-    streaming.give_back()  # as much as MNIST takes, which is put on the device after this
-
-    def program(
-        needed: list[bool], keys: Any, values: Any, states: States, *data: Any
-    ) -> tuple[States, Metrics]:
-        def call(needed: bool, key: Any, state: TrainState, values: Any) -> Any:
-            if not needed:
-                return state, None
-            state, metrics, made = compiled(*before, key, state, values, *data)
-            return state, read_metrics(metrics, made)
-
-        states, found = zip(*at_once(call, needed, keys, states, values), strict=True)
-        some = next(filter(None, found))  # nobody reads those of a call that was not needed
-        rows = [own or some for own in found]
-        return states, jax.tree.map(lambda *leaves: np.concatenate(leaves), *rows)
-
-    return program
 
 
 def _steps(states: States) -> np.ndarray:

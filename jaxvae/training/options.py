@@ -32,6 +32,7 @@ class Options(NamedTuple):
     on_non_finite: str
     checkpoints: Checkpoints | None
     metrics: Callable[..., Any] | None
+    keep_compiled: bool
     progress: bool
     on_epoch: Callable[..., Any] | None
 
@@ -46,6 +47,7 @@ def checked_options(
     on_non_finite: str,
     checkpoints: Checkpoints | None,
     metrics: Callable[..., Any] | None,
+    keep_compiled: bool,
     progress: bool,
     on_epoch: Callable[..., Any] | None,
 ) -> Options:
@@ -60,6 +62,7 @@ def checked_options(
       on_non_finite: "raise" or "skip".
       checkpoints: where to save.
       metrics: the user's own.
+      keep_compiled: whether what is compiled is kept on disk.
       progress: whether it is shown.
       on_epoch: called after each epoch.
 
@@ -84,6 +87,7 @@ def checked_options(
         on_non_finite,
         checkpoints,
         metrics,
+        checks.boolean("keep_compiled", keep_compiled),
         progress,
         on_epoch,
     )

@@ -1,4 +1,4 @@
-"""Compiled programs on disk, so that a command line started again need not compile them again.
+"""Compiled programs on disk, so that what is started again need not compile them again.
 
 JAX keeps them; here is where, how many, and what happens to a damaged one.
 """
@@ -27,13 +27,16 @@ OPTIONS = {
 
 
 @contextlib.contextmanager
-def keep_compiled() -> Iterator[Path | None]:
+def keep_compiled(keep: bool = True) -> Iterator[Path | None]:
     """Keep what JAX compiles in this context, and take from there what was compiled before.
 
     Where JAX was given a folder of its own (`JAX_COMPILATION_CACHE_DIR`), or told to keep nothing
     (`JAX_ENABLE_COMPILATION_CACHE=0`), that stands. A folder that this user alone can write to is
     needed, as what lies in it is run; without one nothing is kept. If a program in it is damaged,
     it is compiled again, and the folder emptied at the end.
+
+    Args:
+      keep: False changes nothing.
 
     Yields:
       The folder; None where this context changed nothing.
@@ -45,7 +48,7 @@ def keep_compiled() -> Iterator[Path | None]:
       2
     """
     before = {name: getattr(jax.config, name) for name in (FOLDER, ENABLED, *OPTIONS)}
-    folder = _own_folder() if before[ENABLED] and not before[FOLDER] else None
+    folder = _own_folder() if keep and before[ENABLED] and not before[FOLDER] else None
     if folder is None:
         yield None
         return

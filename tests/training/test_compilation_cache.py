@@ -1,4 +1,4 @@
-"""What the command line compiles is on disk the next time; damage and strange folders are no harm.
+"""What the command line and `fit` compile is on disk the next time; damaged ones do no harm.
 
 In processes of their own: the suite's has a cache already, which `keep_compiled` leaves alone.
 """
@@ -15,13 +15,22 @@ PROGRAM = """
 import collections, json, sys, warnings
 import jax
 from jaxvae.apps import cli
-from jaxvae.apps.compilation_cache import keep_compiled
+from jaxvae.training.compilation_cache import keep_compiled
 
 events, shown = collections.Counter(), []
 jax.monitoring.register_event_listener(lambda event, **_: events.update([event.split("/")[-1]]))
 warnings.showwarning = lambda message, *_: shown.append(str(message))
 argv = sys.argv[1:]
-if argv:
+if argv[:1] == ["fit"]:
+    import numpy as np
+    import jaxvae
+
+    vae = jaxvae.normal_vae(jaxvae.dense_normal_network(8, 2, layers=1, hidden_units=4))
+    key, x = jax.random.key(0), np.ones((8, 8), np.float32)
+    options = {"batch_size": 4, "epochs": 1, "keep_compiled": argv[1] == "keep"}
+    jaxvae.fit(key, vae, x, **options)
+    jaxvae.fit_many(jax.random.split(key, 2), vae, x, **options)
+elif argv:
     assert cli.main(argv) == 0
 else:
     with keep_compiled():
@@ -52,6 +61,15 @@ def test_a_second_start_compiles_nothing(tmp_path):
     assert run(tmp_path)[:3] == [compiled, 0, []]
     for folder in (tmp_path / "jaxvae" / "programs").iterdir():
         assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_training_keeps_its_programs_where_it_is_told_to(tmp_path):
+    run(tmp_path, "fit", "no")
+    assert not (tmp_path / "jaxvae").exists()
+    found, compiled, _, left = run(tmp_path, "fit", "keep")
+    assert compiled == len(entries(tmp_path)) > 0
+    assert left is None
+    assert run(tmp_path, "fit", "keep")[:2] == [found + compiled, 0]
 
 
 @pytest.mark.long
