@@ -35,12 +35,12 @@ PROMISED = {
     "fit": (
         "(key, vae, x, y, *, weight, condition, mask, batch_size, epochs, optimizer, state, "
         "devices, validation, patience, on_non_finite, checkpoints, checkpoint_dir, "
-        "checkpoint_every, keep, metrics, progress, on_epoch)"
+        "checkpoint_every, keep, metrics, keep_compiled, progress, on_epoch)"
     ),
     "fit_many": (
         "(keys, make, x, y, *, weight, condition, mask, batch_size, epochs, optimizer, "
         "hyperparams, state, devices, validation, patience, on_non_finite, checkpoints, "
-        "checkpoint_dir, checkpoint_every, keep, metrics, progress, on_epoch)"
+        "checkpoint_dir, checkpoint_every, keep, metrics, keep_compiled, progress, on_epoch)"
     ),
 }
 COMPAT = {
