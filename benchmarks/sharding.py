@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 
 import jaxvae
 from jaxvae.parallel import Placement
-from jaxvae.training import loop
+from jaxvae.training import preparation
 
 DEVICES, BATCH, MIB = 8, 512, 2**20
 BYTES = {"u8": 1, "pred": 1, "s32": 4, "u32": 4, "f32": 4}
@@ -35,7 +35,7 @@ def compiled_by_fit(width, where):
     def stop(function, *args):
         raise CompiledError(function.lower(*args).compile(), args)
 
-    loop.compile_ahead = stop
+    preparation.compile_ahead = stop
     network = jaxvae.dense_dirichlet_network(784, 10, hidden_units=width)
     vae = jaxvae.dirichlet_vae(network, objective="original")
     x, y = np.zeros((60_000, 784), np.float32), np.zeros(60_000, np.int32)

@@ -215,7 +215,7 @@ def _kl_and_gradients(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array,
     kl = kl + first / 12.0 + (rise * rise * w * tail - rest_total)
 
     v, w = _own_inverse(x), _own_inverse(y)
-    t_minus_1 = 0.5 * shared(2.0 * numerator / (x * y_total))
+    t_minus_1 = 0.5 * shared(numerator / (0.5 * (x * y_total)))  # twice a numerator may overflow
     slope_b = slope_b + v * w * (0.5 + _stirling_pair(v, w, terms)[1])
     slope_b_total = slope_b_total + v_total * w_total * (0.5 + slope_total)
     slope_a = slope_a + v * v * (0.5 + _stirling_pair(v, v, terms)[1])

@@ -50,7 +50,7 @@ def elementwise(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 
 
 def in_halves(function: Callable[..., jax.Array], *args: jax.Array) -> jax.Array:
-    """`function`, of each element alone, of one half of the elements and then of the other.
+    """Apply an elementwise `function` to one half of the elements, then to the other.
 
     A loop of two rounds, so that XLA can neither fuse `function` with what makes its arguments, nor
     with what its value is multiplied by at the end of a backward pass: it would compute it there,

@@ -41,7 +41,9 @@ def aligned(*arrays: Any) -> tuple[Any, ...]:
 
 
 def first_largest(x: jax.Array) -> jax.Array:
-    """Whether a component is the largest of its row, and the first of them: one is, in each row."""
+    """Whether a component is the largest of its row, and the first of them: one is, in each row
+    without a NaN.
+    """
     place, _ = aligned(lax.broadcasted_iota(int, x.shape, x.ndim - 1), x)
     # Not argmax, which a CPU makes one element at a time.
     largest = x == jnp.max(x, axis=-1, keepdims=True)

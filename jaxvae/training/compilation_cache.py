@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import stat
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -47,8 +48,23 @@ def keep_compiled(keep: bool = True) -> Iterator[Path | None]:
       >>> int(value)
       2
     """
+    if not keep or not _one_at_a_time.acquire(blocking=False):  # another thread's stands meanwhile
+        yield None
+        return
+    try:
+        with _kept() as folder:
+            yield folder
+    finally:
+        _one_at_a_time.release()
+
+
+_one_at_a_time = threading.Lock()
+
+
+@contextlib.contextmanager
+def _kept() -> Iterator[Path | None]:
     before = {name: getattr(jax.config, name) for name in (FOLDER, ENABLED, *OPTIONS)}
-    folder = _own_folder() if keep and before[ENABLED] and not before[FOLDER] else None
+    folder = _own_folder() if before[ENABLED] and not before[FOLDER] else None
     if folder is None:
         yield None
         return
@@ -59,15 +75,16 @@ def keep_compiled(keep: bool = True) -> Iterator[Path | None]:
         def show_others(message: Any, *args: Any, **kwargs: Any) -> None:
             nonlocal damaged
             if "persistent compilation cache entry" in str(message):
-                damaged = True
+                damaged |= "reading" in str(message)  # not where one could not be written
             else:
                 show(message, *args, **kwargs)
 
         warnings.showwarning = show_others
         warnings.filterwarnings("always", ".*persistent compilation cache entry")
-        for name, value in {FOLDER: str(folder), **OPTIONS}.items():
-            jax.config.update(name, value)
         try:
+            for name, value in {FOLDER: str(folder), **OPTIONS}.items():
+                jax.config.update(name, value)
+            jax_cache.reset_cache()  # of a folder that it had before
             yield folder
         finally:
             for name, value in before.items():

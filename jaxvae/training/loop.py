@@ -30,7 +30,7 @@ from jaxvae.training.on_mesh import trained_by
 from jaxvae.training.options import Data, Options, checked_options
 from jaxvae.training.placement import Placement, placement_of
 from jaxvae.training.preparation import prepared
-from jaxvae.training.programs import States
+from jaxvae.training.programs import States, trusts
 from jaxvae.training.progress import Progress
 from jaxvae.training.saves import Checkpoints, Saves, checkpoints_of, run_print
 from jaxvae.training.saves import load_state as load_state
@@ -111,7 +111,7 @@ def fit(
       metrics: called as `metrics(key, vae, state) -> {name: number}` after each epoch, its key
         another one each time; the numbers go into the record's `more`.
       keep_compiled: keep on disk what is compiled, so that a script started again finds it: in the
-        folder of the command line, or where `JAX_COMPILATION_CACHE_DIR` says.
+        folder of the command line. Where JAX has a folder of its own, its settings stand.
       progress: show a bar and a line an epoch.
       on_epoch: called as `on_epoch(record, state)` after each epoch; training ends early when it
         returns True. The state it sees may be donated to the next epoch: copy what stays.
@@ -200,6 +200,8 @@ def run(
     params = who.one(source.first).params
     for checked in filter(None, (source.all, options.held_out)):
         who.models[0].check_data(params, checked)
+    # Over a mesh no device might have room for all parameters, which it would look at once.
+    trust = who.mesh is None and trusts(who.optimizer, params)
     shapes = who.shapes(source.first)
     if state is not None and _shapes(state) != _shapes(shapes):
         raise ValueError("state must be of this model and optimizer, got arrays of other shapes")
@@ -244,7 +246,7 @@ def run(
                 show.note(note)
         show.compiling()
         carried: States
-        program, calls = prepared(who, source, state, params, skip=skip)
+        program, calls = prepared(who, source, state, skip=skip, trust=trust)
         keys, carried, values = zip(*calls, strict=True)
         del calls
         state = None  # the arrays of the state are not needed any more

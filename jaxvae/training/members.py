@@ -234,7 +234,9 @@ class Concurrent(Many):
     mapped = False
 
     def like(self, first: Batch) -> Call | None:
-        if self._hyperparams:  # which `with_hyperparams` puts in, of a type of their own
+        # Hyperparams are put in by `with_hyperparams`, of a type of their own; the numbers of a
+        # member are traced in its parameters, and may be of another type there than on the host.
+        if self._hyperparams or self._own_values[0]:
             return None
         return self.keys[0], self.one(first), self._own_values[0]
 

@@ -19,13 +19,12 @@ from jaxvae.training.programs import (
     read_metrics,
     stopping,
     train_program,
-    trusts,
 )
 from jaxvae.training.state import Metrics, TrainState
 
 
 def prepared(
-    who: One, source: Any, state: TrainState | None, params: Any, *, skip: bool
+    who: One, source: Any, state: TrainState | None, *, skip: bool, trust: bool
 ) -> tuple[Program, list[Call]]:
     """Compile an epoch, and begin.
 
@@ -33,8 +32,8 @@ def prepared(
       who: is trained.
       source: what gives the examples.
       state: where to start; None: a fresh one.
-      params: their shapes.
       skip: whether steps that are not finite are left out.
+      trust: of `stopping`, where they are not.
 
     Returns:
       The program of an epoch, and what each call of it begins with.
@@ -56,12 +55,7 @@ def prepared(
             calls = begin()
             like = calls[0]
         compile_for = functools.partial(_compile, who, source, like)
-        if skip:
-            program = compile_for("skip")
-        else:
-            # Over a mesh no device might have room for all parameters, which it would look at once.
-            trust = who.mesh is None and trusts(who.optimizer, params)
-            program = stopping(compile_for, trust=trust)
+        program = compile_for("skip") if skip else stopping(compile_for, trust=trust)
         return program, begin() if calls is None else calls
 
 

@@ -100,7 +100,6 @@ def train_program(
     )
 
 
-@uncollected()
 def compile_ahead(function: jax.stages.Wrapped, *args: Any) -> Callable[..., Any]:
     """Compile a function for arguments like these; under `jax.disable_jit` leave it as it is.
 
@@ -113,7 +112,9 @@ def compile_ahead(function: jax.stages.Wrapped, *args: Any) -> Callable[..., Any
     """
     if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
         return function
-    return function.lower(*args).compile()
+    with uncollected():
+        lowered = function.lower(*args)
+    return lowered.compile()
 
 
 def stopping(compile_for: Callable[[str], Program], *, trust: bool) -> Program:

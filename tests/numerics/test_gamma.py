@@ -4,6 +4,7 @@ Every statistical test has a fixed key and states how often it would fail a righ
 a twin that breaks the sampler on purpose and must see it.
 """
 
+import functools
 from functools import partial
 from pathlib import Path
 
@@ -346,3 +347,28 @@ def test_the_loop_is_bounded(breaking):
     """If no candidate were ever accepted, it would end all the same."""
     breaking.setattr(gamma, "_candidate", lambda n, e, d: (0 * n, 0 * n - 1))
     assert np.isfinite(gamma.log_gamma(jax.random.key(0), jnp.ones(5))).all()
+
+
+@pytest.mark.parametrize("size", [1, 17, 1000])
+def test_rejected_elements_are_tried_again_each_in_its_own_rounds(monkeypatch, size):
+    """With a candidate in five accepted, against a loop of all rounds over each element alone:
+    elements wait together in a group, and some reach the last round.
+    """
+
+    def attempt(a, k0, k1, lane, round_):
+        words, _ = gamma.threefry_2x32((k0, k1), (lane, round_ + jnp.uint32(100)))
+        accepted = (words % 5 == 0) | (round_ == gamma.MAX_ROUNDS - 1)
+        return jnp.where(accepted, (100 * lane + round_).astype(a.dtype), jnp.inf)
+
+    monkeypatch.setattr(gamma, "_attempt", attempt)
+    key = jax.random.key(size)
+    found = np.asarray(gamma.log_gamma(key, jnp.ones(size)))
+    ones, (k0, k1) = jnp.ones(size), jax.random.bits(key, (2,), jnp.uint32)
+    keys, lane = (jnp.full(size, k0), jnp.full(size, k1)), jnp.arange(size, dtype=jnp.uint32)
+    rounds = [
+        np.asarray(attempt(ones, *keys, lane, jnp.uint32(r))) for r in range(gamma.MAX_ROUNDS)
+    ]
+    expected = functools.reduce(lambda first, then: np.where(first == np.inf, then, first), rounds)
+    np.testing.assert_array_equal(found, expected)
+    if size == 1000:
+        assert {0, gamma.MAX_ROUNDS - 1} <= set(found.astype(int) % 100)

@@ -3,6 +3,7 @@
 import operator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -110,6 +111,26 @@ def test_members_share_the_program_of_a_run_alone(digits):
 
 
 @pytest.mark.slow
+def test_parameters_of_the_type_that_a_traced_number_gives(key):
+    """On the host a number is Python's, and gives way to bfloat16; traced it is a float32."""
+
+    def make(scale):
+        def init(key, x):
+            drawn = jax.random.normal(key, (6, 2), jnp.bfloat16)
+            with jax.numpy_dtype_promotion("standard"):
+                return {"w": scale * drawn}
+
+        encode = lambda params, x: (x @ params["w"].astype(x.dtype), jnp.ones((len(x), 2)))  # noqa: E731
+        decode = lambda params, z: z @ params["w"].astype(z.dtype).T  # noqa: E731
+        return jaxvae.normal_vae(jaxvae.Network(init, encode, decode))
+
+    states, _ = jaxvae.fit_many(
+        jax.random.split(key, 2), make, np.ones((8, 6), np.float32), batch_size=4, epochs=1,
+        optimizer=optax.sgd(1e-2), hyperparams={"scale": [0.1, 0.2]},
+    )  # fmt: skip
+    assert jax.tree.leaves(states.params)[0].dtype == jnp.float32
+
+
 def test_hyperparams(digits, key):
     rates = [1e-2, 1e-3, 1e-4]
     vae = jaxvae.normal_vae(jaxvae.dense_normal_network(64, 2, layers=1, hidden_units=8))

@@ -17,7 +17,7 @@ from jaxvae.data import examples as data_forms
 from jaxvae.data.batches import take
 from jaxvae.parallel import Placement
 from jaxvae.training import devices as places
-from jaxvae.training import exchange, loop
+from jaxvae.training import exchange, preparation
 
 KEY = jax.random.key(0)
 ROWS, BATCH = 103, 18  # 4 devices divide neither
@@ -84,7 +84,7 @@ def compiled_by_fit(monkeypatch, data, devices, model="normal"):
     def stop(function, *args):
         raise CompiledError(function.lower(*args).compile(), args)
 
-    monkeypatch.setattr(loop, "compile_ahead", stop)
+    monkeypatch.setattr(preparation, "compile_ahead", stop)
     with pytest.raises(CompiledError) as found:
         jaxvae.fit(KEY, small_vae(model), data, **OPTIONS, devices=devices)
     compiled, (*_, state, _, given) = found.value.args
