@@ -112,3 +112,10 @@ def test_bad_rows_stay_alone_inside_compiled_code(bad):
         kl = jax.jit(jaxvae.kl_dirichlet)(*args)
         assert np.isnan(kl[1])
         assert np.isfinite(kl[good]).all()
+
+
+def test_the_gradient_of_sums_near_the_root_of_the_largest_float():
+    """psi1 is pi^2 / 6 at 1 and 1 / x at a large x; the sums of a and b are equal."""
+    a, b = jnp.array([[1, 1, 1.6e19]]), jnp.array([[1.6e19, 1, 1]])
+    (found,) = jax.grad(lambda a: jnp.sum(jaxvae.kl_dirichlet(a, b)))(a)
+    np.testing.assert_allclose(found, [-1.6e19 * np.pi**2 / 6, 0, 1], rtol=1e-5)
