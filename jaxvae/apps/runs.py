@@ -171,10 +171,10 @@ def open_run(path: Path, *, data: Path | None = None, other_data: bool = False) 
     is_checkpoint = path.parent.name == run_folder.CHECKPOINTS
     folder = path.parent.parent if is_checkpoint else path
     config = read_config(folder / run_folder.CONFIG)
-    vae = description.build(config.model)
     final = next((file for file in map(folder.joinpath, run_folder.FINAL) if file.exists()), None)
     if final is not None and final.name == run_folder.PARAMS:
         manifest.check(folder, saved_models.DamagedModelError, alone=False)
+    vae = description.build(config.model)
     if not is_checkpoint and final is not None:
         example = description.abstract_example(config.model.data_shape)
         params = whole_files.load_params(

@@ -45,7 +45,7 @@ def test_draws_without_compilation():
     assert_close(actual, expected)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_and_evaluation_without_compilation():
     vae = small_vae("dirichlet")
     step = jaxvae.make_train_step(vae, OPTIMIZER)
