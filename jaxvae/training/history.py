@@ -55,7 +55,7 @@ class History(NamedTuple):
 
     Attributes:
       epochs: a record for each epoch.
-      compile_seconds: the time that tracing and compiling took.
+      compile_seconds: the time that tracing and compiling took, the initial state included.
 
     Example:
       >>> record = EpochRecord(0, 4.0, 3.0, 1.0, 0.5, 2874.0, np.array([5.0, 3.0], np.float32))
