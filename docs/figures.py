@@ -45,6 +45,7 @@ SOURCES = {
     "first_sight": models.first_sight,
     "topic_consensus": models.topic_consensus,
     "topic_decoders": models.topic_decoders,
+    "topic_scale": models.topic_scale,
     "topics": models.topics,
     "compat": numerics.compat,
     "gradients": numerics.gradients,

@@ -189,6 +189,19 @@ def _further(case: Results) -> str:
     return f"{mean(each):.0f}" if each else "-"
 
 
+def topic_scale(results: Results) -> dict[str, str]:
+    """What a stream of many documents takes."""
+    whole = results["passes"][-1]
+    return {
+        "documents": f"{whole['documents']:,}",
+        "words": f"{results['data']['words']:,}",
+        "peak": f"{whole['peak MB']:,.0f}",
+        "minutes": f"{whole['seconds'] / 60:.0f}",
+        "ratio": f"{results['turns']['ratio']:.2f}",
+        "cosine": f"{whole['mean cosine']:.2f}",
+    }
+
+
 def topic_decoders(results: Results) -> dict[str, str]:
     """The decoders of a topic model on three kinds of data."""
     said = {"news": "articles", "pbmc": "cells", "planted": "planted by LDA"}
