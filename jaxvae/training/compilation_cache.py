@@ -18,6 +18,7 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache import compilation_cache as jax_cache
 
+_one_at_a_time = threading.Lock()
 FOLDER = "jax_compilation_cache_dir"
 ENABLED = "jax_enable_compilation_cache"
 # A run's programs take one MiB. A bound also makes JAX lock the folder and drop the oldest.
@@ -58,11 +59,9 @@ def keep_compiled(keep: bool = True) -> Iterator[Path | None]:
         _one_at_a_time.release()
 
 
-_one_at_a_time = threading.Lock()
-
-
 @contextlib.contextmanager
 def _kept() -> Iterator[Path | None]:
+    """The same, by settings of the whole process: one at a time."""
     before = {name: getattr(jax.config, name) for name in (FOLDER, ENABLED, *OPTIONS)}
     folder = _own_folder() if before[ENABLED] and not before[FOLDER] else None
     if folder is None:
