@@ -58,6 +58,8 @@ class TopicModel(TopicTraining):
         alone; less brings forward what is rare elsewhere (lambda of Sievert and Shirley).
       refine: whether `transform`, `perplexity` and their kin refine each document's posterior.
       max_doc_update_iter: how many steps each.
+      devices: None: one. How many JAX devices, or a `jaxvae.parallel.Placement`: training splits
+        each batch over them. The topics are the same, to rounding.
       random_state: seed of everything random: an int, a `RandomState`, or None.
 
     Attributes:
@@ -107,6 +109,7 @@ class TopicModel(TopicTraining):
         relevance: float = 0.8,
         refine: bool = True,
         max_doc_update_iter: int = 50,
+        devices: Any = None,
         random_state: Any = None,
     ):
         self.n_components = n_components
@@ -127,6 +130,7 @@ class TopicModel(TopicTraining):
         self.relevance = relevance
         self.refine = refine
         self.max_doc_update_iter = max_doc_update_iter
+        self.devices = devices
         self.random_state = random_state
 
     def concentration(self, X: Any, *, covariates: Any = None) -> np.ndarray:

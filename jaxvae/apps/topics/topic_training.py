@@ -27,6 +27,7 @@ from jaxvae.model.vae import VAE, bind
 from jaxvae.numerics import checks
 from jaxvae.training.averaging import average_params, averaged_params
 from jaxvae.training.loop import fit
+from jaxvae.training.placement import auto_mesh, placement_of
 from jaxvae.training.state import TrainState, init_opt_state, init_state
 
 BACKGROUND = 0.5  # added to the count of each word, so that none has the probability zero
@@ -55,6 +56,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     relevance: float
     refine: bool
     max_doc_update_iter: int
+    devices: Any
     random_state: Any
     params_: Params
     loss_curve_: list[float]
@@ -145,6 +147,8 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _begin(self, data: Batch) -> None:
         """Everything that a first call makes: the seed, the model, where training starts."""
         topics = checks.axis_length("n_components", self.n_components, minimum=2)
+        if (where := placement_of(self.devices, None)) is not None:
+            auto_mesh(where.devices)  # refused before anything is compiled
         self._seed, self._n_features_out = seed_of(self.random_state), topics
         width, names = data.x.shape[1], None
         self.background_ = np.asarray(data.x.sum(axis=0)).ravel() + np.float32(BACKGROUND)
@@ -240,6 +244,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             epochs=passes,
             optimizer=self._optimizer(steps, documents),
             state=state,
+            devices=self.devices,
         )
         self.params_, self._state = jax.device_get((averaged_params(state), state))
         self.loss_curve_ += [record.loss for record in history.epochs]

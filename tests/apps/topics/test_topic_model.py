@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 
 import jaxvae
 from jaxvae.apps.topics import starts
+from jaxvae.parallel import Placement
 from jaxvae.topics import (
     TopicModel,
     bars,
@@ -225,6 +226,7 @@ OPTIONS = {
     "seed_words": ([[99]], "seed_words must be columns from 0 to 59, got 99"),
     "label_weight": (1.0, "y must be given where label_weight is set"),
     "random_state": ("x", "random_state must be None"),
+    "devices": (99, "devices must be at most 8 here, got 99"),
 }
 
 
@@ -298,6 +300,18 @@ def test_the_same_seed_is_the_same_model(fitted):
     np.testing.assert_array_equal(again.topic_word_, fitted.topic_word_)
     other = clone(fitted).set_params(random_state=1).fit(DATA.counts)
     assert not np.array_equal(other.topic_word_, fitted.topic_word_)
+
+
+def test_the_same_topics_on_any_number_of_devices():
+    one = model(max_iter=5).fit(DATA.counts)
+    split = Placement(4, data="split")
+    for devices in (4, split):
+        more = model(max_iter=5, devices=devices).fit(DATA.counts)
+        assert clone(more).get_params()["devices"] == devices
+        np.testing.assert_allclose(more.topic_word_, one.topic_word_, rtol=2e-3)
+        np.testing.assert_allclose(more.loss_curve_, one.loss_curve_, rtol=1e-5)
+        mixtures = more.transform(DATA.counts)
+        np.testing.assert_allclose(mixtures, one.transform(DATA.counts), atol=2e-3)
 
 
 def test_a_pickle_answers_alike(fitted):
