@@ -149,12 +149,14 @@ def first(data: Batch, n: int = 1) -> Batch:
     return dense_rows(data._replace(position=None), np.arange(min(n, count(data))))
 
 
-def host_batches(data: Batch, batch_size: int) -> Iterator[Batch]:
+def host_batches(data: Batch, batch_size: int, *, costly: bool = False) -> Iterator[Batch]:
     """All examples in order, in batches of one size.
 
     Args:
       data: of `examples`.
-      batch_size: B; N where there are fewer.
+      batch_size: B. Where there are fewer examples, N brought up to one of a few sizes, so that
+        calls with ever other numbers of examples do not each compile anew.
+      costly: whether what is called takes long to compile: the sizes are then fewer.
 
     Yields:
       Batches of NumPy arrays [B, ...], sparse parts dense, with weight and position. The last one
@@ -169,7 +171,7 @@ def host_batches(data: Batch, batch_size: int) -> Iterator[Batch]:
       [([1.0, 1.0, 1.0], [0, 1, 2]), ([1.0, 1.0, 0.0], [3, 4, 5])]
     """
     rows = count(data)
-    batch_size = min(checks.positive_int("batch_size", batch_size), rows)
+    batch_size = min(checks.positive_int("batch_size", batch_size), _one_of_few(rows, costly))
     for start in range(0, rows, batch_size):
         position = np.arange(start, start + batch_size, dtype=np.int32)
         batch = dense_rows(data, np.minimum(position, rows - 1))
@@ -179,6 +181,19 @@ def host_batches(data: Batch, batch_size: int) -> Iterator[Batch]:
         if batch.position is not None:
             position = batch.position
         yield batch._replace(weight=weight, position=position)
+
+
+def _one_of_few(rows: int, costly: bool) -> int:
+    """The least of 1, 2, 3, 4, 6, 8, 12, 16, ... that is no less; if costly of 16, 64, 256, ...
+
+    Many rows stay as they are: there what is added would cost more than it saves.
+    """
+    if not 0 < rows <= 1024:
+        return rows
+    power = 1 << (rows - 1).bit_length()
+    if costly:
+        return next(size for size in (16, 64, 256, 1024) if size >= power)
+    return 3 * power // 4 if rows <= 3 * power // 4 else power
 
 
 def on_device_form(data: Batch, batch_size: int) -> Batch:

@@ -81,7 +81,7 @@ def refine(
     vae = for_labels(vae, data.y)
     found = [
         jax.device_get(_refined(vae, steps, params, key, rate, jax.device_put(batch)))
-        for batch in host_batches(data, batch_size)
+        for batch in host_batches(data, batch_size, costly=True)
     ]
     rows = count(data)
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:rows], *found)

@@ -9,7 +9,7 @@ from scipy.special import gammaln
 import jaxvae
 from jaxvae import bind, latents, likelihoods, priors
 from jaxvae.latents import Dirichlet, Normal
-from jaxvae.model.refinement import bounded, posterior_elbo, unbounded
+from jaxvae.model.refinement import _refined, bounded, posterior_elbo, unbounded
 from jaxvae.networks import Network
 
 KEY = jax.random.key(0)
@@ -140,3 +140,11 @@ def test_an_original_objective_has_no_posterior_to_refine():
     params = vae.init(KEY, jnp.zeros((1, 4)))
     with pytest.raises(ValueError, match="vae must have an ELBO for refine"):
         jaxvae.refine(KEY, vae, params, np.ones((3, 4), np.float32))
+
+
+def test_calls_of_a_few_rows_share_a_program():
+    vae, x, before = known_topics(0.7), documents(16), _refined._cache_size()
+    found = {n: jaxvae.refine(KEY, vae, {}, x[:n], steps=3) for n in (1, 5, 12, 16)}
+    assert _refined._cache_size() == before + 1
+    for n, q in found.items():
+        np.testing.assert_allclose(q.concentration, found[16].concentration[:n], rtol=1e-5)
