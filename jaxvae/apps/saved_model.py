@@ -14,8 +14,8 @@ from jaxvae.apps.description import Description
 from jaxvae.apps.latent_space import LatentSpace
 from jaxvae.data import labels
 from jaxvae.data.batches import Batch, as_batch
+from jaxvae.data.examples import FEW_SIZES, examples, host_batches
 from jaxvae.data.examples import count as count_of
-from jaxvae.data.examples import examples, host_batches
 from jaxvae.data.formats.source import listed
 from jaxvae.data.sparse import is_sparse
 from jaxvae.model import evaluation, generation
@@ -244,7 +244,7 @@ class SavedModel(NamedTuple):
         data = examples(self._examples(x))
         made = [
             jax.device_get(function(self.vae, self.params, jax.device_put(batch)))
-            for batch in host_batches(data, batch_size)
+            for batch in host_batches(data, batch_size, FEW_SIZES)
         ]
         return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: count_of(data)], *made)
 

@@ -1,6 +1,6 @@
 """What `fit` and its kin are given becomes one checked `Batch`, and that becomes batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -149,14 +149,19 @@ def first(data: Batch, n: int = 1) -> Batch:
     return dense_rows(data._replace(position=None), np.arange(min(n, count(data))))
 
 
-def host_batches(data: Batch, batch_size: int, *, costly: bool = False) -> Iterator[Batch]:
+# Batch sizes to which fewer examples are brought up, so that calls with ever other numbers of them
+# do not each compile anew. Many stay as they are: what is added would cost more than it saves.
+FEW_SIZES = (1, *sorted(part << n for n in range(9) for part in (2, 3)), 1024)
+VERY_FEW_SIZES = (16, 64, 256, 1024)
+
+
+def host_batches(data: Batch, batch_size: int, sizes: Sequence[int] = ()) -> Iterator[Batch]:
     """All examples in order, in batches of one size.
 
     Args:
       data: of `examples`.
-      batch_size: B. Where there are fewer examples, N brought up to one of a few sizes, so that
-        calls with ever other numbers of examples do not each compile anew.
-      costly: whether what is called takes long to compile: the sizes are then fewer.
+      batch_size: B; N where there are fewer, or the least of `sizes` that is no less.
+      sizes: ascending: `FEW_SIZES`, or `VERY_FEW_SIZES` for what takes long to compile.
 
     Yields:
       Batches of NumPy arrays [B, ...], sparse parts dense, with weight and position. The last one
@@ -171,7 +176,8 @@ def host_batches(data: Batch, batch_size: int, *, costly: bool = False) -> Itera
       [([1.0, 1.0, 1.0], [0, 1, 2]), ([1.0, 1.0, 0.0], [3, 4, 5])]
     """
     rows = count(data)
-    batch_size = min(checks.positive_int("batch_size", batch_size), _one_of_few(rows, costly))
+    enough = next((size for size in sizes if size >= rows), rows)
+    batch_size = min(checks.positive_int("batch_size", batch_size), enough)
     for start in range(0, rows, batch_size):
         position = np.arange(start, start + batch_size, dtype=np.int32)
         batch = dense_rows(data, np.minimum(position, rows - 1))
@@ -181,19 +187,6 @@ def host_batches(data: Batch, batch_size: int, *, costly: bool = False) -> Itera
         if batch.position is not None:
             position = batch.position
         yield batch._replace(weight=weight, position=position)
-
-
-def _one_of_few(rows: int, costly: bool) -> int:
-    """The least of 1, 2, 3, 4, 6, 8, 12, 16, ... that is no less; if costly of 16, 64, 256, ...
-
-    Many rows stay as they are: there what is added would cost more than it saves.
-    """
-    if not 0 < rows <= 1024:
-        return rows
-    power = 1 << (rows - 1).bit_length()
-    if costly:
-        return next(size for size in (16, 64, 256, 1024) if size >= power)
-    return 3 * power // 4 if rows <= 3 * power // 4 else power
 
 
 def on_device_form(data: Batch, batch_size: int) -> Batch:

@@ -11,7 +11,7 @@ from jax.scipy.special import logsumexp
 
 from jaxvae._door import door
 from jaxvae.data.batches import Batch
-from jaxvae.data.examples import count, examples, host_batches
+from jaxvae.data.examples import FEW_SIZES, count, examples, host_batches
 from jaxvae.data.labels import plain_labels
 from jaxvae.model import bind_checks, latents, priors
 from jaxvae.model.networks import Params
@@ -159,7 +159,7 @@ def encode_mean(
     data = examples(x, condition=condition)
     means = [
         jax.device_get(_posterior_mean(vae, params, jax.device_put(batch)))
-        for batch in host_batches(data, checks.positive_int("batch_size", batch_size))
+        for batch in host_batches(data, checks.positive_int("batch_size", batch_size), FEW_SIZES)
     ]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: count(data)], *means)
 
@@ -275,7 +275,7 @@ def marginal_nll(
     vae.check_data(params, data)
     vae = for_labels(vae, data.y)
     found = []
-    for batch in host_batches(data, batch_size):
+    for batch in host_batches(data, batch_size, FEW_SIZES):
         batch = jax.device_put(batch)
         log_sum = np.full(1, -np.inf)
         for first in range(0, draws, size):

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.data.batches import Batch
+from jaxvae.data.examples import FEW_SIZES, examples, host_batches
 from jaxvae.data.examples import count as count_of
-from jaxvae.data.examples import examples, host_batches
 from jaxvae.model.draws import draw, draw_keys, example_keys
 from jaxvae.model.evaluation import parts_of_vae
 from jaxvae.model.networks import Params, whole
@@ -62,7 +62,7 @@ def reconstruct(
     data = examples(x, y, condition=condition)
     made = [
         jax.device_get(_decoded_draws(vae, params, key, jax.device_put(batch), draws))
-        for batch in host_batches(data, batch_size)
+        for batch in host_batches(data, batch_size, FEW_SIZES)
     ]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: count_of(data)], *made)
 

@@ -9,7 +9,13 @@ import numpy as np
 import optax
 
 from jaxvae.data.batches import Batch
-from jaxvae.data.examples import count, examples, host_batches
+from jaxvae.data.examples import (
+    FEW_SIZES,
+    VERY_FEW_SIZES,
+    count,
+    examples,
+    host_batches,
+)
 from jaxvae.model import bind_checks, latents
 from jaxvae.model.evaluation import parts_of_vae
 from jaxvae.model.latents import Latent
@@ -81,7 +87,7 @@ def refine(
     vae = for_labels(vae, data.y)
     found = [
         jax.device_get(_refined(vae, steps, params, key, rate, jax.device_put(batch)))
-        for batch in host_batches(data, batch_size, costly=True)
+        for batch in host_batches(data, batch_size, VERY_FEW_SIZES)
     ]
     rows = count(data)
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:rows], *found)
@@ -158,7 +164,7 @@ def posterior_elbo(
     draws = checks.positive_int("draws", draws)
     data = examples(x, y, condition=condition, mask=mask)
     vae, found, rows = for_labels(vae, data.y), [], count(data)
-    for start, batch in enumerate(host_batches(data, batch_size)):
+    for start, batch in enumerate(host_batches(data, batch_size, FEW_SIZES)):
         size = len(jax.tree.leaves(batch.x)[0])
         index = np.minimum(np.arange(size) + start * size, rows - 1)
         own = jax.tree.map(lambda leaf, at=index: np.asarray(leaf)[at], q)

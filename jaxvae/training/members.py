@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from jaxvae._collector import uncollected
 from jaxvae.data.batches import Batch
-from jaxvae.data.examples import count, host_batches
+from jaxvae.data.examples import host_batches
 from jaxvae.model import evaluation
 from jaxvae.model.vae import VAE, for_labels
 from jaxvae.model.values import Same
@@ -212,8 +212,7 @@ class Many(One):
         function = _held_out_totals(self._form(held_out.y), self.mapped)
         keys, states, values = zip(*self._unspread(states), strict=True)
         params = [averaged_params(state) for state in states]
-        size = min(HELD_OUT_BATCH, count(held_out))
-        for batch in map(jax.device_put, host_batches(held_out, size)):
+        for batch in map(jax.device_put, host_batches(held_out, HELD_OUT_BATCH)):
             program = compile_ahead(function, keys[0], values[0], params[0], batch)
             call = functools.partial(_read_totals, program, batch)
             totals += np.concatenate(at_once(call, keys, values, params), axis=1)

@@ -11,7 +11,16 @@ import pytest
 import scipy.sparse as sp
 
 from jaxvae.data.batches import Batch, as_batch, rows_of, take
-from jaxvae.data.examples import count, examples, first, host_batches, is_stream, on_device_form
+from jaxvae.data.examples import (
+    FEW_SIZES,
+    VERY_FEW_SIZES,
+    count,
+    examples,
+    first,
+    host_batches,
+    is_stream,
+    on_device_form,
+)
 from jaxvae.data.sparse import SparseRows
 
 RNG = np.random.default_rng(0)
@@ -352,7 +361,7 @@ def test_batches_on_the_host(size, form):
     """Every row once and in order; sizes alike; what pads the last weighs nothing."""
     data, x = whole(form)
     batches = list(host_batches(data, size))
-    size = min(size, 8)  # one of the few
+    size = min(size, 7)
     assert len(batches) == -(-7 // size)
     assert {rows_of(batch) for batch in batches} == {size}
     flat = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:7], *batches)
@@ -363,20 +372,17 @@ def test_batches_on_the_host(size, form):
     assert (weight[7:] == 0).all()
 
 
-@pytest.mark.parametrize(("costly", "most"), [(False, 21), (True, 4)])
-def test_few_sizes(costly, most):
+@pytest.mark.parametrize(
+    ("sizes", "most", "more"), [(FEW_SIZES, 20, 1.5), (VERY_FEW_SIZES, 4, 16), ((), 1024, 1)]
+)
+def test_few_examples_are_brought_up_to_a_few_sizes(sizes, most, more):
     """As each is compiled for; not much more than there are, and never above what was asked."""
-    sizes = {}
-    for rows in range(1, 1100):
-        found = host_batches(examples(np.zeros((rows, 1), np.float32)), 2000, costly=costly)
-        sizes[rows] = rows_of(next(found))
-    assert all(rows <= size for rows, size in sizes.items())
-    assert all(size <= max(16, 4 * rows) if costly else 2 * size <= 3 * rows
-               for rows, size in sizes.items())  # fmt: skip
-    assert len({size for rows, size in sizes.items() if rows <= 1024}) <= most
-    assert sizes[1099] == 1099
-    batch = next(host_batches(examples(np.zeros((100, 1), np.float32)), 100, costly=costly))
-    assert rows_of(batch) == 100
+    data = {rows: examples(np.zeros((rows, 1), np.float32)) for rows in range(1, 1100)}
+    found = {rows: rows_of(next(host_batches(own, 2000, sizes))) for rows, own in data.items()}
+    assert all(rows <= size <= max(more * rows, 2) for rows, size in found.items())
+    assert len({size for rows, size in found.items() if rows <= 1024}) <= most
+    assert found[1099] == 1099
+    assert rows_of(next(host_batches(data[100], 100, sizes))) == 100
 
 
 def test_positions_are_of_the_examples_as_given():
