@@ -76,7 +76,7 @@ def terms(grow, rest, rho):
 
 def integrand(part, t):
     """Its value at t, and its derivative."""
-    v = -np.expm1(t)
+    v = -np.expm1(np.minimum(t, 0))  # an attempt may leave the range
     d, slope = np.log1p(part["rho"] * v), -part["rho"] * (1 - v) / (1 + part["rho"] * v)
     factor = part["start"] + part["step"] * np.where(part["below"], t, d)
     factor_slope = part["step"] * np.where(part["below"], 1, slope)
