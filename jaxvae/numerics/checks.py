@@ -238,7 +238,14 @@ def finite_array(
         if positive and array[place] > 0 and np.isfinite(array[place]):
             allowed += f" as a normal {array.dtype}"
         where = f" at index {place}" if place else ""
-        raise ValueError(f"{name} must be {allowed}, got {array[place]}{where}")
+        far = beyond(array[place])
+        raise ValueError(f"{name} must be {allowed}, got {array[place]}{where}{far}")
+
+
+def beyond(value: Any) -> str:
+    """What to add of a float32 that is infinite: the number that was given may not be."""
+    infinite = value.dtype == np.float32 and np.isinf(value)
+    return "; as a float32 a number beyond 3.4e38 is infinite" if infinite else ""
 
 
 def real_array(name: str, value: Any, *, boolean: bool = False) -> np.ndarray:
