@@ -157,10 +157,11 @@ def encode_mean(
     check_model(vae)
     parts_of_vae("encode_mean", vae)
     data = examples(x, condition=condition)
-    means = [
-        jax.device_get(_posterior_mean(vae, params, jax.device_put(batch)))
-        for batch in host_batches(data, checks.positive_int("batch_size", batch_size))
-    ]
+    batches = host_batches(data, checks.positive_int("batch_size", batch_size))
+    with bind_checks.named_params(f"x {bind_checks.shapes(data.x)}"):
+        means = [
+            jax.device_get(_posterior_mean(vae, params, jax.device_put(batch))) for batch in batches
+        ]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: count(data)], *means)
 
 
