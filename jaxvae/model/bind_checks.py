@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.errors import FlaxError
 
 from jaxvae.data.batches import Batch, rows_of
 from jaxvae.model import latents, priors
@@ -283,24 +282,6 @@ def check_data(
             width = jax.tree.leaves(q[name] if parts.latent.parts else q)[0].shape[-1]
             missing = prior.closed is not None
             checks.label_array("y", data.y, rows, width, missing=missing)
-
-
-@contextlib.contextmanager
-def named_params(given: str) -> Iterator[None]:
-    """Around a call of a network: its own words for parameters that are not its own, in ours.
-
-    Args:
-      given: what it was given beside them, with the shapes.
-
-    Raises:
-      ValueError: where the network does not take the parameters.
-    """
-    try:
-        yield
-    except (FlaxError, AttributeError, LookupError, TypeError) as error:
-        raise ValueError(
-            f"params must be of this model, and {given} as wide as what it was made for: {error}"
-        ) from error
 
 
 @contextlib.contextmanager

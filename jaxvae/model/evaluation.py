@@ -14,6 +14,7 @@ from jaxvae.data.batches import Batch
 from jaxvae.data.examples import count, examples, host_batches
 from jaxvae.data.labels import plain_labels
 from jaxvae.model import bind_checks, latents, priors
+from jaxvae.model.flax_network import named_params
 from jaxvae.model.networks import Params
 from jaxvae.model.objectives import log_weight
 from jaxvae.model.vae import VAE, Parts, check_model, for_labels, model_of
@@ -158,7 +159,7 @@ def encode_mean(
     parts_of_vae("encode_mean", vae)
     data = examples(x, condition=condition)
     batches = host_batches(data, checks.positive_int("batch_size", batch_size))
-    with bind_checks.named_params(f"x {bind_checks.shapes(data.x)}"):
+    with named_params(f"x {bind_checks.shapes(data.x)}"):
         means = [
             jax.device_get(_posterior_mean(vae, params, jax.device_put(batch))) for batch in batches
         ]
