@@ -304,6 +304,10 @@ BAD_CALLS = [
     (lambda: swept(lambda k: normal_network(latent_dim=int(k))), TypeError, "make must take k as numbers of the model, not as a size"),
     (lambda: swept(lambda k: normal_network(layers=1 if k > 1 else 2)), TypeError, "make must take k as numbers of the model, not as a size, nor to choose by"),
     (lambda: fit_many(hyperparams={"learning_rate": [1, 2]}, optimizer=SGD), ValueError, "optimizer must be made by optax.inject_hyperparams"),
+    (lambda: fit(lambda: 3, None), TypeError, "x must be a function that returns batches, got one of 3"),
+    (lambda: datasets.load(3), TypeError, "path must be a path, got 3"),
+    (lambda: datasets.load(""), ValueError, "path must not be empty, got ''"),
+    (lambda: jaxvae.load(None), TypeError, "path must be a path, got None"),
     (lambda: fit(checkpoints=jaxvae.Checkpoints(None)), TypeError, "checkpoints.dir must be a path, got None"),
     # params of another model
     (lambda: jaxvae.encode_mean(*other_model(), X[:, :63]), ValueError, r"params must be of this model, and x \(20, 63\) as wide as what it was made for: "),
