@@ -291,6 +291,9 @@ def values_as_numbers(values: Mapping[str, Any]) -> Iterator[None]:
     Args:
       values: by name.
 
+    Yields:
+      Nothing.
+
     Raises:
       TypeError: where the function needs to know one.
     """

@@ -332,6 +332,9 @@ def named_params(given: str) -> Iterator[None]:
     Args:
       given: what it was given beside them, with the shapes.
 
+    Yields:
+      Nothing.
+
     Raises:
       ValueError: where the network does not take the parameters.
     """
