@@ -42,7 +42,12 @@ def accept(x: Any) -> None:
 
 
 def accept_both(x: Any, decoded: Any) -> None:
-    """The same, whatever is decoded."""
+    """The same, whatever is decoded.
+
+    Args:
+      x: data.
+      decoded: what the decoder makes of them.
+    """
 
 
 @door("likelihoods")
