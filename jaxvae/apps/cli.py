@@ -169,6 +169,9 @@ def _main(argv: list[str]) -> int:
         if {"-h", "--help"} & {*rest}:
             say(help_pages.page(name, command))
             return 0
+        if "" in rest:  # as of a variable of the shell that is not set; a path would be "."
+            before = rest[rest.index("") - 1] if rest[0] else "an argument"
+            raise ValueError(f"{before} must not be empty, got ''")
         given = _parsed(name, command, rest)
         with quiet(getattr(given, "quiet", False)), keep_compiled():
             return given.run()

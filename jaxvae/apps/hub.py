@@ -158,7 +158,10 @@ def push(
       ConnectionError: if the Hub cannot be reached.
       ImportError: if huggingface_hub is missing.
     """
-    where = parse(repo if is_address(repo) else SCHEME + repo)
+    try:
+        where = parse(repo if is_address(repo) else SCHEME + repo)
+    except ValueError:
+        raise ValueError(f"repo must be owner/name, got {repo}") from None
     if where.revision is not None:
         raise ValueError(f"repo must be owner/name without a revision, got {repo}")
     hub = _library()

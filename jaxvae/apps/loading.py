@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jaxvae.apps import hub, runs, saved_models
 from jaxvae.apps.saved_model import SavedModel
+from jaxvae.numerics import checks
 from jaxvae.training import run_folder
 
 
@@ -34,6 +35,7 @@ def load(path: str | os.PathLike) -> SavedModel:
       >>> jaxvae.load(path).vae.parts == vae.parts
       True
     """
-    folder = hub.fetch(str(path)) if hub.is_address(path) else Path(path)
+    given = checks.path("path", path)
+    folder: Path = hub.fetch(str(path)) if hub.is_address(path) else given
     of_run = (folder / run_folder.CONFIG).is_file() or folder.parent.name == run_folder.CHECKPOINTS
     return runs.open_run(folder).model if of_run else saved_models.read(folder)

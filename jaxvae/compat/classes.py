@@ -78,8 +78,8 @@ class _Model:
         if not metrics.finite:
             reason = why_not_finite(core, state.params, np.asarray(batch.x), step=0 if fresh else 1)
             raise FloatingPointError(
-                f"the loss of this step is {metrics.loss}, or its gradient is not finite; the "
-                f"weights are those before it. {reason}"
+                f"the loss of this step is {metrics.loss}, or its gradient or update is not; "
+                f"the weights are those before it. {reason}"
             )
         return output(metrics.loss)
 

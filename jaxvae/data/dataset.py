@@ -291,6 +291,11 @@ def _held_out(rows: int) -> np.ndarray:
 
 def _without_nan(name: str, x: Any, missing: str) -> tuple[Any, np.ndarray | None]:
     """Examples without NaN, and where they were seen; what was not is 0."""
+    if missing == "mask" and sparse.is_sparse(x) and np.isnan(x.data).any():
+        raise ValueError(
+            f"{name} must be dense with missing=mask (--missing mask), got a sparse matrix that "
+            "holds nan"
+        )
     if sparse.is_sparse(x) or x.dtype.kind != "f" or not np.isnan(x).any():
         return fields.finite(name, x), None
     seen = ~np.isnan(x)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxvae.data.dataset import Dataset, from_arrays, from_source
 from jaxvae.data.files import read_idx
 from jaxvae.data.formats.source import Reading
+from jaxvae.numerics import checks
 
 
 def load_digits() -> Dataset:
@@ -145,7 +146,7 @@ def load(
     """
     from jaxvae.data.formats.registry import read  # here: most programs read no file
 
-    path = Path(path)
+    path = checks.path("path", path)
     source = read(path, Reading(**reading), examples_only=examples_only)
     try:
         return from_source(

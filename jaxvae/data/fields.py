@@ -255,7 +255,10 @@ def _finite_entries(name: str, rows: Any, seen: np.ndarray | None) -> Any:
     if counts.any():
         first = int(np.argmax(counts))
         place = (int(row[first]), int(column[first]))
-        raise ValueError(f"{name} must be finite, got {rows.data[bad[first]]} at index {place}")
+        value = rows.data[bad[first]]
+        raise ValueError(
+            f"{name} must be finite, got {value} at index {place}{checks.beyond(value)}"
+        )
     rows = rows.copy()
     rows.data[bad] = 0
     return rows

@@ -176,6 +176,7 @@ def _middle(array: np.ndarray, own: _Summary, constant: Any) -> tuple[np.ndarray
     """Median and spread of each column: outliers do not move them."""
     step = max(1, len(array) // SAMPLE, array.size // (8 * CHUNK))
     some = array[::step].astype(np.float64)
+    some[~np.isfinite(some)] = np.nan  # what is infinite is refused later, by its place
     some[:, np.isnan(some).all(axis=0)] = 0
     low, middle, high = np.nanquantile(some, [0.25, 0.5, 0.75], axis=0)
     width = (high - low) / 1.349  # of a Normal, its standard deviation

@@ -97,8 +97,10 @@ def compressed(source: Any) -> Iterator[Batch]:
     """
     if hasattr(source, "__next__"):
         raise TypeError(ONCE.format(repr(source)))
-    first = ""
-    for number, item in enumerate(source() if callable(source) else source):
+    first, opened = "", source() if callable(source) else source
+    if not hasattr(opened, "__iter__") and not hasattr(opened, "__getitem__"):
+        raise TypeError(f"x must be a function that returns batches, got one of {opened!r}")
+    for number, item in enumerate(opened):
         name = f"batch {number} of x"
         names = Batch(name, *(f"the {part} of {name}" for part in PARTS))
         given = _given(name, item)

@@ -3,7 +3,8 @@
 Shapes are looked at while they are traced: compiled code pays nothing.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -256,7 +257,7 @@ def check_data(
       params: its parameters, or their shapes.
       data: all examples, on the host.
       encoded: `encoded(params, batch)`, what the encoder returns.
-      modelled: `modelled(params, batch)` -> the posterior; what is decoded of it is checked.
+      modelled: `modelled(params, batch)` -> the posterior, and what is decoded of it, checked.
 
     Raises:
       ValueError, TypeError: the argument is named.
@@ -271,7 +272,9 @@ def check_data(
             f"params must be of this model, and x as wide as what it was made for, "
             f"got x {shapes(shape.x)}: {error}"
         ) from error
-    q = jax.eval_shape(modelled, params, shape)
+    q, decoded = jax.eval_shape(modelled, params, shape)
+    if data.mask is None and parts.transform == identity():
+        parts.likelihood.fits(data.x, decoded)
     for name, prior in priors.parts_of(parts.prior).items():
         if prior.uses_labels:
             if data.y is None:
@@ -279,6 +282,33 @@ def check_data(
             width = jax.tree.leaves(q[name] if parts.latent.parts else q)[0].shape[-1]
             missing = prior.closed is not None
             checks.label_array("y", data.y, rows, width, missing=missing)
+
+
+@contextlib.contextmanager
+def values_as_numbers(values: Mapping[str, Any]) -> Iterator[None]:
+    """Around a function that makes a model of values, which compiled code does not know yet.
+
+    Args:
+      values: by name.
+
+    Yields:
+      Nothing.
+
+    Raises:
+      TypeError: where the function needs to know one.
+    """
+    try:
+        yield
+    except (
+        jax.errors.ConcretizationTypeError,
+        jax.errors.TracerArrayConversionError,
+        jax.errors.TracerIntegerConversionError,
+    ) as error:
+        raise TypeError(
+            f"make must take {', '.join(values)} as numbers of the model, not as a size, nor to "
+            "choose by: one program is compiled for all values; models that differ otherwise are "
+            "fitted one by one"
+        ) from error
 
 
 def _check_shape_of_x(decoded: Any, x: Any) -> None:

@@ -171,6 +171,11 @@ def _convolutional(
 
     def image(x: Any, batch: Batch) -> jax.Array:
         """The image, the condition's values as channels of one value each."""
+        if jnp.shape(x)[1:] != tuple(image_shape):
+            raise ValueError(
+                f"x must be images [B, {', '.join(map(str, image_shape))}], as image_shape says, "
+                f"got the shape {jnp.shape(x)}"
+            )
         x = concatenated(x, x.shape[0]).reshape(x.shape)
         x = x[..., None] if grey else x
         if batch.condition is None:

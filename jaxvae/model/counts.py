@@ -377,8 +377,7 @@ def categorical() -> Likelihood:
                 )
             index = x.astype(jnp.int32)[..., None]
             # NaN for a category that the decoder does not have.
-            chosen = jnp.take_along_axis(_log_softmax(d), index, axis=-1, mode="fill")
-            return chosen[..., 0]
+            return jnp.take_along_axis(_log_softmax(d), index, axis=-1, mode="fill")[..., 0]
 
         return total(each, example, x, decoded)
 
@@ -388,4 +387,14 @@ def categorical() -> Likelihood:
     def sample(own: Own, key: jax.Array, decoded: Any, example: Batch | None = None) -> Any:
         return noisy(key, lambda key, d: jax.random.categorical(key, d), decoded)
 
-    return Likelihood(nothing, log_prob, mean, sample, _counts("categorical"), same_shape=False)
+    check = _counts("categorical")
+    return Likelihood(nothing, log_prob, mean, sample, check, same_shape=False, fits=_categories)
+
+
+def _categories(x: Any, decoded: Any) -> None:
+    """Refuse the number of a category for which the decoder has no logit."""
+    if isinstance(x, np.ndarray) and x.max(initial=0) >= (number := decoded.shape[-1]):
+        raise ValueError(
+            f"x must be from 0 to {number - 1}, as network.decode returns {number} logits for "
+            f"each value, got {x.max()}"
+        )

@@ -14,6 +14,7 @@ from jaxvae.data.batches import Batch
 from jaxvae.data.examples import FEW_SIZES, count, examples, host_batches
 from jaxvae.data.labels import plain_labels
 from jaxvae.model import bind_checks, latents, priors
+from jaxvae.model.flax_network import named_params
 from jaxvae.model.networks import Params
 from jaxvae.model.objectives import log_weight
 from jaxvae.model.vae import VAE, Parts, check_model, for_labels, model_of
@@ -157,10 +158,12 @@ def encode_mean(
     check_model(vae)
     parts_of_vae("encode_mean", vae)
     data = examples(x, condition=condition)
-    means = [
-        jax.device_get(_posterior_mean(vae, params, jax.device_put(batch)))
-        for batch in host_batches(data, checks.positive_int("batch_size", batch_size), FEW_SIZES)
-    ]
+    batch_size = checks.positive_int("batch_size", batch_size)
+    batches = host_batches(data, batch_size, FEW_SIZES)
+    with named_params(f"x {bind_checks.shapes(data.x)}"):
+        means = [
+            jax.device_get(_posterior_mean(vae, params, jax.device_put(batch))) for batch in batches
+        ]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: count(data)], *means)
 
 

@@ -6,14 +6,16 @@ the whole batch over all devices, by the examples' weights, so that padding coun
 evaluation there is no noise, and the running statistics are used.
 """
 
+import contextlib
 import inspect
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.errors import FlaxError
 
 from jaxvae.data.batches import Batch
 from jaxvae.model.modules import NormedDense
@@ -321,3 +323,24 @@ def _dropout(module: nn.Dropout, x: jax.Array, training: Training, name: str) ->
     own = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(zlib.crc32(name.encode())))
     seen = jax.vmap(lambda key: jax.random.bernoulli(key, keep, tuple(shape[1:])))(own)
     return jnp.where(jnp.broadcast_to(seen, x.shape), x / keep, 0)
+
+
+@contextlib.contextmanager
+def named_params(given: str) -> Iterator[None]:
+    """Around a call of a network: its own words for parameters that are not its own, in ours.
+
+    Args:
+      given: what it was given beside them, with the shapes.
+
+    Yields:
+      Nothing.
+
+    Raises:
+      ValueError: where the network does not take the parameters.
+    """
+    try:
+        yield
+    except (FlaxError, AttributeError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"params must be of this model, and {given} as wide as what it was made for: {error}"
+        ) from error

@@ -10,8 +10,10 @@ import numpy as np
 from jaxvae.data.batches import Batch
 from jaxvae.data.examples import FEW_SIZES, examples, host_batches
 from jaxvae.data.examples import count as count_of
+from jaxvae.model import bind_checks
 from jaxvae.model.draws import draw, draw_keys, example_keys
 from jaxvae.model.evaluation import parts_of_vae
+from jaxvae.model.flax_network import named_params
 from jaxvae.model.networks import Params, whole
 from jaxvae.model.vae import VAE, check_model
 from jaxvae.numerics import checks
@@ -60,10 +62,11 @@ def reconstruct(
     draws = checks.positive_int("draws", draws)
     batch_size = checks.positive_int("batch_size", batch_size)
     data = examples(x, y, condition=condition)
-    made = [
-        jax.device_get(_decoded_draws(vae, params, key, jax.device_put(batch), draws))
-        for batch in host_batches(data, batch_size, FEW_SIZES)
-    ]
+    with named_params(f"x {bind_checks.shapes(data.x)}"):
+        made = [
+            jax.device_get(_decoded_draws(vae, params, key, jax.device_put(batch), draws))
+            for batch in host_batches(data, batch_size, FEW_SIZES)
+        ]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: count_of(data)], *made)
 
 
@@ -124,9 +127,11 @@ def generate(
         width = {leaf.shape[-1] for leaf in jax.tree.leaves(z)}
         checks.label_array("y", labels, rows, categories=max(width))
     if not noise:
-        return jax.device_get(vae.decode(params, z, None if condition is None else seen))
+        with named_params("z"):
+            return jax.device_get(vae.decode(params, z, None if condition is None else seen))
     net, batch = whole(parts.network), Batch(condition=condition)
-    decoded, _ = net.decode(params, z, batch, None)
+    with named_params("z"):
+        decoded, _ = net.decode(params, z, batch, None)
     own = params.get("likelihood", {})
     keys = jax.random.split(x_key, rows)
     example = None if condition is None else batch

@@ -41,6 +41,15 @@ def accept(x: Any) -> None:
     """The check of a likelihood for data x of any values."""
 
 
+def accept_both(x: Any, decoded: Any) -> None:
+    """The same, whatever is decoded.
+
+    Args:
+      x: data.
+      decoded: what the decoder makes of them.
+    """
+
+
 @door("likelihoods")
 class Likelihood(NamedTuple):
     """How x is distributed given what the decoder returns. All functions are for one example.
@@ -55,6 +64,8 @@ class Likelihood(NamedTuple):
       check: `check(x)` raises, on the host, if data [N, ...] cannot be this likelihood's.
       same_shape: whether the decoder must return the shape of x.
       normalized: whether log_prob is that of a distribution.
+      fits: `fits(x, decoded)` raises, on the host, if data [N, ...] are beyond what the decoder
+        says; of `decoded` [N, ...] the shapes are known and nothing else.
 
     Example:
       >>> from jaxvae import Batch
@@ -70,6 +81,7 @@ class Likelihood(NamedTuple):
     check: Callable[[Any], None] = accept
     same_shape: bool = True
     normalized: bool = True
+    fits: Callable[[Any, Any], None] = accept_both
 
 
 def total(each: Callable[..., jax.Array], example: Batch, *trees: Any) -> jax.Array:

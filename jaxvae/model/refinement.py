@@ -163,6 +163,7 @@ def posterior_elbo(
     _check_bound("posterior_elbo", vae)
     draws = checks.positive_int("draws", draws)
     data = examples(x, y, condition=condition, mask=mask)
+    vae.check_data(params, data)
     vae, found, rows = for_labels(vae, data.y), [], count(data)
     for start, batch in enumerate(host_batches(data, batch_size, FEW_SIZES)):
         size = len(jax.tree.leaves(batch.x)[0])

@@ -348,7 +348,7 @@ def bind(
             q, own = encode(params, batch), in_units(batch)
             decoded, _ = net.decode(params, z_for(batch, q), own, None)
             bind_checks.check_decoded(likelihood, decoded, own.x)
-            return q
+            return q, decoded
 
         bind_checks.check_data(parts, params, data, encoded, modelled)
 
@@ -364,8 +364,14 @@ def model_of(make: VAE | Same, values: Mapping[str, Any]) -> VAE:
 
     Returns:
       The model.
+
+    Raises:
+      TypeError: if the function needs to know a value that is not known yet.
     """
-    return make.value(**values) if isinstance(make, Same) else make
+    if not isinstance(make, Same):
+        return make
+    with bind_checks.values_as_numbers(values):
+        return make.value(**values)
 
 
 def for_labels(vae: VAE, y: Any) -> VAE:

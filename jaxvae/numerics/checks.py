@@ -5,7 +5,9 @@ Every error names the argument, says what is allowed, and shows the value it got
 
 import math
 import operator
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -84,6 +86,14 @@ def instance(name: str, value: Any, kind: type | tuple[type, ...], allowed: str)
     """Raise unless `value` is of a class, which `allowed` names with its article."""
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be {allowed}, got {_show(value)}")
+
+
+def path(name: str, value: Any) -> Path:
+    """Return `value` as a path, or raise; an empty text would be the folder in which one is."""
+    instance(name, value, (str, os.PathLike), "a path")
+    if not os.fspath(value):
+        raise ValueError(f"{name} must not be empty, got {value!r}")
+    return Path(value)
 
 
 def hashable(name: str, value: Any, allowed: str) -> None:
@@ -238,7 +248,14 @@ def finite_array(
         if positive and array[place] > 0 and np.isfinite(array[place]):
             allowed += f" as a normal {array.dtype}"
         where = f" at index {place}" if place else ""
-        raise ValueError(f"{name} must be {allowed}, got {array[place]}{where}")
+        far = beyond(array[place])
+        raise ValueError(f"{name} must be {allowed}, got {array[place]}{where}{far}")
+
+
+def beyond(value: Any) -> str:
+    """What to add of a float32 that is infinite: the number that was given may not be."""
+    infinite = value.dtype == np.float32 and np.isinf(value)
+    return "; as a float32 a number beyond 3.4e38 is infinite" if infinite else ""
 
 
 def real_array(name: str, value: Any, *, boolean: bool = False) -> np.ndarray:

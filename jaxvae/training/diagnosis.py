@@ -150,7 +150,8 @@ def why_not_finite(vae: VAE, params: Params, x: Any, *, step: int) -> str:
     ]
     return " ".join(filter(None, found)) or (
         "x and what network.encode and network.decode give are sound: look for a function in them, "
-        "or in the loss, whose slope is not finite (a root or a logarithm at 0)."
+        "or in the loss, whose slope is not finite (a root or a logarithm at 0), and at the "
+        "optimizer's learning rate."
     )
 
 

@@ -183,7 +183,7 @@ def _models(make: Any, values: Mapping[str, np.ndarray], members: int) -> list[V
 
 
 def _values(name: str, values: Any, members: int) -> np.ndarray:
-    array = np.asarray(jax.device_get(values))
+    array = checks.real_array(f"hyperparams[{name!r}]", values)
     checks.finite_array(f"hyperparams[{name!r}]", array)
     if array.shape != (members,):
         raise ValueError(

@@ -69,7 +69,7 @@ class History(NamedTuple):
 
 @door("history")
 class NonFiniteStepError(FloatingPointError):
-    """A step's loss or gradient was not finite. Its update was not made.
+    """A step's loss, gradient or update was not finite. Its update was not made.
 
     Attributes:
       step: which step, counted from 0 over the whole run.
@@ -197,7 +197,7 @@ def non_finite(
     i = int(np.argmin(metrics.finite))
     values = {"reconstruction": metrics.reconstruction[i], "kl": metrics.kl[i]}
     bad = [f"{name} is {value}" for name, value in values.items() if not np.isfinite(value)]
-    what = " and ".join(bad) or "the gradient is not finite"
+    what = " and ".join(bad) or "the gradient, or the optimizer's update, is not finite"
     step, where = first_step + i, "" if member is None else f"member {member}, "
     reason = why_not_finite(vae, params, x, step=step)
     return NonFiniteStepError(

@@ -82,6 +82,7 @@ def checkpoints_of(
                 raise ValueError(f"{name} must be left out where checkpoints are given")
         names = "checkpoints.every", "checkpoints.keep"
         folder, every, keep = given
+        checks.instance("checkpoints.dir", folder, (str, os.PathLike), "a path")
     if every is not None:
         checks.positive_int(names[0], every)
     checks.positive_int(names[1], keep)

@@ -50,7 +50,7 @@ class Metrics(NamedTuple):
       reconstruction: the same of the reconstruction term.
       kl: the same of the KL term, before its weight.
       weight: the sum of the examples' weights.
-      finite: whether loss and gradient were. Where not, no update was made.
+      finite: whether loss, gradient and update were. Where not, no update was made.
       more: the weighted means of what else the objective reports, {name: number}.
 
     Example:

@@ -265,7 +265,7 @@ def test_what_cannot_be_fetched(address, kind, message, stand_in, tmp_path):
 @pytest.mark.parametrize(
     ("repo", "token", "kind", "message"),
     [
-        ("justname", TOKEN, ValueError, "address must be hf://owner/name"),
+        ("justname", TOKEN, ValueError, "^repo must be owner/name, got justname$"),
         ("ann/digits@v1", TOKEN, ValueError, "repo must be owner/name without a revision"),
         ("ann/digits", "hf_wrong", PermissionError, "may not be written with this token: HTTP 401"),
         ("other/digits", TOKEN, PermissionError, "may not be written with this token: HTTP 403"),

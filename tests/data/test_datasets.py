@@ -535,3 +535,19 @@ def test_an_error_names_the_file(tmp_path):
         datasets.load(tmp_path / "mine.npz", layer="counts")
     with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
         datasets.load(tmp_path / "mine.npz", colour=True)
+
+
+def test_numbers_beyond_float32_are_refused_without_a_warning():
+    """Half of a column: its quartiles are infinite, and their difference is NaN."""
+    x = np.array([[1e300, 1.0], [2.0, 3.0]] * 20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for given in (x, scipy.sparse.csr_array(x)):
+            with pytest.raises(ValueError, match=r"inf at index \(0, 0\); as a float32 a number"):
+                datasets.from_arrays(given)
+
+
+def test_a_sparse_matrix_with_missing_values_cannot_be_masked():
+    x = scipy.sparse.csr_array(np.array([[1.0, np.nan], [0.0, 2.0]] * 5))
+    with pytest.raises(ValueError, match=r"^x must be dense with missing=mask .*holds nan$"):
+        datasets.from_arrays(x, missing="mask")

@@ -111,6 +111,31 @@ def normal_network(**options):
     return jaxvae.dense_normal_network(**{"data_dim": 64, "latent_dim": 2} | options)
 
 
+def swept(make_network):
+    def make(k):
+        return jaxvae.normal_vae(make_network(k))
+
+    return jaxvae.fit_many(KEYS, make, X, batch_size=8, epochs=1, hyperparams={"k": [1, 2]})
+
+
+def other_model():
+    """A model, and parameters of one with a latent of another width."""
+    other = jaxvae.normal_vae(normal_network(latent_dim=3))
+    return jaxvae.normal_vae(normal_network()), jax.eval_shape(other.init, KEY, X)
+
+
+def posterior_elbo(vae, params):
+    q = jaxvae.latents.Normal(X[:, :2], 1 + X[:, :2])
+    return jaxvae.evaluation.posterior_elbo(KEY, vae, params, q, X)
+
+
+def categories(number):
+    logits = changed("decode", lambda decoded: jnp.stack([decoded] * number, axis=-1))
+    return jaxvae.normal_vae(logits, likelihood=jaxvae.likelihoods.categorical())
+
+
+CONVOLUTIONAL = jaxvae.networks.convolutional_normal_network((8, 8, 3), 2, channels=(4,))
+CONVOLUTIONAL_X = X.reshape(20, 8, 8)
 WRONG_OUTPUT = jaxvae.dense_dirichlet_network(63, 10, layers=1, hidden_units=8)
 ENCODER_OF_THE_OTHER_LATENT = normal_network(layers=1, hidden_units=8)
 
@@ -144,7 +169,7 @@ BAD_CALLS = [
     # data
     (lambda: fit(with_value(np.nan)), ValueError, r"x must be finite, got nan at index \(3, 5\)"),
     (lambda: fit(with_value(np.inf)), ValueError, r"x must be finite, got inf at index \(3, 5\)"),
-    (lambda: fit(with_value(1e300)), ValueError, r"x must be finite, got inf at index \(3, 5\)"),
+    (lambda: fit(with_value(1e300)), ValueError, r"x must be finite, got inf at index \(3, 5\); as a float32 a number beyond 3.4e38 is infinite"),
     (lambda: fit(np.ma.masked_equal(X, X[3, 5])), ValueError, r"x must have no masked values, got \d+"),
     (lambda: fit(X[0]), ValueError, r"x must have the shape \[N, D\].*got \(64,\)"),
     (lambda: fit(X[:, :, None]), ValueError, r"network.decode must return the shape of x, \(20, 64, 1\), got \(20, 64\); give the network the shape"),
@@ -275,8 +300,27 @@ BAD_CALLS = [
     (lambda: fit_many(hyperparams={"rate": [1, 2]}), ValueError, "hyperparams must be one of .*'learning_rate', got 'rate'"),
     (lambda: fit_many(hyperparams={"learning_rate": [1, 2, 3]}), ValueError, r"hyperparams\['learning_rate'\] must have the shape \[2\] of keys, got \(3,\)"),
     (lambda: fit_many(hyperparams={"learning_rate": [1, np.nan]}), ValueError, r"hyperparams\['learning_rate'\] must be finite, got nan at index \(1,\)"),
+    (lambda: fit_many(hyperparams={"learning_rate": ["1", "2"]}), TypeError, r"hyperparams\['learning_rate'\] must hold real numbers, got dtype <U1"),
+    (lambda: swept(lambda k: normal_network(latent_dim=int(k))), TypeError, "make must take k as numbers of the model, not as a size"),
+    (lambda: swept(lambda k: normal_network(layers=1 if k > 1 else 2)), TypeError, "make must take k as numbers of the model, not as a size, nor to choose by"),
     (lambda: fit_many(hyperparams={"learning_rate": [1, 2]}, optimizer=SGD), ValueError, "optimizer must be made by optax.inject_hyperparams"),
+    (lambda: fit(lambda: 3, None), TypeError, "x must be a function that returns batches, got one of 3"),
+    (lambda: datasets.load(3), TypeError, "path must be a path, got 3"),
+    (lambda: datasets.load(""), ValueError, "path must not be empty, got ''"),
+    (lambda: jaxvae.load(None), TypeError, "path must be a path, got None"),
+    (lambda: fit(checkpoints=jaxvae.Checkpoints(None)), TypeError, "checkpoints.dir must be a path, got None"),
+    # params of another model
+    (lambda: jaxvae.encode_mean(*other_model(), X[:, :63]), ValueError, r"params must be of this model, and x \(20, 63\) as wide as what it was made for: "),
+    (lambda: jaxvae.encode_mean(small_vae("normal"), None, X), ValueError, r"params must be of this model, and x \(20, 64\) as wide"),
+    (lambda: jaxvae.accuracy(small_vae("dirichlet"), {}, X, Y), ValueError, r"params must be of this model, and x \(20, 64\) as wide"),
+    (lambda: jaxvae.reconstruct(KEY, *other_model(), X), ValueError, r"params must be of this model, and x \(20, 64\) as wide"),
+    (lambda: jaxvae.generate(KEY, *other_model(), 3), ValueError, "params must be of this model, and z as wide"),
+    (lambda: jaxvae.generate(KEY, *other_model(), 3, noise=True), ValueError, "params must be of this model, and z as wide"),
+    (lambda: posterior_elbo(*other_model()), ValueError, r"params must be of this model, and x as wide .*got x \(20, 64\)"),
     # networks
+    (lambda: fit(CONVOLUTIONAL_X, None, vae=jaxvae.normal_vae(CONVOLUTIONAL)), ValueError, r"x must be images \[B, 8, 8, 3\], as image_shape says, got the shape \(\d+, 8, 8\)"),
+    (lambda: fit(X, None, vae=jaxvae.normal_vae(CONVOLUTIONAL)), ValueError, r"x must be images \[B, 8, 8, 3\], as image_shape says, got the shape \(\d+, 64\)"),
+    (lambda: fit(Y.repeat(64).reshape(20, 64), None, vae=categories(9)), ValueError, "x must be from 0 to 8, as network.decode returns 9 logits for each value, got 9"),
     (lambda: network(layers=0), ValueError, "layers must be at least 1, got 0"),
     (lambda: network(hidden_units=-1), ValueError, "hidden_units must be at least 1, got -1"),
     (lambda: network(data_dim=0), ValueError, "data_dim must be at least 1, got 0"),
@@ -590,6 +634,16 @@ def test_bad_command(line, status, message, capsys, tmp_path, monkeypatch):
     assert cli.main(line.split()) == status
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--data", "--out", "--resume"])
+def test_an_empty_argument_is_not_the_folder_in_which_one_is(option, capsys, tmp_path, monkeypatch):
+    """As `--data "$WHERE"` without such a variable."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", option, ""]) == 1
+    assert capsys.readouterr().err == f"jaxvae: error: {option} must not be empty, got ''\n"
+    assert cli.main(["evaluate", ""]) == 1
+    assert capsys.readouterr().err == "jaxvae: error: an argument must not be empty, got ''\n"
 
 
 @pytest.mark.parametrize("got", WRONG_DECODERS)

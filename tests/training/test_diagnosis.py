@@ -202,5 +202,38 @@ def test_the_last_parameters_are_looked_at_where_large_and_where_small(large, sm
 def test_a_wide_run_that_overflows_in_its_last_step_ends_with_finite_parameters(monkeypatch):
     """One step of a huge rate: loss and gradient are finite, the faster program's update is not."""
     monkeypatch.setattr(epochs, "LARGE", 1)
-    state, _ = jaxvae.fit(KEY, normal(), X, batch_size=40, epochs=1, optimizer=optax.sgd(3e38))
-    assert np.isfinite(state.params["w"]).all()
+
+    def after(rate):
+        options = {"batch_size": 40, "epochs": 1, "optimizer": optax.sgd(rate)}
+        return jaxvae.fit(KEY, normal(kl_weight=1e4), X, **options)[0].params["w"]
+
+    slopes = np.abs(after(1.0) - after(0.0))
+    assert np.median(slopes) > 1
+    rate = float(np.finfo(np.float32).max / np.median(slopes))
+    assert (slopes * np.float64(rate) > 3.5e38).any()
+    assert np.isfinite(after(rate)).all()
+
+
+@pytest.mark.parametrize("rate", [np.nan, np.inf], ids=str)
+@pytest.mark.parametrize("optimizer", [optax.sgd, optax.adam])
+def test_an_update_that_is_not_finite_is_no_update(optimizer, rate):
+    """It would leave the parameters as they were, and each loss would be finite."""
+    with pytest.raises(jaxvae.NonFiniteStepError, match="optimizer's update, is not") as caught:
+        fit(normal(), optimizer=optimizer(rate))
+    assert (caught.value.step, int(caught.value.state.step)) == (0, 0)
+    step = jaxvae.make_train_step(normal(), optimizer(rate))
+    start = jaxvae.init_state(KEY, normal(), optimizer(rate), X)
+    params = jax.tree.map(np.asarray, start.params)
+    state, metrics = step(KEY, start, jaxvae.Batch(X))
+    assert not metrics.finite
+    assert int(state.step) == 0
+    jax.tree.map(np.testing.assert_array_equal, state.params, params)
+
+
+def test_a_learning_rate_that_ends_in_nan():
+    """The third step's, 1e-3 times the root of a negative number."""
+    falling = optax.adam(lambda step: 1e-3 * jnp.sqrt(2.0 - step))
+    with pytest.raises(jaxvae.NonFiniteStepError, match=r"^step 3 \(epoch 1\)"):
+        fit(normal(), optimizer=falling)
+    _, history = fit(normal(), optimizer=falling, on_non_finite="skip", epochs=1, batch_size=10)
+    assert [record.skipped for record in history.epochs] == [1]

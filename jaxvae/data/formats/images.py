@@ -35,6 +35,7 @@ class Form(NamedTuple):
     height: int
     width: int
     grey: bool
+    deep: bool = False  # of more than 8 bits
 
 
 def read_images(path: Path, reading: Reading, *, examples_only: bool = False) -> Source:
@@ -75,8 +76,16 @@ def read_images(path: Path, reading: Reading, *, examples_only: bool = False) ->
         tree = tree.without_labels()
     files: list[File] = [*tree.train, *tree.test]
     paths = [file.path for file in files]
-    x = decoded(paths, forms(paths), reading.image_size)
+    own = forms(paths)
+    x = decoded(paths, own, reading.image_size)
     y, y_test = labels_of(tree)
+    said = tree.said
+    if deep := sum(form.deep for form in own):
+        said = (
+            *said,
+            f"{deep} of {len(own)} pictures have 16 bits, of which the upper 8 are kept; an .npy "
+            "keeps them all.",
+        )
     return Source(
         x[: len(tree.train)],
         y,
@@ -85,7 +94,7 @@ def read_images(path: Path, reading: Reading, *, examples_only: bool = False) ->
         label_names=tree.label_names,
         ids=tuple(file.id for file in tree.train),
         kind="images",
-        said=tree.said,
+        said=said,
     )
 
 
@@ -107,7 +116,7 @@ def forms(paths: Sequence[Path]) -> list[Form]:
       >>> path = Path(tempfile.mkdtemp(), "a.png")
       >>> Image.new("RGB", (3, 2)).save(path)
       >>> forms([path])
-      [Form(height=2, width=3, grey=False)]
+      [Form(height=2, width=3, grey=False, deep=False)]
     """
     image = needed("PIL.Image", "pictures")
 
@@ -116,7 +125,7 @@ def forms(paths: Sequence[Path]) -> list[Form]:
             width, height = picture.size
             if _orientation(picture) in TURNED:
                 width, height = height, width
-            return Form(height, width, _is_grey(picture))
+            return Form(height, width, _is_grey(picture), picture.mode in DEEP)
 
     return [own for part in in_threads(form, paths) for own in part]
 

@@ -140,8 +140,12 @@ def test_few_bits_and_many(tmp_path):
     deep = np.array([[0, 257 * 3, 65535], [128, 129, 40000]], np.uint16)
     saved(tmp_path / "deep" / "a.png", deep)
     saved(tmp_path / "deep" / "b.tif", deep)
-    x = read(tmp_path / "deep").x
-    np.testing.assert_array_equal(x, [np.round(deep / 257)] * 2)
+    source = read(tmp_path / "deep")
+    np.testing.assert_array_equal(source.x, [np.round(deep / 257)] * 2)
+    assert source.said == (
+        "2 of 2 pictures have 16 bits, of which the upper 8 are kept; an .npy keeps them all.",
+    )
+    assert read(tmp_path / "a.png").said == ()
     saved(tmp_path / "float" / "a.tif", np.ones((2, 2), np.float32))
     with pytest.raises(ValueError, match=r"a\.tif is not a whole picture.*floats"):
         read(tmp_path / "float")
