@@ -46,6 +46,8 @@ class Arrays:
         mesh: Mesh | None = None,
         splits_data: bool = False,
     ):
+        if data.mask is not None and not any(leaf.any() for leaf in jax.tree.leaves(data.mask)):
+            raise ValueError("mask must be 1 for at least one value, got none")
         self.all, self.first = data, data_forms.first(data)
         self.batch_size = self.program_batch = min(batch_size, data_forms.count(data))
         self.examples_split = data_forms.count(data) if splits_data else None

@@ -308,6 +308,7 @@ BAD_CALLS = [
     (lambda: datasets.load(3), TypeError, "path must be a path, got 3"),
     (lambda: datasets.load(""), ValueError, "path must not be empty, got ''"),
     (lambda: jaxvae.load(None), TypeError, "path must be a path, got None"),
+    (lambda: fit(mask=np.zeros_like(X, bool)), ValueError, "mask must be 1 for at least one value, got none"),
     (lambda: fit(checkpoints=jaxvae.Checkpoints(None)), TypeError, "checkpoints.dir must be a path, got None"),
     # params of another model
     (lambda: jaxvae.encode_mean(*other_model(), X[:, :63]), ValueError, r"params must be of this model, and x \(20, 63\) as wide as what it was made for: "),
