@@ -220,7 +220,7 @@ def describe(options: Options, data: Dataset) -> Description:
             raise ValueError(
                 f"network must be dense for examples that are no images, got {options.network}"
             )
-    elif of_counts and not network.of_topics:
+    elif of_counts:
         network = dataclasses.replace(network, counts=True)
     assert shape is not None
     objective = part("objective", options.objective)

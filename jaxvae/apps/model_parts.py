@@ -288,7 +288,9 @@ class Convolutional(_Network):
 
 @dataclass(frozen=True, kw_only=True)
 class Topics(_Network):
-    """`networks.topic_network`, of a Dirichlet latent: each category is a topic of words."""
+    """`networks.topic_network`, of a Dirichlet latent: each category is a topic of words. `counts`:
+    its encoder sees their log, as in all runs but those of before.
+    """
 
     of_topics: ClassVar[bool] = True
     decoder: str = "hybrid"
@@ -296,11 +298,14 @@ class Topics(_Network):
     hidden_units: int = 100
     dropout: float = 0.3
     activation: Any = "softplus"
+    counts: bool = False
 
     def value(self, latent: Any, shape: Shape, decoded: Shape, latent_dim: int) -> Network:
         if len(shape) != 1 or shape != decoded:
             raise ValueError(f"network must be another for examples {shape}, got topics")
-        return latent.topics(shape[0], latent_dim, **vars(self))
+        own = {name: value for name, value in vars(self).items() if name != "counts"}
+        network = latent.topics(shape[0], latent_dim, **own)
+        return network_wrappers.of_counts(network) if self.counts else network
 
     def started(self, params: Any, counts: Any, labels: Any, random_state: int) -> Any:
         """Parameters where training starts: topics at factors of the counts, the background at the

@@ -13,8 +13,11 @@ from sklearn.decomposition import NMF
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfTransformer
 
+from jaxvae.apps.samples import evenly
+
 ITERATIONS, OF_COUNTS = 50, 10  # of the weights, then of the counts
 FLOOR = 1e-3  # of the mean: a multiplicative update never moves a zero
+LOOKED_AT, UPDATES = 200, 20  # documents for the dispersion; updates of their mixtures
 SMOOTHING = 20.0  # tokens of the background in each factor
 SPREAD = 0.02  # standard deviation of the start of a product: about Glorot's
 
@@ -63,6 +66,49 @@ def log_odds(words: np.ndarray, counts: Any) -> np.ndarray:
     totals = share * (counts.sum() / len(words)) + SMOOTHING * frequency
     odds = np.log(totals / totals.sum(axis=1, keepdims=True)) - np.log(frequency)
     return odds.astype(np.float32)
+
+
+def dispersion(counts: Any, odds: np.ndarray) -> float:
+    """How far counts lie from the topics that they start at: the variance beside a multinomial's.
+
+    1 where the tokens of a document are independent, as LDA says; n documents' worth where its
+    words come in bursts of n. Of a word it is sum (x - m)^2 / sum m over a few hundred documents,
+    where m are the likeliest mixtures of the topics; the median over the words is taken, as a few
+    of them may be far off for want of a topic.
+
+    Args:
+      counts: CSR [N, V], each row with at least one word.
+      odds: log-odds of words at which the topics start [K, V].
+
+    Returns:
+      A power of two, at least 1: a close number would be compiled into each training anew.
+
+    Example:
+      >>> from scipy.sparse import csr_array
+      >>> even = np.random.default_rng(0).multinomial(100, np.full(9, 1 / 9), 50)
+      >>> each = [dispersion(csr_array(n * even), np.zeros((2, 9))) for n in (1, 30)]
+      >>> each  # of tokens that come alone, and in thirties
+      [1.0, 32.0]
+
+    Source: McCullagh and Nelder, 1989, Generalized linear models, section 4.5.
+    """
+    frequency = np.asarray(counts.sum(axis=0), np.float64).ravel() + 0.5
+    topics = np.exp(odds) * (frequency / frequency.sum())
+    topics /= topics.sum(axis=1, keepdims=True)
+    off, total = np.zeros((2, counts.shape[1]))
+    for place in evenly(counts.shape[0], LOOKED_AT):
+        row = slice(*counts.indptr[place : place + 2])
+        words, x = counts.indices[row], counts.data[row].astype(np.float64)
+        shares, own, length = np.full(len(topics), 1 / len(topics)), topics[:, words], x.sum()
+        for _ in range(UPDATES):  # of expectation and maximisation
+            shares *= own @ (x / (shares @ own)) / length
+        mean = length * (shares @ topics)
+        off += np.square(mean)
+        off[words] += x * (x - 2 * mean[words])
+        total += mean
+    seen = total >= 1
+    found = np.median(off[seen] / total[seen]) if seen.any() else 1.0
+    return float(2 ** round(np.log2(max(found, 1.0))))
 
 
 def _factorised(tfidf: Any, factors: int, random_state: int, **start: Any) -> np.ndarray:

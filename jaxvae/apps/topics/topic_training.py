@@ -21,6 +21,7 @@ from jaxvae.data.examples import is_stream
 from jaxvae.data.labels import encode_labels
 from jaxvae.model import counts, label_priors, latents, learned_priors, priors
 from jaxvae.model.count_networks import DECODERS, seeded, topic_network, topic_word_logits
+from jaxvae.model.network_wrappers import of_counts
 from jaxvae.model.networks import Params
 from jaxvae.model.refinement import refine
 from jaxvae.model.vae import VAE, bind
@@ -65,6 +66,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     topic_shares_: np.ndarray
     topic_names_: list[str]
     classes_: np.ndarray
+    _burstiness = 1.0  # of random starts, and of a pickle of before
 
     def fit(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, covariates: Any = None
@@ -162,6 +164,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             )
             self.topic_names_[: len(names)] = names
         self._decoder = checks.one_of("decoder", self.decoder, DECODERS)
+        self._sees_log, self._burstiness = True, 1.0
         vae, key = self.vae_, jax.random.key(self._seed)
         like = Batch(jnp.zeros((1, width)), condition=_first(data.condition))
         optimizer = self._optimizer(1, None)
@@ -169,6 +172,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         sample = self._sample(data)
         odds = self._start(sample, topics)
         if odds is not None:
+            self._burstiness = starts.dispersion(sample.x, odds)
             params = jax.tree.map(jnp.asarray, starts.started(state.params, self._decoder, odds))
             # The optimizer anew: it averages the parameters.
             state = TrainState(state.step, params, init_opt_state(optimizer, params))
@@ -206,6 +210,8 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         )
         if self._odds is not None:
             network = seeded(network, self._odds)
+        if getattr(self, "_sees_log", False):  # a pickle of before has an encoder of the counts
+            network = of_counts(network)
         prior = priors.symmetric(self._prior())
         if checks.boolean("learn_prior", self.learn_prior):
             prior = learned_priors.learned(prior)
@@ -223,7 +229,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _optimizer(self, steps: int, documents: int | None) -> optax.GradientTransformation:
         rate = checks.positive_float("learning_rate", self.learning_rate)
         words = checks.positive_float("topic_word_prior", self.topic_word_prior, zero=True)
-        return _averaging(rate, schedule.updates_of(steps), documents, words)
+        return _averaging(rate, schedule.updates_of(steps), documents, words, self._burstiness)
 
     def _batch_of(self, documents: int) -> int:
         return schedule.batch_of(documents, checks.positive_int("batch_size", self.batch_size))
@@ -383,8 +389,8 @@ def mean_of(concentration: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def _averaging(
-    rate: float, updates: int, documents: int | None, words: float
+    rate: float, updates: int, documents: int | None, words: float, dispersion: float
 ) -> optax.GradientTransformation:
     """Adam, and an average over about so many updates: better topics than the last of a pass."""
     adam = optax.adam(rate, b1=schedule.MOMENTUM)
-    return average_params(with_word_prior(adam, documents, words), 1 - 1 / updates)
+    return average_params(with_word_prior(adam, documents, words, dispersion), 1 - 1 / updates)

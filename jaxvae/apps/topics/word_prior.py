@@ -7,22 +7,30 @@ import optax
 
 CONCENTRATION = 0.1  # of each word in the prior of a topic, in the mean over the words
 GAIN_PRECISION = 5.0  # of the prior of a hybrid's gains, Normal about zero
+SCALE_PRECISION = 5.0  # of that of the scales of its correction
 
 
 def with_word_prior(
-    optimizer: optax.GradientTransformation, documents: int | None, concentration: float
+    optimizer: optax.GradientTransformation,
+    documents: int | None,
+    concentration: float,
+    dispersion: float = 1.0,
 ) -> optax.GradientTransformation:
     """An optimizer that also maximises a prior's density of the parameters of a topic decoder.
 
     Each topic of a mixture has a Dirichlet prior: as if it had been seen in some more words, drawn
     from the background. A hybrid's gains have a Normal one about zero: the surer the documents are
-    that a word is a mixture's, the more it is. A loss is the mean over documents, so that the
-    prior's weight is one beside their number, and fades as they become many. A product has none.
+    that a word is a mixture's, the more it is. The scales of its correction have the same, times
+    the dispersion: where words come in bursts a long document says no more than a short one, and a
+    correction of a few documents would be one of these alone. A loss is the mean over documents,
+    so that the prior's weight is one beside their number, and fades as they become many. A product
+    has none.
 
     Args:
       optimizer: whatever moves the parameters.
       documents: how many there are; None: so many that no prior is needed.
       concentration: of the Dirichlet, for each word, in the mean over the words; 0 for none.
+      dispersion: variance of the counts beside that of a multinomial, at least 1.
 
     Returns:
       The optimizer; its state has the same form for any number of documents.
@@ -43,6 +51,10 @@ def with_word_prior(
             towards["topics"] = towards["topics"] + words * (topics - usual[None])
         if "gain" in own:
             towards["gain"] = towards["gain"] + GAIN_PRECISION / documents * own["gain"]
+        if "correction" in own:
+            scale, precision = towards["correction"]["scale"], SCALE_PRECISION * dispersion
+            scale = scale + precision / documents * own["correction"]["scale"]
+            towards["correction"] = {**towards["correction"], "scale": scale}
         return {**gradients, "decoder": towards}, state
 
     return optax.chain(optax.GradientTransformation(init, update), optimizer)

@@ -321,6 +321,26 @@ def test_a_pickle_answers_alike(fitted):
     )
 
 
+def test_a_pickle_of_before_sees_the_counts(fitted):
+    """Its encoder was trained on the counts themselves, not on their logarithms."""
+    old = pickle.loads(pickle.dumps(fitted))
+    del old._sees_log
+    x = np.asarray(DATA.counts[:9].todense())
+    expected = fitted.vae_.encode(fitted.params_, np.expm1(x)).concentration
+    np.testing.assert_allclose(old.vae_.encode(old.params_, x).concentration, expected, rtol=1e-4)
+
+
+def test_long_documents_do_not_flood_the_encoder():
+    """Documents of 20 to 20,000 words: what the encoder alone says predicts well."""
+    generator = np.random.default_rng(0)
+    length = np.exp(generator.uniform(3, 10, 600)).astype(int)
+    counts = generator.multinomial(length, DATA.mixtures @ DATA.topics)
+    parts = document_completion(counts)
+    made = model(refine=False).fit(counts[parts.train])
+    best = perplexity((DATA.mixtures @ DATA.topics)[parts.test], parts.unseen)
+    assert perplexity(made.word_probabilities(parts.seen), parts.unseen) < 1.15 * best
+
+
 def test_fit_transform_is_fit_and_transform(fitted):
     np.testing.assert_array_equal(model().fit_transform(DATA.counts), fitted.transform(DATA.counts))
 
