@@ -12,7 +12,7 @@ from jaxvae.model.count_networks import topic_network
 from jaxvae.model.latents import dirichlet
 from jaxvae.model.networks import STATISTICS, Network, Params, whole
 from jaxvae.model.values import made_by
-from jaxvae.numerics import checks
+from jaxvae.numerics import checks, elementary
 from jaxvae.numerics.count_densities import poisson_deviance
 
 CENTRES = "centres"  # the parameters that `centred` adds
@@ -82,7 +82,7 @@ def of_counts(network: Network, *, show: str = "log", background: Any = None) ->
     if background is not None:
         see = _residuals(background)
     else:
-        see = _frequencies if show == "frequencies" else jnp.log1p
+        see = _frequencies if show == "frequencies" else elementary.log1p_undivided
 
     def seen(batch: Any) -> Batch:
         batch = as_batch(batch)
