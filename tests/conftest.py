@@ -30,7 +30,8 @@ import jaxvae
 from jaxvae.data import datasets
 
 collect_ignore = ["device_worker.py"]  # a program, started by test_parallel.py
-collect_ignore_glob = ["gallery/*.py"]  # programs, started by test_gallery.py
+# Programs: the first are started by test_gallery.py, the second made data of the tests.
+collect_ignore_glob = ["gallery/*.py", "data/make_*.py"]
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

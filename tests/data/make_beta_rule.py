@@ -14,8 +14,6 @@ from scipy import special
 
 from jaxvae.numerics import beta
 
-jax.config.update("jax_enable_x64", True)
-
 
 def laws(rng, count):
     """Parameters and a logit: draws, points out to six standard deviations, and near the switch."""
@@ -125,6 +123,7 @@ def fit(table, part, used, powers):
 
 
 def main():
+    jax.config.update("jax_enable_x64", True)  # here alone: whoever imports this keeps float32
     rng = np.random.default_rng(0)
     some = integrands(*laws(rng, 60_000))
     counts = np.flatnonzero(some["share"] * some["exact"] > 0.02)[:9000]
