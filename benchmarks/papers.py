@@ -304,11 +304,14 @@ def burda_row(name, k, share, own):
     """A row: what was published stands beside the full schedule on their data alone."""
     full = name == "mnist" and share == 1 and k in PUBLISHED
     nll, units = PUBLISHED[k] if full else ("-", "-")
+    timed = [
+        o["nll_seconds"] for o in own if o["nll_seconds"] is not None
+    ]  # of none that was paused
     return [
         TITLES[name], k, f"{own[0]['epochs']:,}", len(own), nll, spread([o["nll"] for o in own]),
         units, spread([o["active"] for o in own], 1),
         f"{np.mean([o['seconds'] for o in own]) / 3600:.1f}",
-        f"{np.mean([o['nll_seconds'] for o in own]) / 60:.1f}",
+        f"{np.mean(timed) / 60:.1f}" if timed else "-",
     ]  # fmt: skip
 
 
