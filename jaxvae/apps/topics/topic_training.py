@@ -66,7 +66,8 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     topic_shares_: np.ndarray
     topic_names_: list[str]
     classes_: np.ndarray
-    _burstiness = 1.0  # of random starts, and of a pickle of before
+    # Of a pickle of before, whose encoder sees the counts; the second of random starts too.
+    _sees_log, _burstiness = False, 1.0
 
     def fit(
         self, X: Any, y: Any = None, *, sample_weight: Any = None, covariates: Any = None
@@ -210,7 +211,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         )
         if self._odds is not None:
             network = seeded(network, self._odds)
-        if getattr(self, "_sees_log", False):  # a pickle of before has an encoder of the counts
+        if self._sees_log:
             network = of_counts(network)
         prior = priors.symmetric(self._prior())
         if checks.boolean("learn_prior", self.learn_prior):
