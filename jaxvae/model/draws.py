@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxvae.data.batches import Batch, rows_of
 from jaxvae.model.latents import Latent
 from jaxvae.model.networks import Training
-from jaxvae.numerics import sharding
+from jaxvae.numerics import random, sharding
 
 
 def example_keys(key: jax.Array, batch: Batch) -> jax.Array:
@@ -24,7 +24,7 @@ def example_keys(key: jax.Array, batch: Batch) -> jax.Array:
     rows = rows_of(batch)
     position = jnp.arange(rows) if batch.position is None else batch.position
     position, _ = sharding.aligned(position, jax.tree.leaves(batch.x)[0])
-    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, position)
+    return jax.vmap(random.fold_in, in_axes=(None, 0))(key, position)
 
 
 def draw_keys(keys: jax.Array, draws: int, first: Any) -> jax.Array:
@@ -42,7 +42,7 @@ def draw_keys(keys: jax.Array, draws: int, first: Any) -> jax.Array:
         return keys[None]
     start = jnp.uint32(0) if first is None else jnp.asarray(first, jnp.uint32)
     number = jnp.arange(draws, dtype=jnp.uint32) + start
-    by_example = jax.vmap(jax.random.fold_in, (0, None))
+    by_example = jax.vmap(random.fold_in, (0, None))
     return jax.vmap(by_example, (None, 0))(keys, number)
 
 
@@ -86,7 +86,7 @@ def noise_of(training: Training | None, keys: jax.Array, side: int) -> Training 
     """
     if training is None:
         return None
-    own = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(side))
+    own = jax.vmap(random.fold_in, (0, None))(keys, jnp.uint32(side))
     return training._replace(keys=own)
 
 

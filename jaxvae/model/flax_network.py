@@ -21,7 +21,7 @@ from jaxvae.data.batches import Batch
 from jaxvae.model.modules import NormedDense
 from jaxvae.model.networks import Function, Half, Network, Params, Training, of_halves
 from jaxvae.model.values import made_by
-from jaxvae.numerics import sharding
+from jaxvae.numerics import random, sharding
 
 STATISTICS = "batch_stats"  # Flax's name of them
 FLAGS = {"training": True, "train": True, "deterministic": False, "use_running_average": False}
@@ -320,8 +320,8 @@ def _dropout(module: nn.Dropout, x: jax.Array, training: Training, name: str) ->
     keys = training.keys
     if x.shape[0] != len(keys):  # the module has merged the examples' axis with another
         keys = jax.random.split(_first(keys), x.shape[0])
-    own = jax.vmap(jax.random.fold_in, (0, None))(keys, jnp.uint32(zlib.crc32(name.encode())))
-    seen = jax.vmap(lambda key: jax.random.bernoulli(key, keep, tuple(shape[1:])))(own)
+    own = jax.vmap(random.fold_in, (0, None))(keys, jnp.uint32(zlib.crc32(name.encode())))
+    seen = jax.vmap(lambda key: random.bernoulli(key, keep, tuple(shape[1:])))(own)
     return jnp.where(jnp.broadcast_to(seen, x.shape), x / keep, 0)
 
 

@@ -15,7 +15,8 @@ from jax import lax
 
 from jaxvae.numerics import elementary
 from jaxvae.numerics.elementary import shared
-from jaxvae.numerics.gamma import elementwise, first_derivative_only, in_halves
+from jaxvae.numerics.flat import elementwise, in_halves
+from jaxvae.numerics.gamma import first_derivative_only
 
 
 @first_derivative_only

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxvae.numerics import checks, dirichlet_density, dirichlet_kl, gamma, simplex
+from jaxvae.numerics import checks, dirichlet_density, dirichlet_kl, gamma, random, simplex
 
 TFP_VERSION = "0.26.0.dev20261027"
 
@@ -71,7 +71,7 @@ def sample_normal(key: jax.Array, loc: jax.Array, scale: jax.Array) -> jax.Array
     checks.finite_array("loc", loc)
     checks.finite_array("scale", scale, positive=True)
     shape = checks.common_shape({"loc": loc, "scale": scale})
-    eps = jax.random.normal(key, shape, jnp.result_type(loc, scale))
+    eps = random.normal(key, shape, jnp.result_type(loc, scale))
     return jnp.broadcast_to(loc, shape) + jnp.broadcast_to(scale, shape) * eps
 
 

@@ -6,7 +6,7 @@ derives both. Arguments are taken as checked: `distributions` is the public face
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,63 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxvae.numerics import elementary, sharding
+from jaxvae.numerics import elementary, random, sharding
+from jaxvae.numerics.flat import elementwise, in_halves
+from jaxvae.numerics.random import threefry_2x32
 
 # A round offers two candidates, each accepted with a probability of at least 0.95: after eight
 # rounds an element is left without a draw once in 1e21. It then keeps its last candidate.
 MAX_ROUNDS = 8
 # Elements of which one at a time is tried again. Nearly always the whole group is done by then.
 GROUP = 16
-
-
-def elementwise(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """Run `function` on flat arrays, under any number of `vmap`s.
-
-    An innermost axis of ten leaves most of a vector register empty, and a `while_loop` under
-    `vmap` selects old from new for each row; on one flat axis neither happens. It is compiled even
-    where the caller's code is not: else each call would trace it, and compile a hundred operations.
-    Arrays that Explicit mesh axes split otherwise than by rows have no flat form, and stay.
-    """
-
-    @jax.custom_batching.custom_vmap
-    def flat(*args: jax.Array) -> jax.Array:
-        args = sharding.aligned(*args)
-        if sharding.is_split(args[0], after=1):
-            return function(*args)
-        return function(*(x.reshape(-1) for x in args)).reshape(args[0].shape)
-
-    @flat.def_vmap
-    def _(size: int, batched: Sequence[bool], *args: jax.Array) -> tuple[jax.Array, bool]:
-        def whole(x: jax.Array, is_batched: bool) -> jax.Array:
-            return x if is_batched else jnp.broadcast_to(x[None], (size, *x.shape))
-
-        return flat(*map(whole, args, batched)), True
-
-    return jax.jit(flat, inline=True)
-
-
-def in_halves(function: Callable[..., jax.Array], *args: jax.Array) -> jax.Array:
-    """Apply an elementwise `function` to one half of the elements, then to the other.
-
-    A loop of two rounds, so that XLA can neither fuse `function` with what makes its arguments, nor
-    with what its value is multiplied by at the end of a backward pass: it would compute it there,
-    element by element where shapes differ. A loop it can run beside other work.
-    """
-    first, count = args[0], args[0].size
-    if not isinstance(count, int) or first.ndim != 1 or sharding.is_split(first):
-        return function(*args)  # `jax.export` may leave a size open
-    # A half is every other run of 32: a device that has a part of the rows finds both in it.
-    more = -count % 64
-    runs = [(jnp.pad(x, (0, more)) if more else x).reshape(-1, 2, 32) for x in args]
-
-    def body(i: jax.Array, state: Any) -> Any:
-        new = function(*(lax.dynamic_index_in_dim(x, i, 1, keepdims=False) for x in runs))
-        return state[1], new
-
-    # Zeros that vary over a `shard_map`'s axes wherever an argument does, as the carry must.
-    start = sum((x[:, 0] != x[:, 0]).astype(first.dtype) for x in runs) * 0
-    both = lax.fori_loop(0, 2, body, (start, start))
-    return jnp.stack(both, axis=1).reshape(-1)[:count]
 
 
 def first_derivative_only(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
@@ -154,7 +106,7 @@ def _digamma_plus_one(a: jax.Array, shift: int) -> jax.Array:
 @jax.custom_jvp
 def log_gamma(key: jax.Array, concentration: jax.Array) -> jax.Array:
     """Draw log x, x ~ Gamma(concentration, 1); NaN for a concentration outside (0, inf)."""
-    words = jax.random.bits(key, (2,), jnp.uint32)
+    words = random.bits(key, (2,))
     lane = lax.iota(jnp.uint32, concentration.size).reshape(concentration.shape)
     k0, k1 = (jnp.broadcast_to(word[(None,) * lane.ndim], lane.shape) for word in words)
     return _log_gamma(concentration, k0, k1, lane)
@@ -193,25 +145,22 @@ def _log_gamma(a: jax.Array, k0: jax.Array, k1: jax.Array, lane: jax.Array) -> j
     members = tuple(groups(x) for x in (a, k0, k1, lane))
     number, _ = sharding.aligned(lax.broadcasted_iota(jnp.int32, grouped, 0), members[0])
 
-    # What was drawn is put in its place in the next round: in its own, XLA would compute the draw
-    # once for each element of the group.
-    def placed(last: jax.Array, new: jax.Array, log_x: jax.Array) -> jax.Array:
-        return jnp.where(number == last[None], new[None], log_x)
+    def waiting(log_x: jax.Array) -> jax.Array:
+        return jnp.max(jnp.where(log_x == jnp.inf, number, -1), axis=0)
 
     def body(state: Any) -> Any:
-        round_, last, new, log_x = state
-        log_x = placed(last, new, log_x)
-        round_ = jnp.where(new == jnp.inf, round_ + 1, 1)
-        last = jnp.max(jnp.where(log_x == jnp.inf, number, -1), axis=0)
+        round_, last, log_x = state
         here = number == last[None]
         a, k0, k1, lane = (jnp.sum(jnp.where(here, x, 0), 0, dtype=x.dtype) for x in members)
-        return round_, last, _attempt(a, k0, k1, lane, round_), log_x
+        new = elementary.kept(_attempt(a, k0, k1, lane, round_))
+        log_x = jnp.where(here, new[None], log_x)
+        still = waiting(log_x)
+        return jnp.where(still == last, round_ + 1, 1), still, log_x
 
     log_x = groups(log_x)
-    none = (log_x[0] != log_x[0]).astype(jnp.uint32) * 0  # zeros that vary where log_x does
-    state = none, none.astype(jnp.int32) - 1, none.astype(log_x.dtype), log_x
-    state = lax.while_loop(lambda state: jnp.any(placed(*state[1:]) == jnp.inf), body, state)
-    log_x = placed(*state[1:])
+    last = waiting(log_x)
+    state = (last ^ last).astype(jnp.uint32) + 1, last, log_x  # ones that vary where log_x does
+    log_x = lax.while_loop(lambda state: jnp.any(state[1] >= 0), body, state)[2]
     log_x = log_x.reshape(shape) if whole else log_x.reshape(-1)[: a.size]
     return jnp.where(valid, jnp.maximum(log_x, float(jnp.finfo(a.dtype).min)), jnp.nan)
 
@@ -277,22 +226,3 @@ def _cosine_sine(bits: jax.Array, dtype: Any) -> tuple[jax.Array, jax.Array]:
     swap = (bits >> 30) & 1 == 1
     sign = jnp.where(bits >> 31 == 0, 1.0, -1.0).astype(dtype)
     return sign * jnp.where(swap, sine, cosine), sign * jnp.where(swap, cosine, sine)
-
-
-def threefry_2x32(
-    key: tuple[jax.Array, jax.Array], counter: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    """Threefry-2x32 with 20 rounds, elementwise: a key and a counter for each element.
-
-    As JAX's own, but spelt out, so that XLA fuses it with what uses its words.
-    """
-    k0, k1 = key
-    keys = (k0, k1, k0 ^ k1 ^ np.uint32(0x1BD11BDA))
-    x0, x1 = counter[0] + k0, counter[1] + k1
-    for block in range(5):
-        for rotation in ((13, 15, 26, 6), (17, 29, 16, 24))[block % 2]:
-            x0 = x0 + x1
-            x1 = x0 ^ ((x1 << np.uint32(rotation)) | (x1 >> np.uint32(32 - rotation)))
-        x0 = x0 + keys[(block + 1) % 3]
-        x1 = x1 + keys[(block + 2) % 3] + np.uint32(block + 1)
-    return x0, x1

@@ -9,14 +9,13 @@ from functools import partial
 from pathlib import Path
 
 import jax
-import jax.extend.random
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import special
 
 import jaxvae
-from jaxvae.numerics import gamma, simplex
+from jaxvae.numerics import gamma, random, simplex
 
 DECADES = [10.0**e for e in range(-6, 7)]
 SPEC = jax.sharding.PartitionSpec("device")
@@ -335,14 +334,6 @@ def test_any_kind_of_key(impl):
     assert distance(log_x, 0.7) < BAND
 
 
-def test_threefry_is_jaxs_own():
-    words = jax.random.bits(jax.random.key(0), (4, 1000), jnp.uint32)
-    ours = gamma.threefry_2x32((words[0], words[1]), (words[2], words[3]))
-    theirs = jax.extend.random.threefry2x32_p.bind(*words)
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 def test_the_loop_is_bounded(breaking):
     """If no candidate were ever accepted, it would end all the same."""
     breaking.setattr(gamma, "_candidate", lambda n, e, d: (0 * n, 0 * n - 1))
@@ -356,7 +347,7 @@ def test_rejected_elements_are_tried_again_each_in_its_own_rounds(monkeypatch, s
     """
 
     def attempt(a, k0, k1, lane, round_):
-        words, _ = gamma.threefry_2x32((k0, k1), (lane, round_ + jnp.uint32(100)))
+        words, _ = random.threefry_2x32((k0, k1), (lane, round_ + jnp.uint32(100)))
         accepted = (words % 5 == 0) | (round_ == gamma.MAX_ROUNDS - 1)
         return jnp.where(accepted, (100 * lane + round_).astype(a.dtype), jnp.inf)
 
