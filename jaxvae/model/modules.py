@@ -9,6 +9,8 @@ import jax.numpy as jnp
 
 from jaxvae._door import door
 from jaxvae.model.parameters import Dirichlet, Kumaraswamy, Logits, Normal
+from jaxvae.numerics.elementary import kept
+from jaxvae.numerics.softplus import softplus
 
 Activation = Callable[[jax.Array], jax.Array]
 Module = nn.Module
@@ -21,13 +23,13 @@ ACTIVATIONS: dict[str, Activation] = {
     "selu": nn.selu,
     "sigmoid": nn.sigmoid,
     "silu": nn.silu,
-    "softplus": nn.softplus,
+    "softplus": softplus,
     "tanh": nn.tanh,
 }
 
 # What makes a concentration of an unbounded number. A ReLU's slope is exactly zero below zero:
 # a category that starts there never comes back. Softplus has a slope everywhere.
-CONCENTRATION_HEADS: dict[str, Activation] = {"softplus": nn.softplus, "relu": nn.relu}
+CONCENTRATION_HEADS: dict[str, Activation] = {"softplus": softplus, "relu": nn.relu}
 
 
 def dense(features: int, name: str, dtype: Any = None) -> nn.Dense:
@@ -166,7 +168,7 @@ class DirichletEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         h = wide(self.trunk(x))
-        return self.head(dense(self.latent_dim, "concentration")(h)) + self.floor
+        return kept(self.head(dense(self.latent_dim, "concentration")(h)) + self.floor)
 
 
 @door("networks")
@@ -231,7 +233,7 @@ class DirichletHead(nn.Module):
 
     @nn.compact
     def __call__(self, h: jax.Array) -> Dirichlet:
-        return Dirichlet(nn.softplus(dense(self.latent_dim, "concentration")(h)) + self.floor)
+        return Dirichlet(softplus(dense(self.latent_dim, "concentration")(h)) + self.floor)
 
 
 @door("networks")
@@ -270,7 +272,7 @@ class KumaraswamyHead(nn.Module):
 
     @nn.compact
     def __call__(self, h: jax.Array) -> Kumaraswamy:
-        a, b = (nn.softplus(dense(self.latent_dim - 1, name)(h)) + 0.1 for name in ("a", "b"))
+        a, b = (softplus(dense(self.latent_dim - 1, name)(h)) + 0.1 for name in ("a", "b"))
         return Kumaraswamy(a, b)
 
 

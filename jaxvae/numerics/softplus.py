@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jaxvae.numerics import elementary
+
 
 @jax.custom_jvp
 def softplus(x: jax.Array) -> jax.Array:
@@ -23,7 +25,13 @@ def softplus(x: jax.Array) -> jax.Array:
 
     Source: max(x, 0) + log1p(exp(-|x|)); the derivative is the logistic function.
     """
-    return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+    x = jnp.asarray(x)
+    size = jnp.abs(x)
+    if x.dtype != jnp.float32:
+        return jnp.maximum(x, 0) + jnp.log1p(jnp.exp(-size))
+    # Beyond 80 the exponential counts for nothing, and `elementary.exp` ends.
+    e = jnp.where(size > 80, 0, elementary.exp(-jnp.minimum(size, 80)))
+    return jnp.maximum(x, 0) + elementary.log1p_undivided(e)
 
 
 softplus.defjvps(lambda tangent, _, x: tangent * jax.nn.sigmoid(x))
