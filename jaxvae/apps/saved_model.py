@@ -22,7 +22,7 @@ from jaxvae.model import evaluation, generation
 from jaxvae.model.evaluation import Evaluation
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE, Parts
-from jaxvae.numerics import checks
+from jaxvae.numerics import checks, compiled
 
 
 @door("saved_models")
@@ -303,17 +303,17 @@ def _are_numbers(names: tuple[str, ...]) -> bool:
     return all(name.lstrip("-").isdecimal() for name in names)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(compiled.jit, static_argnums=0)
 def _posterior(vae: VAE, params: Params, batch: Batch) -> Any:
     return vae.encode(params, batch)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(compiled.jit, static_argnums=0)
 def _reconstructed(vae: VAE, params: Params, batch: Batch) -> Any:
     assert vae.parts is not None
     return vae.decode(params, vae.parts.latent.mean(vae.encode(params, batch)), batch)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(compiled.jit, static_argnums=0)
 def _decoded(vae: VAE, params: Params, z: Any, batch: Batch | None) -> Any:
     return vae.decode(params, z, batch)

@@ -21,6 +21,7 @@ from jaxvae.model.count_networks import topic_word_logits
 from jaxvae.model.networks import Params
 from jaxvae.model.refinement import refine
 from jaxvae.model.vae import VAE
+from jaxvae.numerics import compiled
 
 FILE = "topics.csv"
 TOP, LISTED = 10, 50  # words of a topic that are judged and printed; that the file holds
@@ -252,7 +253,7 @@ def _csr(x: Any) -> Any:
     return scipy.sparse.csr_array(np.asarray(x)).astype(np.float32)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(compiled.jit, static_argnums=0)
 def _decoded(vae: VAE, params: Params, mixtures: Any) -> jax.Array:
     """The probabilities of the words for mixtures."""
     assert vae.parts is not None

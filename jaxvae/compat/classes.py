@@ -16,7 +16,7 @@ from jaxvae.compat.keys import next_key
 from jaxvae.data.batches import Batch
 from jaxvae.model import evaluation, vae
 from jaxvae.model.networks import Params
-from jaxvae.numerics import checks
+from jaxvae.numerics import checks, compiled
 from jaxvae.training import history, updates
 from jaxvae.training.diagnosis import why_not_finite
 from jaxvae.training.loop import fit
@@ -294,7 +294,7 @@ class DIRICHLET_VAE(_Model):  # noqa: N801
         )
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(compiled.jit, static_argnums=0)
 def _loss(core: vae.VAE, params: Params, key: jax.Array, batch: Batch) -> jax.Array:
     return core.loss(params, key, batch)[0]
 

@@ -13,7 +13,7 @@ from jaxvae.compat import keras, shared
 from jaxvae.compat.keys import next_key
 from jaxvae.model.flax_network import flax_function
 from jaxvae.model.networks import Function, Params
-from jaxvae.numerics import checks
+from jaxvae.numerics import checks, compiled
 
 Mapping = Callable[[Any], Any]
 """A function of one array; so the original calls the type of an encoder or a decoder."""
@@ -201,7 +201,7 @@ def output(value: Any) -> Array:
     return np.array(value).view(Array)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(compiled.jit, static_argnums=0)
 def _apply(function: Function, params: Params, x: jax.Array) -> Any:
     return function.apply(params, x)
 

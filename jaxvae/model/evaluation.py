@@ -19,7 +19,7 @@ from jaxvae.model.networks import Params
 from jaxvae.model.objectives import log_weight
 from jaxvae.model.vae import VAE, Parts, check_model, for_labels, model_of
 from jaxvae.model.values import Same
-from jaxvae.numerics import checks
+from jaxvae.numerics import checks, compiled
 
 # Of `marginal_nll`: examples, and draws of z an example, in one compiled call. What is decoded
 # there stays in a processor's cache; sixteen times as many rows took twice the time a row.
@@ -346,10 +346,10 @@ def loss_totals(
     return {**sums, "loss": loss * total, "weight": total}
 
 
-_loss_totals = jax.jit(loss_totals, static_argnums=1)
+_loss_totals = compiled.jit(loss_totals, static_argnums=1)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(compiled.jit, static_argnums=0)
 def _each_loss(
     vae: VAE, params: Params, key: jax.Array, batch: Batch
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -359,13 +359,13 @@ def _each_loss(
     return each, {"reconstruction": terms.reconstruction, "kl": terms.kl, **terms.more}
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(compiled.jit, static_argnums=0)
 def _posterior_mean(vae: VAE, params: Params, batch: Batch) -> Any:
     assert vae.parts is not None
     return vae.parts.latent.mean(vae.encode(params, batch))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
+@functools.partial(compiled.jit, static_argnums=(0, 4))
 def _log_weights(
     vae: VAE, params: Params, key: jax.Array, batch: Batch, draws: int, first: jax.Array
 ) -> jax.Array:

@@ -16,7 +16,7 @@ from jaxvae.model.evaluation import parts_of_vae
 from jaxvae.model.flax_network import named_params
 from jaxvae.model.networks import Params, whole
 from jaxvae.model.vae import VAE, check_model
-from jaxvae.numerics import checks
+from jaxvae.numerics import checks, compiled
 
 
 def reconstruct(
@@ -146,7 +146,7 @@ def _rows(shape: Any) -> int:
     return checks.positive_int("count[0]", first[0])
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
+@functools.partial(compiled.jit, static_argnums=(0, 4))
 def _decoded_draws(vae: VAE, params: Params, key: jax.Array, batch: Batch, draws: int) -> Any:
     latent = parts_of_vae("reconstruct", vae).latent
     q = vae.encode(params, batch)

@@ -22,7 +22,7 @@ from jaxvae.model.latents import Latent
 from jaxvae.model.networks import Network, Params, whole
 from jaxvae.model.objectives import kl_by_part, mean_of_draws
 from jaxvae.model.vae import VAE, bind, check_model, for_labels
-from jaxvae.numerics import checks
+from jaxvae.numerics import checks, compiled
 
 FREE = "free"  # the posterior that is sought, among the parameters
 
@@ -93,7 +93,7 @@ def refine(
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:rows], *found)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(compiled.jit, static_argnums=(0, 1))
 def _refined(vae: VAE, steps: int, params: Params, key: jax.Array, rate: Any, batch: Batch) -> Any:
     own = with_free_posterior(vae)
     latent = vae.parts.latent  # type: ignore[union-attr]
@@ -173,7 +173,7 @@ def posterior_elbo(
     return np.concatenate(found)[:rows]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(compiled.jit, static_argnums=(0, 1))
 def _elbo(vae: VAE, draws: int, params: Params, key: jax.Array, q: Any, batch: Batch) -> jax.Array:
     own, free = with_free_posterior(vae), unbounded(vae.parts.latent, q)  # type: ignore[union-attr]
     terms = own.terms({**params, FREE: free}, key, batch._replace(weight=None), draws=draws)

@@ -17,7 +17,7 @@ from jaxvae.model.generation import reconstruct
 from jaxvae.model.networks import Params
 from jaxvae.model.priors import Context
 from jaxvae.model.vae import VAE, check_model
-from jaxvae.numerics import checks
+from jaxvae.numerics import checks, compiled
 
 ACTIVE = 0.01  # share of the variance that there can be, above which a unit is active
 
@@ -221,7 +221,7 @@ def _kl_by_dimension(
     return found
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(compiled.jit, static_argnums=(0, 1))
 def _kl_sums(vae: VAE, name: str, params: Params, batch: Batch) -> jax.Array:
     assert vae.parts is not None
     latent = latents.parts_of(vae.parts.latent)[name]

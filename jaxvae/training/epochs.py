@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from jaxvae.data.batches import Batch, rows_of, take
 from jaxvae.model.vae import VAE, check_model
 from jaxvae.model.values import Same
-from jaxvae.numerics import checks, sharding
+from jaxvae.numerics import checks, compiled, random, sharding
 from jaxvae.training.exchange import exchanged, on_mesh
 from jaxvae.training.state import Metrics, TrainState
 from jaxvae.training.steps import step_function
@@ -81,7 +81,7 @@ def _train_epoch(
     ) -> tuple[TrainState, Metrics]:
         return epoch(key, state, data_of(x, y, weight))
 
-    return jax.jit(train_epoch, donate_argnums=1)
+    return compiled.jit(train_epoch, donate_argnums=1)
 
 
 def data_of(x: Any, y: Any, weight: Any) -> Batch:
@@ -271,8 +271,8 @@ def epoch_order(
       float32 [steps, B], 1 for an example and 0 for padding.
     """
     steps = steps_per_epoch(examples, batch_size)
-    order_key = jax.random.fold_in(jax.random.fold_in(key, ORDER), epoch)
-    order = jax.random.permutation(order_key, examples)
+    order_key = random.fold_in(random.fold_in(key, ORDER), epoch)
+    order = random.permutation(order_key, examples)
     padding = steps * batch_size - examples
     index = jnp.pad(order, (0, padding)).reshape(steps, batch_size)
     weight = (jnp.arange(steps * batch_size) < examples).astype(jnp.float32)

@@ -17,6 +17,7 @@ from jaxvae.data.examples import host_batches
 from jaxvae.model import evaluation
 from jaxvae.model.vae import VAE, for_labels
 from jaxvae.model.values import Same
+from jaxvae.numerics import compiled
 from jaxvae.training import devices as places
 from jaxvae.training.averaging import averaged_params
 from jaxvae.training.placement import Placed
@@ -266,7 +267,7 @@ def _held_out_totals(make: VAE | Same, mapped: bool) -> Any:
     def totals(key: jax.Array, *rest: Any) -> dict[str, jax.Array]:
         return evaluation.loss_totals(key, make, *rest)
 
-    return jax.jit(jax.vmap(totals, in_axes=(0, 0, 0, None)) if mapped else totals)
+    return compiled.jit(jax.vmap(totals, in_axes=(0, 0, 0, None)) if mapped else totals)
 
 
 def _read_totals(program: Callable[..., Any], batch: Batch, *call: Any) -> np.ndarray:
@@ -275,7 +276,7 @@ def _read_totals(program: Callable[..., Any], batch: Batch, *call: Any) -> np.nd
     return np.array([found["loss"], found["weight"]]).reshape(2, -1)
 
 
-@jax.jit
+@compiled.jit
 def _stacked(states: States) -> TrainState:
     """Each array with a leading axis of members."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
@@ -286,7 +287,7 @@ def _apart(tree: Any, members: int) -> list[Any]:
     return [jax.tree.map(operator.itemgetter(member), tree) for member in range(members)]
 
 
-@jax.jit
+@compiled.jit
 def _chosen(better: jax.Array, state: TrainState, best: TrainState) -> TrainState:
     def choose(new: jax.Array, old: jax.Array) -> jax.Array:
         wide = better.reshape(better.shape + (1,) * (new.ndim - 1))

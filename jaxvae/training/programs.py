@@ -18,6 +18,7 @@ import optax
 from jaxvae._collector import uncollected
 from jaxvae.model.vae import VAE, model_of
 from jaxvae.model.values import Same
+from jaxvae.numerics import compiled
 from jaxvae.training.devices import AXIS
 from jaxvae.training.epochs import chunk_function, epoch_function
 from jaxvae.training.placement import Placed
@@ -114,7 +115,8 @@ def compile_ahead(function: jax.stages.Wrapped, *args: Any) -> Callable[..., Any
         return function
     with uncollected():
         lowered = function.lower(*args)
-    return lowered.compile()
+    options = compiled.compiler_options()
+    return compiled.with_options(lambda: lowered.compile(compiler_options=options), lowered.compile)
 
 
 def stopping(compile_for: Callable[[str], Program], *, trust: bool) -> Program:

@@ -15,6 +15,7 @@ from jaxvae.model.loss_terms import weighted_mean
 from jaxvae.model.networks import STATISTICS, Params
 from jaxvae.model.vae import VAE, check_model
 from jaxvae.model.values import Same
+from jaxvae.numerics import compiled, random
 from jaxvae.training.state import Metrics, TrainState, trained, with_statistics
 from jaxvae.training.updates import check_optimizer, updater
 
@@ -62,7 +63,7 @@ def _train_step(vae: VAE, optimizer: Same, axis_name: str | None) -> jax.stages.
     def train_step(key: jax.Array, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         return step(key, state, batch, True)
 
-    return jax.jit(train_step, donate_argnums=1)
+    return compiled.jit(train_step, donate_argnums=1)
 
 
 def step_function(
@@ -98,7 +99,7 @@ def step_function(
     def step(
         key: jax.Array, state: TrainState, batch: Batch, alive: jax.Array | bool
     ) -> tuple[TrainState, Metrics]:
-        step_key = jax.random.fold_in(key, state.step)
+        step_key = random.fold_in(key, state.step)
         rows = jnp.asarray(rows_of(batch), jnp.float32)
         own_weight = rows if batch.weight is None else jnp.sum(batch.weight)
         scale = jnp.float32(1) if axis_name is None else own_weight

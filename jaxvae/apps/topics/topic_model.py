@@ -18,7 +18,7 @@ from jaxvae.model import latents
 from jaxvae.model.networks import Params
 from jaxvae.model.refinement import posterior_elbo
 from jaxvae.model.vae import VAE
-from jaxvae.numerics import checks
+from jaxvae.numerics import checks, compiled
 
 
 @door("topics")
@@ -332,7 +332,7 @@ class TopicModel(TopicTraining):
         return tags
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(compiled.jit, static_argnums=0)
 def _decoded(vae: VAE, params: Params, z: Any, batch: Batch) -> jax.Array:
     """The probabilities of the words for mixtures."""
     network = vae.parts.network  # type: ignore[union-attr]
