@@ -41,8 +41,8 @@ def _is_threefry(key: jax.Array) -> bool:
 
 
 def _words(key: jax.Array) -> Words:
-    data = jax.random.key_data(key)
-    return data[0], data[1]
+    k0, k1 = jax.random.key_data(key)  # not by index, which eager code moves to the device
+    return k0, k1
 
 
 def fold_in(key: jax.Array, data: Any) -> jax.Array:
