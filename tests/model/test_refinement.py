@@ -143,8 +143,8 @@ def test_an_original_objective_has_no_posterior_to_refine():
 
 
 def test_calls_of_a_few_rows_share_a_program():
-    vae, x, before = known_topics(0.7), documents(16), _refined._cache_size()
+    vae, x, before = known_topics(0.7), documents(16), _refined._alone._cache_size()
     found = {n: jaxvae.refine(KEY, vae, {}, x[:n], steps=3) for n in (1, 5, 12, 16)}
-    assert _refined._cache_size() == before + 1
+    assert _refined._alone._cache_size() == before + 1
     for n, q in found.items():
         np.testing.assert_allclose(q.concentration, found[16].concentration[:n], rtol=1e-5)
