@@ -2,12 +2,13 @@
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from conftest import environment_without_devices
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 # What a text form must have found, by the names of its variables, on the quick setting.
@@ -75,11 +76,10 @@ def test_each_text_form_has_its_notebook():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FACTS)
 def test_runs_and_finds_what_it_says(name, tmp_path):
-    env = os.environ | {
+    env = environment_without_devices() | {
         "JAXVAE_QUICK": "1",
         "MPLBACKEND": "Agg",
         "PYTHONPATH": str(FOLDER.parent),
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",  # and devices are the script's to choose
     }
     command = [sys.executable, "-c", RUNNER, FOLDER / f"{name}.py", *FACTS[name]]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)

@@ -1,7 +1,6 @@
 """The same run on any number of devices and hosts. Each case runs in its own process."""
 
 import json
-import os
 import re
 import socket
 import subprocess
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 import jaxvae
+from conftest import environment_without_devices
 from jaxvae import Batch
 from jaxvae.training import devices
 
@@ -20,15 +20,12 @@ WORKER = Path(__file__).parents[1] / "device_worker.py"
 TIMEOUT = 600  # seconds; no test of this kind may hang
 
 
-def environment():
-    # The worker chooses its own devices.
-    flags = [flag for flag in os.environ["XLA_FLAGS"].split() if "device_count" not in flag]
-    return os.environ | {"XLA_FLAGS": " ".join(flags)}
-
-
 def work(job, out):
     subprocess.run(
-        [sys.executable, WORKER, job, out], check=True, timeout=TIMEOUT, env=environment()
+        [sys.executable, WORKER, job, out],
+        check=True,
+        timeout=TIMEOUT,
+        env=environment_without_devices(),
     )
     with np.load(out) as file:
         return dict(file)
@@ -100,7 +97,8 @@ def two_hosts(command):
     started = [
         subprocess.Popen(
             [sys.executable, *command(address, index)],
-            env=environment() | {"JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"},
+            env=environment_without_devices()
+            | {"JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
