@@ -9,13 +9,12 @@ import tempfile
 # Nearly all of the suite's time is compilation, half of it LLVM's optimization: left out here, and
 # back in `make test-core` and `make test-long`, which say so in XLA_FLAGS. JAX 0.10 has beside them
 # the older of two ways to write a loop down, which compiles in half the time and runs slower.
-_given = os.environ.get("XLA_FLAGS", "")
-_flags = ["--xla_force_host_platform_device_count=8"]
-if "xla_backend_optimization_level" not in _given:
-    _flags.append("--xla_backend_optimization_level=0")
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "")
+if "xla_backend_optimization_level" not in os.environ["XLA_FLAGS"]:
+    os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
     if importlib.metadata.version("jaxlib").startswith("0.10."):
-        _flags.append("--xla_cpu_use_fusion_emitters=false")
-os.environ["XLA_FLAGS"] = " ".join([*_flags, _given])
+        os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 " + os.environ["XLA_FLAGS"]
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # The run's processes share what they compiled. A bound on its size makes JAX take a lock.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -47,7 +46,7 @@ def digits():
     return datasets.load_digits()
 
 
-def environment_without_devices():
+def no_devices_said():
     """The environment of a process that says itself how many devices it has."""
     flags = [flag for flag in os.environ["XLA_FLAGS"].split() if "device_count" not in flag]
     return os.environ | {"XLA_FLAGS": " ".join(flags)}

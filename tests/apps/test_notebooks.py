@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import environment_without_devices
+from conftest import no_devices_said
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 # What a text form must have found, by the names of its variables, on the quick setting.
@@ -76,7 +76,7 @@ def test_each_text_form_has_its_notebook():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FACTS)
 def test_runs_and_finds_what_it_says(name, tmp_path):
-    env = environment_without_devices() | {
+    env = no_devices_said() | {
         "JAXVAE_QUICK": "1",
         "MPLBACKEND": "Agg",
         "PYTHONPATH": str(FOLDER.parent),

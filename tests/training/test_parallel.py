@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import jaxvae
-from conftest import environment_without_devices
+from conftest import no_devices_said
 from jaxvae import Batch
 from jaxvae.training import devices
 
@@ -25,7 +25,7 @@ def work(job, out):
         [sys.executable, WORKER, job, out],
         check=True,
         timeout=TIMEOUT,
-        env=environment_without_devices(),
+        env=no_devices_said(),
     )
     with np.load(out) as file:
         return dict(file)
@@ -97,8 +97,7 @@ def two_hosts(command):
     started = [
         subprocess.Popen(
             [sys.executable, *command(address, index)],
-            env=environment_without_devices()
-            | {"JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"},
+            env=no_devices_said() | {"JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
