@@ -2,7 +2,8 @@
 
 There `jax.random` runs Threefry as a loop of five rounds over arrays in memory: on a batch of keys
 that is twenty small programs for each call, a tenth of a small training step. Here it is spelt out,
-and XLA makes one loop of it. Keys of another kind than Threefry's go to `jax.random` itself.
+and XLA makes one loop of it. Another device, and keys of another kind than Threefry's, are left to
+`jax.random` itself.
 """
 
 import math
@@ -35,7 +36,9 @@ def threefry_2x32(key: Words, counter: Words) -> Words:
     return x0, x1
 
 
-def _is_threefry(key: jax.Array) -> bool:
+def _spelt_out(key: jax.Array) -> bool:
+    if jax.default_backend() != "cpu":
+        return False
     partitionable = getattr(jax.config, "jax_threefry_partitionable", True)
     return bool(partitionable) and str(jax.random.key_impl(key)) == "threefry2x32"
 
@@ -56,7 +59,7 @@ def fold_in(key: jax.Array, data: Any) -> jax.Array:
       A key.
     """
     data = jnp.asarray(data, jnp.uint32)
-    if not _is_threefry(key):
+    if not _spelt_out(key):
         return jax.random.fold_in(key, data)
     words = _folded(*_words(key), data)
     return jax.random.wrap_key_data(jnp.stack(words), impl="threefry2x32")
@@ -81,7 +84,7 @@ def bits(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     Returns:
       uint32 of that shape.
     """
-    if not _is_threefry(key):
+    if not _spelt_out(key):
         return jax.random.bits(key, shape, jnp.uint32)
     return _bits(*_counted(key, shape))
 
@@ -97,7 +100,7 @@ def normal(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
     Returns:
       Of that shape and dtype.
     """
-    if not _is_threefry(key) or dtype != jnp.float32:
+    if not _spelt_out(key) or dtype != jnp.float32:
         return jax.random.normal(key, shape, dtype)
     return _normal(*_counted(key, shape))
 
@@ -113,7 +116,7 @@ def bernoulli(key: jax.Array, p: float, shape: tuple[int, ...]) -> jax.Array:
     Returns:
       bool of that shape.
     """
-    if not _is_threefry(key):
+    if not _spelt_out(key):
         return jax.random.bernoulli(key, p, shape)
     return _uniform(bits(key, shape)) < np.float32(p)
 
@@ -128,7 +131,7 @@ def permutation(key: jax.Array, count: int) -> jax.Array:
     Returns:
       0 ... N-1 in a random order, integers [N].
     """
-    if not _is_threefry(key):
+    if not _spelt_out(key):
         return jax.random.permutation(key, count)
     # Rounds of sorting by random words, so many that two examples with the same words in each are
     # unlikely. No round waits for another: their orders are put together at the end.

@@ -12,8 +12,11 @@ from jaxvae.numerics.elementary import kept
 from jaxvae.numerics.flat import elementwise, in_halves
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
 @pytest.mark.parametrize("shape", [(1,), (64,), (3, 50), (130, 7)])
-def test_two_values_of_each_element(shape):
+def test_two_values_of_each_element(shape, backend, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+
     @elementwise
     def both(x, y):
         return in_halves(lambda x, y: (x + y, (x * y).astype(jnp.int32)), x, y)

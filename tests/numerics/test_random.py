@@ -62,6 +62,12 @@ def test_a_batch_of_keys(jit):
     equal(ours, jax.vmap(lambda key: jax.random.bits(key, (5, 2), jnp.uint32))(KEYS))
 
 
+def test_another_device_has_jaxs_own(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    text = jax.jit(lambda key: random.bits(key, (9,))).lower(KEYS[0]).as_text()
+    assert "threefry2x32" in text
+
+
 def test_the_older_threefry_is_left_to_jax():
     with jax.threefry_partitionable(False):
         equal(random.bits(KEYS[0], (9,)), jax.random.bits(KEYS[0], (9,), jnp.uint32))
