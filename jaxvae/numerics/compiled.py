@@ -19,14 +19,14 @@ def compiler_options() -> dict[str, Any]:
     return dict(_ON_CPU) if jax.default_backend() == "cpu" else {}
 
 
-def with_options(
-    with_: Callable[..., Any], without: Callable[..., Any], *args: Any, **kwargs: Any
+def unless_refused(
+    first: Callable[..., Any], otherwise: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
     """What the first function gives; where its compiler options are refused, what the second does.
 
     Args:
-      with_: what is tried.
-      without: the same without options.
+      first: what is tried, with options.
+      otherwise: the same without options.
       *args: of both.
       **kwargs: of both.
 
@@ -34,11 +34,11 @@ def with_options(
       As the functions.
     """
     try:
-        return with_(*args, **kwargs)
+        return first(*args, **kwargs)
     except (ValueError, jax.errors.JaxRuntimeError) as error:
         if not any(words in str(error) for words in _REFUSED):
             raise
-    return without(*args, **kwargs)
+    return otherwise(*args, **kwargs)
 
 
 class Compiled:
@@ -59,7 +59,7 @@ class Compiled:
         return jax.jit(self._function, compiler_options=compiler_options(), **self._options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return with_options(self._alone, self._inside, *args, **kwargs)
+        return unless_refused(self._alone, self._inside, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -116,7 +116,9 @@ def compile_ahead(function: jax.stages.Wrapped, *args: Any) -> Callable[..., Any
     with uncollected():
         lowered = function.lower(*args)
     options = compiled.compiler_options()
-    return compiled.with_options(lambda: lowered.compile(compiler_options=options), lowered.compile)
+    return compiled.unless_refused(
+        lambda: lowered.compile(compiler_options=options), lowered.compile
+    )
 
 
 def stopping(compile_for: Callable[[str], Program], *, trust: bool) -> Program:

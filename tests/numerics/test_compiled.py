@@ -45,6 +45,11 @@ def test_it_may_be_called_anywhere(call, options, monkeypatch):
     vars(cube).pop("_alone", None)
 
 
+def test_an_argument_of_any_name():
+    power = compiled.jit(lambda first, otherwise: first**otherwise, static_argnums=1)
+    assert power(first=jnp.float32(3), otherwise=2) == 9
+
+
 def test_gradients_and_shapes():
     assert jax.grad(cube)(2.0) == 12
     assert jax.make_jaxpr(cube)(2.0).out_avals[0].shape == ()
