@@ -65,6 +65,18 @@ def ragged(lengths, columns=50):
     return sp.csr_array(dense)
 
 
+@pytest.mark.parametrize("rows", [1, 3, 700])
+@pytest.mark.parametrize("slots", [1, 31, 32, 33, 1000])
+def test_the_row_of_each_slot(rows, slots):
+    """Rows of no entries end where another does, 700 of them in one slot; some end beyond."""
+    generator = np.random.default_rng(rows + slots)
+    for sizes in (generator.integers(0, 5, rows), generator.integers(0, 2 * slots, rows) // rows):
+        ends = jnp.cumsum(jnp.asarray(sizes, jnp.int32))
+        expected = np.searchsorted(ends, np.arange(slots), side="right")
+        found = jax.jit(sparse._rows_of, static_argnums=1)(ends, slots)
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_the_capacity_is_that_of_the_longest_rows():
     packed = pack(ragged([1, 50, 3, 0, 20, 2]), 3)
     assert (packed.capacity, packed.longest, packed.shape, len(packed)) == (73, 50, (6, 50), 6)
