@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import digamma, gammaln, xlogy
 
+from jaxvae.numerics import elementary
 from jaxvae.numerics.softplus import softplus
 
 # log Gamma(z + 1) = z log z - z + log(2 pi z) / 2 + c_1 / z + c_2 / z^3 + ...
 STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
 STIRLING_SLOPES = tuple(-(2 * k + 1) * c for k, c in enumerate(STIRLING))
 NEAREST = -0.9  # log1p below it: 1 + w has lost digits
-FACTORIALS = tuple(math.lgamma(k + 1) for k in range(256))
+FACTORIALS = tuple(math.lgamma(k + 1) for k in range(8))
 SMALLEST = 1e-30  # odds below it are only known by their log
 
 
@@ -50,17 +51,20 @@ def _left(z: jax.Array) -> jax.Array:
 def log_factorial(x: jax.Array) -> jax.Array:
     """log x!, for x from 0 on, of fractions too: log Gamma(x + 1).
 
-    Of the small integers, which nearly all counts are, it is looked up: log 0! and log 1! are
-    0 to the bit, and it takes less time than `gammaln`, a third of a topic model's step.
+    Nearly all counts are small integers, whose values are chosen: log 0! and log 1! are 0 to the
+    bit. To look them up in a table, which is one element at a time, took twice as long.
     """
-    known = jnp.asarray(FACTORIALS, x.dtype).at[x.astype(jnp.int32)].get(mode="clip")
-    is_known = (x == jnp.floor(x)) & (x < len(FACTORIALS))
     if jnp.finfo(x.dtype).bits > 32:
-        return jnp.where(is_known, known, gammaln(x + 1))
-    above = x + 4  # log Gamma(x + 4), where the series is exact, less what lies between
-    series = jnp.log(above) * (above - 0.5) - above + 0.5 * math.log(2 * math.pi)
-    between = jnp.log((x + 1) * (x + 2)) + jnp.log(x + 3)
-    return jnp.where(is_known, known, series + _series(above, STIRLING) / above - between)
+        value = gammaln(x + 1)
+    else:
+        above = x + 4  # log Gamma(x + 4), where the series is exact, less what lies between
+        inverse = 1 / above
+        between = ((x + 1) * inverse) * ((x + 2) * inverse) * ((x + 3) * inverse)
+        value = elementary.log(above) * (above - 3.5) - above + 0.5 * math.log(2 * math.pi)
+        value = value + _series(above, STIRLING[:4]) * inverse - elementary.log(between)
+    for k, factorial in enumerate(FACTORIALS):
+        value = jnp.where(x == k, factorial, value)
+    return value
 
 
 @log_factorial.defjvp
