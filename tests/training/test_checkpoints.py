@@ -187,7 +187,8 @@ def test_a_nan_is_reported_at_its_step(vae, digits, tmp_path, what):
         fit(poisoned(vae, 15, what), digits, tmp_path, epochs=5)
     assert caught.value.step == 15
     assert int(caught.value.state.step) == 15
-    before, _ = fit(vae, digits, None, epochs=2)
+    never = poisoned(vae, 10_000, what)  # a program of another shape may round otherwise
+    before, _ = fit(never, digits, None, epochs=2)
     assert_same(loop.load_state(tmp_path, vae, optax.adam(1e-3), digits.x_train), before)
     for leaf in jax.tree.leaves(caught.value.state):
         assert np.isfinite(leaf).all()
