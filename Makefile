@@ -35,7 +35,8 @@ test-fast: $(VENV)/.dev  ## the suite without its slowest tests
 test-core: $(VENV)/.dev  ## the numbers, the steps and the command line's basics (for another Python)
 	$(OPTIMIZED) $(BIN)/python -m pytest -n auto -m "not slow" tests/test_import.py tests/model/test_golden.py \
 		tests/numerics/test_gamma.py tests/numerics/test_distributions.py tests/training/test_steps.py \
-		tests/training/test_training.py tests/data/test_streaming.py tests/training/test_revival.py
+		tests/training/test_training.py tests/data/test_streaming.py tests/training/test_revival.py \
+		tests/numerics/test_random.py tests/numerics/test_flat.py tests/numerics/test_compiled.py
 
 test-browser: $(VENV)/.dev  ## the page of `jaxvae explore` in a browser: Chromium or Chrome, if there is one
 	$(BIN)/python -m pytest -m browser -rs tests/apps/test_browser.py
