@@ -13,7 +13,7 @@ from jaxvae.numerics import random
 KEYS = jax.random.split(jax.random.key(3), 70)
 
 
-def equal(a, b):
+def assert_equal(a, b):
     if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
         a, b = jax.random.key_data(a), jax.random.key_data(b)
     assert a.dtype == b.dtype
@@ -32,11 +32,11 @@ def test_threefry_is_jaxs_own():
 def test_each_is_that_of_jax_random(impl):
     key = jax.random.key(1, impl=impl)
     for data in (0, 2**32 - 1, jnp.int32(7)):
-        equal(random.fold_in(key, data), jax.random.fold_in(key, data))
-    equal(random.bits(key, (3, 50)), jax.random.bits(key, (3, 50), jnp.uint32))
-    equal(random.bernoulli(key, 0.7, (3, 50)), jax.random.bernoulli(key, 0.7, (3, 50)))
+        assert_equal(random.fold_in(key, data), jax.random.fold_in(key, data))
+    assert_equal(random.bits(key, (3, 50)), jax.random.bits(key, (3, 50), jnp.uint32))
+    assert_equal(random.bernoulli(key, 0.7, (3, 50)), jax.random.bernoulli(key, 0.7, (3, 50)))
     for count in (0, 1, 1000, 5000):
-        equal(random.permutation(key, count), jax.random.permutation(key, count))
+        assert_equal(random.permutation(key, count), jax.random.permutation(key, count))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
@@ -57,9 +57,9 @@ def test_a_batch_of_keys(jit):
         keys = KEYS if key == 0 else KEYS[0]
         numbers = number if data == 0 else number[5]
         ours = jit(jax.vmap(random.fold_in, (key, data)))(keys, numbers)
-        equal(ours, jax.vmap(jax.random.fold_in, (key, data))(keys, numbers))
+        assert_equal(ours, jax.vmap(jax.random.fold_in, (key, data))(keys, numbers))
     ours = jit(jax.vmap(lambda key: random.bits(key, (5, 2))))(KEYS)
-    equal(ours, jax.vmap(lambda key: jax.random.bits(key, (5, 2), jnp.uint32))(KEYS))
+    assert_equal(ours, jax.vmap(lambda key: jax.random.bits(key, (5, 2), jnp.uint32))(KEYS))
 
 
 def test_another_device_has_jaxs_own(monkeypatch):
@@ -70,8 +70,8 @@ def test_another_device_has_jaxs_own(monkeypatch):
 
 def test_the_older_threefry_is_left_to_jax():
     with jax.threefry_partitionable(False):
-        equal(random.bits(KEYS[0], (9,)), jax.random.bits(KEYS[0], (9,), jnp.uint32))
-        equal(random.permutation(KEYS[0], 9), jax.random.permutation(KEYS[0], 9))
+        assert_equal(random.bits(KEYS[0], (9,)), jax.random.bits(KEYS[0], (9,), jnp.uint32))
+        assert_equal(random.permutation(KEYS[0], 9), jax.random.permutation(KEYS[0], 9))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 50, 1000])
@@ -81,8 +81,8 @@ def test_equal_words_are_sorted_as_jax_sorts_them(size, kinds):
     words = jax.random.bits(jax.random.key(size), (4, size)) % jnp.uint32(kinds)
     words = words.at[1].set(~words[1])  # with the largest of all among them
     for row in words:
-        equal(random._argsort(row), jnp.argsort(row))
-    equal(jax.vmap(random._argsort)(words), jnp.argsort(words))
+        assert_equal(random._argsort(row), jnp.argsort(row))
+    assert_equal(jax.vmap(random._argsort)(words), jnp.argsort(words))
 
 
 def test_a_step_calls_none_of_jaxs_own_threefry(vae):
