@@ -67,16 +67,14 @@ class Compiled:
         return getattr(self._alone, name)
 
 
-def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+def jit(function: Callable[..., Any], **options: Any) -> Any:
     """`jax.jit` for a program of its own; a decorator too.
 
     Args:
-      function: as of `jax.jit`; None to decorate.
+      function: as of `jax.jit`.
       **options: of `jax.jit`.
 
     Returns:
       A `jax.stages.Wrapped`.
     """
-    if function is None:
-        return functools.partial(jit, **options)
     return Compiled(function, **options)
