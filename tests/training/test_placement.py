@@ -140,7 +140,7 @@ def test_split_examples_are_the_same_run(data, one_device):
     vae = small_vae("normal")
     copied = jaxvae.fit(KEY, vae, data, **OPTIONS, devices=4)
     split = jaxvae.fit(KEY, vae, data, **OPTIONS, devices=Placement(4, data="split"))
-    assert_same(split, copied, exact=True)
+    assert_same(split, copied)  # two programs: the batches are the same, sums may round otherwise
     assert_same(split, one_device)
 
 
