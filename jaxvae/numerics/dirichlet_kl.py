@@ -38,7 +38,8 @@ class _Series(NamedTuple):
     atanh: tuple[float, ...]
 
 
-# For float32 fitted on those ranges: D and its gradient are right to a relative 3e-8.
+# For float32 fitted on those ranges by `tests/data/make_series.py`: D and its gradient are right to
+# a relative 3e-8.
 _FITTED = _Series(
     2,
     (0.0833309705, -0.00276025818, 0.000692303401, -0.000236411744),
