@@ -15,18 +15,19 @@ from jaxvae.apps import outputs
 from jaxvae.apps.description import Description
 from jaxvae.apps.samples import evenly
 from jaxvae.apps.topics import tables
+from jaxvae.apps.topics.posteriors import ROWS, posteriors_of
 from jaxvae.data.batches import Batch
+from jaxvae.data.examples import examples
 from jaxvae.data.sparse import is_sparse
 from jaxvae.model.count_networks import topic_word_logits
 from jaxvae.model.networks import Params
-from jaxvae.model.refinement import refine
+from jaxvae.model.parameters import Dirichlet
 from jaxvae.model.vae import VAE
 from jaxvae.numerics import compiled
 
 FILE = "topics.csv"
 TOP, LISTED = 10, 50  # words of a topic that are judged and printed; that the file holds
 DIVERSE = 25  # words of a topic, of which it is asked whether another has them
-STEPS, RATE, ROWS = 50, 0.2, 256  # of the refinement, as `TopicModel` has them
 DOCUMENTS = 5000  # of which the mixtures are looked at, at most
 PERPLEXITY, UNIGRAM = "test_perplexity", "unigram_perplexity"
 # What the summary of a run of topics holds beside what each has.
@@ -78,9 +79,7 @@ def posteriors(run: Any, x: Any) -> Any:
     parts = run.vae.parts
     unknown = np.full(x.shape[0], -1, np.int32) if parts.prior.uses_labels else None
     key = jax.random.key(run.config.training.seed)
-    return refine(
-        key, run.vae, run.params, x, unknown, steps=STEPS, learning_rate=RATE, batch_size=ROWS
-    )
+    return Dirichlet(posteriors_of(key, run.vae, run.params, examples(x, unknown)))
 
 
 class TopicRun:

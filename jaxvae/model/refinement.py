@@ -13,6 +13,7 @@ from jaxvae.data.examples import (
     FEW_SIZES,
     VERY_FEW_SIZES,
     count,
+    dense_rows,
     examples,
     host_batches,
 )
@@ -36,6 +37,7 @@ def refine(
     *,
     condition: Any = None,
     mask: Any = None,
+    start: Any = None,
     steps: int = 100,
     learning_rate: float = 0.1,
     batch_size: int = 256,
@@ -43,8 +45,8 @@ def refine(
     """Close the amortisation gap: maximise each example's own ELBO over its own posterior.
 
     One network serves all examples, so it serves none of them best. Here the parameters of
-    q(z | x) of each example go on from where the encoder put them, by Adam, its rate falling to
-    nothing by a cosine; those of the model stay as they are.
+    q(z | x) of each example go on from where the encoder put them, or from a start of your own, by
+    Adam, its rate falling to nothing by a cosine; those of the model stay as they are.
 
     Args:
       key: one typed key; it draws z.
@@ -54,7 +56,8 @@ def refine(
       y: integer labels [N] where the model's prior needs them; -1 where one is missing.
       condition: what encoder and decoder see beside x [N, ...], or None.
       mask: of x's shape, 1 where a value was seen, or None.
-      steps: how many; 0 leaves the encoder's.
+      start: the posteriors to begin with, as `refine` returns them; None for the encoder's.
+      steps: how many; 0 leaves those.
       learning_rate: of the first step, for the parameters themselves or, of those that are
         positive, for their logarithms.
       batch_size: examples a compiled call; the result depends on it by rounding alone.
@@ -85,16 +88,19 @@ def refine(
     data = examples(x, y, condition=condition, mask=mask)
     vae.check_data(params, data)
     vae = for_labels(vae, data.y)
-    found = [
-        jax.device_get(_refined(vae, steps, params, key, rate, jax.device_put(batch)))
-        for batch in host_batches(data, batch_size, VERY_FEW_SIZES)
-    ]
-    rows = count(data)
+    rows, found = count(data), []
+    if start is not None:
+        start = _checked("start", start, vae, params, data)
+    for i, batch in enumerate(host_batches(data, batch_size, VERY_FEW_SIZES)):
+        own = jax.device_put((batch, _rows(start, i, batch)))
+        found.append(jax.device_get(_refined(vae, steps, params, key, rate, *own)))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:rows], *found)
 
 
 @functools.partial(compiled.jit, static_argnums=(0, 1))
-def _refined(vae: VAE, steps: int, params: Params, key: jax.Array, rate: Any, batch: Batch) -> Any:
+def _refined(
+    vae: VAE, steps: int, params: Params, key: jax.Array, rate: Any, batch: Batch, start: Any
+) -> Any:
     own = with_free_posterior(vae)
     latent = vae.parts.latent  # type: ignore[union-attr]
     optimizer = optax.adam(optax.cosine_decay_schedule(rate, max(1, steps)))
@@ -111,7 +117,7 @@ def _refined(vae: VAE, steps: int, params: Params, key: jax.Array, rate: Any, ba
             updates, state = optimizer.update(grads, state)
         return (optax.apply_updates(free, updates), state), None
 
-    free = unbounded(latent, vae.encode(params, batch))
+    free = unbounded(latent, vae.encode(params, batch) if start is None else start)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(steps, dtype=jnp.uint32))
     (free, _), _ = jax.lax.scan(step, (free, optimizer.init(free)), keys)
     return bounded(latent, free)
@@ -164,13 +170,12 @@ def posterior_elbo(
     draws = checks.positive_int("draws", draws)
     data = examples(x, y, condition=condition, mask=mask)
     vae.check_data(params, data)
-    vae, found, rows = for_labels(vae, data.y), [], count(data)
-    for start, batch in enumerate(host_batches(data, batch_size, FEW_SIZES)):
-        size = len(jax.tree.leaves(batch.x)[0])
-        index = np.minimum(np.arange(size) + start * size, rows - 1)
-        own = jax.tree.map(lambda leaf, at=index: np.asarray(leaf)[at], q)
-        found.append(jax.device_get(_elbo(vae, draws, params, key, own, jax.device_put(batch))))
-    return np.concatenate(found)[:rows]
+    vae, found = for_labels(vae, data.y), []
+    q = _checked("q", q, vae, params, data)
+    for i, batch in enumerate(host_batches(data, batch_size, FEW_SIZES)):
+        own, batch = jax.device_put((_rows(q, i, batch), batch))
+        found.append(jax.device_get(_elbo(vae, draws, params, key, own, batch)))
+    return np.concatenate(found)[: count(data)]
 
 
 @functools.partial(compiled.jit, static_argnums=(0, 1))
@@ -178,6 +183,34 @@ def _elbo(vae: VAE, draws: int, params: Params, key: jax.Array, q: Any, batch: B
     own, free = with_free_posterior(vae), unbounded(vae.parts.latent, q)  # type: ignore[union-attr]
     terms = own.terms({**params, FREE: free}, key, batch._replace(weight=None), draws=draws)
     return mean_of_draws(terms.log_px) - sum(kl_by_part(terms).values())
+
+
+def _checked(name: str, q: Any, vae: VAE, params: Params, data: Batch) -> Any:
+    """Posteriors of all examples, that are such, on the host."""
+    like = jax.eval_shape(vae.encode, params, dense_rows(data, np.arange(1)))
+    found = jax.tree.map(np.asarray, q)
+    forms: list[Any] = [jax.tree.structure(tree) for tree in (found, like)]
+    if forms[0] != forms[1]:
+        raise TypeError(f"{name} must be as vae.encode returns it, got {type(q).__name__}")
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        free = _changed(np.log, vae.parts.latent, found)  # type: ignore[union-attr]
+    for leaf, one, number in zip(*map(jax.tree.leaves, (found, like, free)), strict=True):
+        shape = (count(data), *one.shape[1:])
+        if leaf.shape != shape:
+            raise ValueError(f"{name} must have the shape {shape}, got {leaf.shape}")
+        if not (known := np.isfinite(number)).all():
+            raise ValueError(
+                f"{name} must be finite, and scales and concentrations above zero, "
+                f"got {leaf[~known][0]}"
+            )
+    return found
+
+
+def _rows(q: Any, i: int, batch: Batch) -> Any:
+    """Those of batch i; where that is padded, the last again."""
+    size = len(jax.tree.leaves(batch.x)[0])
+    return jax.tree.map(lambda leaf: leaf[np.minimum(np.arange(size) + i * size, len(leaf) - 1)], q)
 
 
 def _check_bound(name: str, vae: VAE) -> None:

@@ -91,6 +91,40 @@ def test_the_batch_size_changes_nothing():
     np.testing.assert_allclose(*bounds, rtol=1e-5)
 
 
+def test_a_start_of_ones_own():
+    """No step leaves it; from near the best, few are enough; each row begins at its own."""
+    x, vae = documents(7), known_topics()
+    best = jaxvae.refine(KEY, vae, {}, x, steps=400)
+    same = jaxvae.refine(KEY, vae, {}, x, start=best, steps=0, batch_size=3)
+    np.testing.assert_allclose(same.concentration, best.concentration, rtol=1e-5)
+    bounds = [
+        posterior_elbo(KEY, vae, {}, jaxvae.refine(KEY, vae, {}, x, steps=3, **start), x, draws=500)
+        for start in ({}, {"start": best})
+    ]
+    assert (bounds[1] > bounds[0] - 0.02).all()  # 0.02: the noise of the draws
+    assert (bounds[1] - bounds[0]).mean() > 0.5
+
+
+@pytest.mark.parametrize("name", ["start", "q"])
+@pytest.mark.parametrize(
+    ("wrong", "kind", "message"),
+    [
+        (np.ones((2, 3)), TypeError, "must be as vae.encode returns it, got ndarray"),
+        (Normal(np.ones((2, 3)), np.ones((2, 3))), TypeError, "got Normal"),
+        (Dirichlet(np.ones((4, 3))), ValueError, r"must have the shape \(2, 3\), got \(4, 3\)"),
+        (Dirichlet(np.array([[1, 1, 1], [1, 0, 1]])), ValueError, "above zero, got 0"),
+        (Dirichlet(np.array([[1, 1, 1], [1, np.nan, 1]])), ValueError, "above zero, got nan"),
+    ],
+)
+def test_what_is_no_posterior_is_refused(name, wrong, kind, message):
+    call = jaxvae.refine if name == "start" else posterior_elbo
+    rest = (
+        {"start": wrong, "x": documents(2)} if name == "start" else {"q": wrong, "x": documents(2)}
+    )
+    with pytest.raises(kind, match=f"{name} .*{message}"):
+        call(KEY, known_topics(), {}, **rest)
+
+
 def linear_normal():
     """x = 2 z + noise, whose posterior is known: Normal(2 x / 5, 1 / 5)."""
     network = Network(

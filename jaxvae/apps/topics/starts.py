@@ -111,6 +111,27 @@ def dispersion(counts: Any, odds: np.ndarray) -> float:
     return float(2 ** round(np.log2(max(found, 1.0))))
 
 
+def hints(counts: Any, odds: np.ndarray) -> np.ndarray:
+    """The topic whose seed words are much of a document.
+
+    Args:
+      counts: CSR [N, V].
+      odds: the log-odds that seed words have in the prior of topics [K, V].
+
+    Returns:
+      Topics [N], -1 where none's are.
+
+    Example:
+      >>> from scipy.sparse import csr_array
+      >>> hints(csr_array(np.eye(3)), np.array([[5.0, 0, 0], [0, 5, 0]])).tolist()
+      [0, 1, -1]
+    """
+    tokens = np.asarray(counts.sum(axis=1)).reshape(-1, 1)
+    found = np.asarray(counts @ odds.T) / np.maximum(tokens, 1)
+    much = found >= np.maximum(0.5 * found.max(axis=0, keepdims=True), 1e-9)
+    return np.where(much.any(axis=1), np.where(much, found, 0).argmax(axis=1), -1)
+
+
 def _factorised(tfidf: Any, factors: int, random_state: int, **start: Any) -> np.ndarray:
     """The words of each factor [factors, V]."""
     if factors < 1 or tfidf.shape[0] < 1:

@@ -11,8 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from jaxvae._door import door
 from jaxvae.apps.topics import schedule, tables, word_prior
+from jaxvae.apps.topics.posteriors import ROWS, STEPS, mean_of
 from jaxvae.apps.topics.tables import TopicTable
-from jaxvae.apps.topics.topic_training import ROWS, TopicTraining, mean_of
+from jaxvae.apps.topics.topic_training import TopicTraining
 from jaxvae.data.batches import Batch
 from jaxvae.model import latents
 from jaxvae.model.networks import Params
@@ -53,6 +54,9 @@ class TopicModel(TopicTraining):
       batch_size: documents a step, about: the batches of a pass are made alike in size.
       max_iter: passes over the documents; None: as many as show 90,000, at least 5, at most 150
         (300 of very few); of batches one.
+      final_rounds: of a last phase, in which the decoder learns from each document's own posterior;
+        0: none. None: 4 where documents are long, as cells are and texts are not, and max_iter is
+        None. `partial_fit` and batches have none.
       learning_rate: of Adam.
       relevance: of words for `components_`, from 0 to 1: 1 takes their probability under the topic
         alone; less brings forward what is rare elsewhere (lambda of Sievert and Shirley).
@@ -105,10 +109,11 @@ class TopicModel(TopicTraining):
         dropout: float = 0.3,
         batch_size: int = schedule.BATCH_SIZE,
         max_iter: int | None = None,
+        final_rounds: int | None = None,
         learning_rate: float = schedule.LEARNING_RATE,
         relevance: float = 0.8,
         refine: bool = True,
-        max_doc_update_iter: int = 50,
+        max_doc_update_iter: int = STEPS,
         devices: Any = None,
         random_state: Any = None,
     ):
@@ -126,6 +131,7 @@ class TopicModel(TopicTraining):
         self.dropout = dropout
         self.batch_size = batch_size
         self.max_iter = max_iter
+        self.final_rounds = final_rounds
         self.learning_rate = learning_rate
         self.relevance = relevance
         self.refine = refine

@@ -15,6 +15,8 @@ from jaxvae.apps.estimator_inputs import seed_of, weights
 from jaxvae.apps.samples import evenly
 from jaxvae.apps.topics import inputs, schedule, starts, tables
 from jaxvae.apps.topics.documents import Documents
+from jaxvae.apps.topics.finishing import finished
+from jaxvae.apps.topics.posteriors import mean_of, posteriors_of
 from jaxvae.apps.topics.word_prior import with_word_prior
 from jaxvae.data.batches import Batch
 from jaxvae.data.examples import is_stream
@@ -23,7 +25,6 @@ from jaxvae.model import counts, label_priors, latents, learned_priors, priors
 from jaxvae.model.count_networks import DECODERS, seeded, topic_network, topic_word_logits
 from jaxvae.model.network_wrappers import of_counts
 from jaxvae.model.networks import Params
-from jaxvae.model.refinement import refine
 from jaxvae.model.vae import VAE, bind
 from jaxvae.numerics import checks
 from jaxvae.training.averaging import average_params, averaged_params
@@ -32,7 +33,6 @@ from jaxvae.training.placement import auto_mesh, placement_of
 from jaxvae.training.state import TrainState, init_opt_state, init_state
 
 BACKGROUND = 0.5  # added to the count of each word, so that none has the probability zero
-ROWS = 256  # documents in one compiled call
 SAMPLE = 10_000  # documents, at most, that the start and the topics' shares are found with
 
 
@@ -53,6 +53,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     dropout: float
     batch_size: int
     max_iter: int | None
+    final_rounds: int | None
     learning_rate: float
     relevance: float
     refine: bool
@@ -150,6 +151,8 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _begin(self, data: Batch) -> None:
         """Everything that a first call makes: the seed, the model, where training starts."""
         topics = checks.axis_length("n_components", self.n_components, minimum=2)
+        if self.final_rounds is not None:
+            checks.positive_int("final_rounds", self.final_rounds, minimum=0)
         if (where := placement_of(self.devices, None)) is not None:
             auto_mesh(where.devices)  # refused before anything is compiled
         self._seed, self._n_features_out = seed_of(self.random_state), topics
@@ -188,7 +191,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         if isinstance(self.init, str):
             if checks.one_of("init", self.init, ("factors", "random")) == "random":
                 return None
-            hints = sample.y if self._odds is None else _hints(sample.x, self._odds)
+            hints = sample.y if self._odds is None else starts.hints(sample.x, self._odds)
             return starts.factors(sample.x, topics, self._seed, hints)
         words, shape = checks.data_array("init", self.init), (topics, sample.x.shape[1])
         if words.shape != shape:
@@ -256,6 +259,8 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.params_, self._state = jax.device_get((averaged_params(state), state))
         self.loss_curve_ += [record.loss for record in history.epochs]
         self.n_iter_ += passes
+        if documents is not None:
+            self._finish(data, size)
         logits = topic_word_logits(self.vae_.parts.network, self.params_, self._condition)  # type: ignore[union-attr]
         self.topic_word_ = np.asarray(jax.nn.softmax(logits, axis=-1))
         self.components_ = self._relevant(self.topic_word_)
@@ -265,6 +270,31 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         tokens = np.asarray(sample.x.sum(axis=1)).ravel()
         self.topic_shares_ = tokens @ mixtures / tokens.sum()
         return self
+
+    def _finish(self, data: Batch, size: int) -> None:
+        """Let the decoder learn from the posteriors of the documents, where that is due."""
+        rounds = self.final_rounds or 0
+        if self.final_rounds is None and self.max_iter is None:
+            documents, words = data.x.shape
+            rounds = schedule.rounds_of(
+                documents,
+                words,
+                self._n_features_out,
+                tokens=data.x.sum(),
+                dispersion=self._burstiness,
+            )
+        if rounds:
+            self.params_ = finished(
+                jax.random.key(self._seed),
+                self.vae_,
+                self.params_,
+                data,
+                rounds=rounds,
+                batch_size=size,
+                words=self.topic_word_prior,
+                dispersion=self._burstiness,
+                devices=self.devices,
+            )
 
     def _relevant(self, topic_word: np.ndarray) -> np.ndarray:
         """What is the topics' own of their words."""
@@ -333,16 +363,8 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             most = checks.positive_int("max_doc_update_iter", self.max_doc_update_iter, minimum=0)
             steps = most if checks.boolean("refine", self.refine) else 0
         data = self._unlabelled(data)
-        found = refine(
-            jax.random.key(self._seed),
-            self.vae_,
-            self.params_,
-            data,
-            steps=steps,
-            learning_rate=0.2,
-            batch_size=ROWS,
-        )
-        q = np.array(found.concentration)
+        key = jax.random.key(self._seed)
+        q = posteriors_of(key, self.vae_, self.params_, data, steps=steps)
         own = self.params_.get("prior")  # none where it never moves
         usual = np.exp(own["log_concentration"]) if own else self._prior()
         q[np.asarray(data.x.sum(axis=1)).ravel() == 0] = usual
@@ -366,26 +388,6 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
 def _first(condition: Any) -> Any:
     return None if condition is None else jnp.asarray(condition[:1])
-
-
-def _hints(rows: Any, odds: np.ndarray) -> np.ndarray:
-    """The topic whose seed words are much of a document, -1 where none's are."""
-    tokens = np.asarray(rows.sum(axis=1)).reshape(-1, 1)
-    found = np.asarray(rows @ odds.T) / np.maximum(tokens, 1)
-    much = found >= np.maximum(0.5 * found.max(axis=0, keepdims=True), 1e-9)
-    return np.where(much.any(axis=1), np.where(much, found, 0).argmax(axis=1), -1)
-
-
-def mean_of(concentration: np.ndarray) -> np.ndarray:
-    """The mean of each Dirichlet.
-
-    Args:
-      concentration: [N, K].
-
-    Returns:
-      [N, K].
-    """
-    return concentration / concentration.sum(axis=1, keepdims=True)
 
 
 @functools.lru_cache(maxsize=16)
