@@ -43,7 +43,7 @@ class HoldingStream:
 
     def write(self, text):
         if text.startswith("epoch"):
-            self.hold(float(re.fullmatch(r"epoch \d+ - (\S+)", text).group(1)))
+            self.hold(float(re.fullmatch(r"epoch \d+ - (\S+)\n?", text).group(1)))
         return len(text)
 
     def flush(self):
