@@ -26,7 +26,7 @@ from jaxvae.training.loop import fit
 from jaxvae.training.state import TrainState, init_opt_state
 
 STEPS, RATE = 100, 0.01  # of a round, at least; of the first step, from which it falls to nothing
-DOCUMENTS = 5000  # of a round, at most
+DOCUMENTS = 20_000  # of a round, at most; other ones in each, which compile anew
 POSTERIOR, GIVEN = "log_concentration", "condition"  # what a batch's condition is made of
 
 
