@@ -14,7 +14,6 @@ import topics as benchmark
 
 from jaxvae import topics
 
-
 # By name: a decoder, and the rounds of the last phase; where it is by default, and where not.
 CASES = {
     "hybrid": {},
