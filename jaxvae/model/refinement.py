@@ -99,7 +99,7 @@ def refine(
 
 @functools.partial(compiled.jit, static_argnums=(0, 1))
 def _refined(
-    vae: VAE, steps: int, params: Params, key: jax.Array, rate: Any, batch: Batch, start: Any
+    vae: VAE, steps: int, params: Params, key: jax.Array, rate: Any, batch: Batch, start: Any = None
 ) -> Any:
     own = with_free_posterior(vae)
     latent = vae.parts.latent  # type: ignore[union-attr]
