@@ -53,7 +53,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     dropout: float
     batch_size: int
     max_iter: int | None
-    final_rounds: int | None
+    final_rounds: int | None = None  # a pickle of before has none
     learning_rate: float
     relevance: float
     refine: bool
