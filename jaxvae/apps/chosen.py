@@ -8,10 +8,10 @@ import numpy as np
 from jaxvae.apps import topic_choices
 from jaxvae.apps.description import Description, about
 from jaxvae.apps.model_parts import KINDS, UNIT, Identity
+from jaxvae.apps.option_effects import FACE, PRIORS, fields_of
 from jaxvae.apps.options import (
     BATCH_SIZE,
     EPOCHS,
-    FACE,
     HOLD_OUT,
     LEARNING_RATE,
     MOST_EPOCHS,
@@ -19,13 +19,11 @@ from jaxvae.apps.options import (
     MOST_STEPS,
     PATIENCE,
     PATIENCE_STEPS,
-    PRIORS,
     READING,
     DataOptions,
     ModelOptions,
     Options,
     absolute,
-    fields_of,
 )
 from jaxvae.apps.topics import schedule
 from jaxvae.data import datasets, looks
@@ -173,7 +171,13 @@ def _training(options: Options, examples: int, topical: bool) -> dict[str, Any]:
         "patience": patience,
         "average": average,
         "epochs": options.epochs or most,
+        "final_rounds": _final_rounds(options) if topical else options.final_rounds,
     }
+
+
+def _final_rounds(options: Options) -> int | None:
+    """Rounds of the last phase: whoever says how long a run is gets no more, as of `TopicModel`."""
+    return 0 if options.final_rounds is None and options.epochs else options.final_rounds
 
 
 def describe(options: Options, data: Dataset) -> Description:

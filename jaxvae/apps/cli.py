@@ -27,6 +27,7 @@ from jaxvae.apps import (
     topic_runs,
 )
 from jaxvae.apps.model_parts import Identity, kind
+from jaxvae.apps.option_effects import check_effect
 from jaxvae.apps.options import Options
 from jaxvae.apps.run_config import Config, of_options, read_config
 from jaxvae.data.dataset import Dataset
@@ -71,14 +72,14 @@ class Train(Options):
         if self.resume is not None:
             return self._resume(self.resume)
         options.check(self)
-        options.check_effect(self)
+        check_effect(self)
         for name in ALONE:
             if self.seeds > 1 and getattr(self, name) != getattr(Train, name):
                 raise ValueError(f"seeds must be 1 with {name}, got {self.seeds}")
         self._join_hosts()
         data = chosen.load_data(self)
         own = chosen.resolve(self, data)
-        options.check_effect(own)
+        check_effect(own)
         model = chosen.describe(own, data)
         return self._train(of_options(model, own, data), runs.shaped(data, model), None)
 

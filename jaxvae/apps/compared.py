@@ -14,7 +14,8 @@ import numpy as np
 
 from jaxvae.apps import description
 from jaxvae.apps.model_parts import kind
-from jaxvae.apps.options import FACE, PRIORS, DataOptions
+from jaxvae.apps.option_effects import FACE, PRIORS
+from jaxvae.apps.options import DataOptions
 from jaxvae.apps.run_config import Config, read_config
 from jaxvae.model.bind_checks import are_densities
 from jaxvae.training import run_folder, whole_files

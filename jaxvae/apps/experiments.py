@@ -123,10 +123,14 @@ def train_one(
                 with contextlib.suppress(OSError):
                     whole_files.sync(metrics)
         stopped = interrupted()
+    params = averaged_params(state)
+    if first_host:  # so they are there if the last phase fails
+        run_folder.clean(folder)
+        runs.finish(folder, params)
+    if not stopped:
+        params = topic_runs.finished(config, vae, params, training, show=first_host)
     if not first_host:
         return 0
-    params = averaged_params(state)
-    run_folder.clean(folder)
     runs.finish(folder, params)
     if stopped:
         done = len(history.epochs)
@@ -260,6 +264,13 @@ def train_many(
             made.append(Run(path, own, description.build(own.model), one, data))
         return made
 
+    def finished(run: Run) -> Run:
+        params = topic_runs.finished(run.config, run.vae, run.params, training)
+        if params is run.params:
+            return run
+        runs.finish(run.folder, params)
+        return Run(run.folder, run.config, run.vae, params, data)
+
     with _interruptible() as interrupted:
         training, held_out = runs.hold_out(configs[0], data)
         try:
@@ -284,7 +295,8 @@ def train_many(
             raise
         stopped = interrupted()
     summaries = []
-    for run, history in zip(save(states), histories, strict=True):
+    made = save(states)
+    for run, history in zip(made if stopped else map(finished, made), histories, strict=True):
         lines = "".join(map(results.line, history.epochs))
         whole_files.write_text(run.folder / run_folder.METRICS, lines)
         summaries.append(_summarised(run, history, bool(stopped)))

@@ -32,7 +32,7 @@ SECTIONS = {
                 "concentration_floor", "decoder", "dropout"),
     "Training": (
         "epochs", "batch_size", "learning_rate", "momentum", "schedule", "warmup_epochs",
-        "clip_norm", "average", "label_weight", "on_non_finite", "seed", "seeds",
+        "clip_norm", "average", "final_rounds", "label_weight", "on_non_finite", "seed", "seeds",
     ),
     "Early stopping": ("hold_out", "patience"),
     "Devices and hosts": ("devices", "distributed"),

@@ -1,12 +1,11 @@
 """The options of `jaxvae train`: flat for the command line, each of them a field of one dataclass.
 
-Those of the model are a face of its `Description`: `FACE` says which field of which part each of
-them is. So an option has an effect where the chosen part has the field, and else is refused.
+Which of them has an effect beside which others: `option_effects.py`.
 """
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +13,6 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import arg
 
-from jaxvae.apps.model_parts import KINDS
 from jaxvae.numerics import checks
 
 EPOCHS, BATCH_SIZE, LEARNING_RATE, MOMENTUM = 60, 64, 1e-3, 0.9
@@ -156,6 +154,9 @@ class TrainingOptions:
     momentum: float | None = None
     """How slowly Adam's mean of the gradients changes, from 0 to below 1. Default: 0.9, of topics
     0.99."""
+    final_rounds: int | None = None
+    """Only topics: rounds of a last phase, in which the decoder learns from each document's own
+    posterior. Default: 4 where documents are long and --epochs is left out; else 0."""
     schedule: Literal["constant", "cosine"] = "constant"
     """The learning rate stays constant, or it falls to zero at the last epoch along a cosine."""
     warmup_epochs: int = 0
@@ -199,35 +200,8 @@ class Options(TrainingOptions, DataOptions, ModelOptions):
     """All of them."""
 
 
-BY_DATA = ("dense", "topics")  # networks that are chosen where none is named
 # How a file of the user's is read.
 READING = ("label", "ids", "leave_out", "text", "words", "layer", "image_size")
-# Which field of which part of the description an option is.
-FACE = {
-    "likelihood_scale": ("likelihood", "scale"),
-    "kl_weight": ("objective", "kl_weight"),
-    "category_kl_weight": ("objective", "category_kl_weight"),
-    "layers": ("network", "layers"),
-    "hidden_units": ("network", "hidden_units"),
-    "channels": ("network", "channels"),
-    "activation": ("network", "activation"),
-    "decoder": ("network", "decoder"),
-    "dropout": ("network", "dropout"),
-    "smoothness": ("prior", "smoothness"),
-    "total_concentration": ("prior", "total_concentration"),
-    "prior_concentration": ("prior", "concentration"),
-    "style_dim": ("latent", "style_dim"),
-    "head": ("latent", "head"),
-    "concentration_floor": ("latent", "concentration_floor"),
-    "prior_variance": ("prior", "variance"),
-}
-# The priors of each model by what --prior calls them; None: it has one alone.
-PRIORS: dict[str, dict[str | None, str]] = {
-    "joint": {"labels": "from_labels", "symmetric": "symmetric", "learned": "learned"},
-    "dirichlet": {"labels": "from_labels", "symmetric": "symmetric", "learned": "learned"},
-    "normal": {None: "standard_normal"},
-    "logistic_normal": {None: "standard_normal"},
-}
 
 
 def part_of(options: Any, cls: Any) -> Any:
@@ -284,6 +258,8 @@ def check(options: TrainingOptions) -> None:
     for name in ("batch_size", "epochs", "devices", "checkpoint_every", "patience"):
         if (value := getattr(options, name)) is not None:
             checks.positive_int(name, value)
+    if options.final_rounds is not None:
+        checks.positive_int("final_rounds", options.final_rounds, minimum=0)
     if options.momentum is not None and not 0 <= options.momentum < 1:
         raise ValueError(f"momentum must be from 0 to below 1, got {options.momentum}")
     if options.patience is not None and options.hold_out == 0:
@@ -301,90 +277,6 @@ def check_seed(value: int) -> None:
     """
     if checks.positive_int("seed", value, minimum=0) >= 2**63:
         raise ValueError(f"seed must be below 2**63, got {value}")
-
-
-def check_effect(options: Options) -> None:
-    """Refuse an option without effect: whoever sets it expects one.
-
-    Args:
-      options: of a new run; once a prior was chosen, its options as well.
-
-    Raises:
-      ValueError: the option is named, and what it needs.
-    """
-    for name, where in _idle(options):
-        value = getattr(options, name)
-        if value != getattr(Options, name):
-            raise ValueError(f"{name} must be left out {where}, got {value}")
-
-
-def _idle(options: Options) -> Iterator[tuple[str, str]]:
-    """The options without effect, and where that is so."""
-    if options.data is not None:
-        yield "dataset", "with --data"
-    else:
-        for name in (*READING, "kind", "missing"):
-            yield name, "except with --data"
-    if options.dataset != "mnist":
-        yield "data_dir", "except with --dataset mnist"
-    if options.model is not None:
-        named = {model: [name for name in own if name] for model, own in PRIORS.items()}
-        if not named[options.model]:
-            yield "prior", f"except with --model {_either(m for m in named if named[m])}"
-        if "style_dim" not in fields_of("latent", options.model):
-            yield "category_kl_weight", f"except with {_where('latent', 'style_dim')}"
-    chosen = _chosen(options)
-    for option, (part, field) in FACE.items():
-        if not any(field in fields_of(part, kind) for kind in chosen[part]):
-            yield option, f"except with {_where(part, field)}"
-
-
-def _chosen(options: Options) -> dict[str, list[str]]:
-    """The kinds of each part that there can be."""
-    models: list[str] = list(PRIORS) if options.model is None else [options.model]
-    decided = [
-        kind
-        for model in models
-        for name, kind in PRIORS[model].items()
-        if options.prior not in PRIORS[model] or name == options.prior
-    ]
-    return {
-        "latent": models,
-        "prior": decided,
-        "likelihood": [options.likelihood or "normal"],
-        "objective": [options.objective],
-        "network": [*BY_DATA] if options.network is None else [options.network],
-    }
-
-
-def _where(part: str, field: str) -> str:
-    """The options that choose a part with the field."""
-    if part == "latent":
-        return f"--model {_either(kind for kind in PRIORS if field in fields_of(part, kind))}"
-    if part == "prior":
-        every = [(model, *names) for model, own in PRIORS.items() for names in own.items()]
-        found = [(model, name) for model, name, kind in every if field in fields_of(part, kind)]
-        models = f"--model {_either(model for model, _ in found)}"
-        names = [name for _, name in found if name]
-        return f"{models} and --prior {_either(names)}" if names else models
-    return f"--{part} {_either(kind for kind in KINDS[part] if field in fields_of(part, kind))}"
-
-
-def _either(names: Any) -> str:
-    return " or ".join(dict.fromkeys(names))
-
-
-def fields_of(part: str, kind: str) -> list[str]:
-    """The options of a kind of part.
-
-    Args:
-      part: as "prior".
-      kind: as `KINDS` names it.
-
-    Returns:
-      The names of its fields.
-    """
-    return [field.name for field in dataclasses.fields(KINDS[part][kind])]
 
 
 def absolute(path: Path) -> Path:

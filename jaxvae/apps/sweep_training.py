@@ -12,7 +12,7 @@ import optax
 from jaxvae._output import say
 from jaxvae.apps import description, experiments, runs
 from jaxvae.apps.description import Description
-from jaxvae.apps.options import FACE
+from jaxvae.apps.option_effects import FACE
 from jaxvae.apps.run_config import Config
 from jaxvae.data.dataset import Dataset
 from jaxvae.model.vae import VAE

@@ -26,6 +26,7 @@ from jaxvae.apps import (
     sweep_training,
     topic_runs,
 )
+from jaxvae.apps.option_effects import check_effect
 from jaxvae.apps.options import Options
 from jaxvae.apps.run_config import Config, of_options, read_config
 from jaxvae.apps.sweep_training import Member
@@ -157,7 +158,7 @@ class Sweep:
                 raise ValueError(f"{name} must be left out of a sweep, got {getattr(first, name)}")
         for own in self.given:
             options.check(own)
-            options.check_effect(own)
+            check_effect(own)
         if (count := len(self.given) * first.seeds) > MOST_RUNS:
             raise ValueError(f"a sweep must have at most {MOST_RUNS} runs, got {count}")
         if first.devices is not None:
@@ -183,7 +184,7 @@ class Sweep:
             if value is None:
                 raise ValueError(f"{name} must be numbers where it has several values, got None")
         resolved = chosen.resolve(own, data)
-        options.check_effect(resolved)
+        check_effect(resolved)
         model = chosen.describe(resolved, data)
         config = of_options(model, resolved, data)
         description.build(model)

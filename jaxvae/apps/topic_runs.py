@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae._output import say
 from jaxvae.apps import outputs
 from jaxvae.apps.description import Description
 from jaxvae.apps.samples import evenly
@@ -80,6 +81,60 @@ def posteriors(run: Any, x: Any) -> Any:
     unknown = np.full(x.shape[0], -1, np.int32) if parts.prior.uses_labels else None
     key = jax.random.key(run.config.training.seed)
     return Dirichlet(posteriors_of(key, run.vae, run.params, examples(x, unknown)))
+
+
+def finished(
+    config: Any, vae: VAE, params: Params, training: Batch, *, show: bool = False
+) -> Params:
+    """What the last phase of training makes of a run's parameters, as `TopicModel` has it.
+
+    Args:
+      config: of the run.
+      vae: its model.
+      params: its parameters, trained.
+      training: the examples that it was trained on.
+      show: say what is done.
+
+    Returns:
+      The parameters; those given where the run has no such phase.
+
+    Raises:
+      NonFiniteStepError: if a step's loss or gradient is not finite.
+    """
+    own = config.training
+    if not is_topical(config.model) or own.final_rounds == 0:
+        return params
+    from jaxvae.apps.topics import finishing, schedule, starts, word_prior
+
+    rows = _csr(training.x)
+    keep = np.diff(rows.indptr) > 0
+    if training.weight is not None:
+        keep &= training.weight > 0
+    some = jax.tree.map(lambda leaf: leaf[keep], training._replace(x=rows), is_leaf=is_sparse)
+    (documents, words), rounds = some.x.shape, own.final_rounds
+    sample = some.x[evenly(documents, starts.LOOKED_AT)]
+    topics = topic_word(vae, params)
+    dispersion = starts.dispersion(sample, starts.log_odds(topics, some.x))
+    if rounds is None:
+        rounds = schedule.rounds_of(
+            documents, words, len(topics), tokens=some.x.sum(), dispersion=dispersion
+        )
+    if not rounds:
+        return params
+    if show:
+        each = "1 round" if rounds == 1 else f"{rounds} rounds"
+        say(f"The decoder learns from each document's own posterior, in {each}.")
+    return finishing.finished(
+        jax.random.key(own.seed),
+        vae,
+        params,
+        some,
+        rounds=rounds,
+        batch_size=own.batch_size,
+        words=word_prior.CONCENTRATION,
+        dispersion=dispersion,
+        devices=own.devices,
+    )
 
 
 class TopicRun:

@@ -5,7 +5,8 @@ import typing
 from typing import Any
 
 from jaxvae.apps import chosen, description
-from jaxvae.apps.options import ModelOptions, Options, check_effect
+from jaxvae.apps.option_effects import check_effect
+from jaxvae.apps.options import ModelOptions, Options
 from jaxvae.data.dataset import Dataset
 from jaxvae.model.vae import VAE
 from jaxvae.numerics import checks

@@ -13,7 +13,8 @@ import pytest
 from jaxvae.apps import chosen, cli, experiments, runs, sweep_results, sweep_training, sweeps
 from jaxvae.apps.description import build
 from jaxvae.apps.figures import comparisons
-from jaxvae.apps.options import FACE, Options
+from jaxvae.apps.option_effects import FACE
+from jaxvae.apps.options import Options
 from jaxvae.apps.run_config import write_config
 from jaxvae.data.batches import Batch
 from jaxvae.model.objectives import Terms

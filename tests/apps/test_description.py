@@ -12,7 +12,7 @@ import pytest
 
 import jaxvae
 from jaxvae import Batch, latents, likelihoods, objectives, priors, transforms
-from jaxvae.apps import chosen, description, options
+from jaxvae.apps import chosen, description, option_effects, options
 from jaxvae.apps import model_parts as parts
 from jaxvae.apps.description import Description, build, from_json, to_json, to_plain
 
@@ -370,15 +370,15 @@ def test_every_option_of_the_model_is_a_field_of_a_part():
     """The choices aside, by which the parts are chosen."""
     choices = {"model", "objective", "likelihood", "network", "prior", "latent_dim"}
     names = {field.name for field in dataclasses.fields(options.ModelOptions)}
-    assert names == choices | set(options.FACE)
-    for part, field in options.FACE.values():
-        assert any(field in options.fields_of(part, kind) for kind in parts.KINDS[part])
+    assert names == choices | set(option_effects.FACE)
+    for part, field in option_effects.FACE.values():
+        assert any(field in option_effects.fields_of(part, kind) for kind in parts.KINDS[part])
 
 
 def test_the_choices_of_the_command_line_have_kinds():
     hints = typing.get_type_hints(options.ModelOptions)
     for option, kinds in (
-        ("model", set(options.PRIORS)),
+        ("model", set(option_effects.PRIORS)),
         ("likelihood", set(parts.BY_NAME)),
         ("network", set(parts.KINDS["network"])),
         ("objective", {"elbo", "original"}),
@@ -421,7 +421,7 @@ def literals(hint):
 )
 def test_an_option_without_effect_is_refused(chosen, message):
     with pytest.raises(ValueError, match=message):
-        options.check_effect(options.Options(**chosen))
+        option_effects.check_effect(options.Options(**chosen))
 
 
 def test_options_reach_the_description(digits):
@@ -431,7 +431,7 @@ def test_options_reach_the_description(digits):
         concentration_floor=0.3, smoothness=0.7, total_concentration=4.0, kl_weight=0.5,
         likelihood="bernoulli",
     )  # fmt: skip
-    options.check_effect(own)
+    option_effects.check_effect(own)
     made = chosen.describe(chosen.resolve(own, digits), digits)
     assert made == Description(
         latent=parts.DirichletLatent(head="relu", concentration_floor=0.3),

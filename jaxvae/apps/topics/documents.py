@@ -11,15 +11,23 @@ from jaxvae.data.batches import Batch
 
 
 class Documents:
-    """A stream of batches of documents, checked; those without a word left out."""
+    """A stream of batches of documents, checked; those without a word left out.
 
-    def __init__(self, source: Any):
+    Args:
+      source: an iterable of batches, or a function that returns one.
+      keep: how many documents `kept` holds at most.
+
+    Attributes:
+      kept: of the last whole pass: its documents, all alike likely; none before.
+    """
+
+    def __init__(self, source: Any, keep: int = 0):
         if hasattr(source, "__next__"):
             raise TypeError(
                 f"X must give its batches again for each pass: an object with __iter__ or "
                 f"a function, got {source!r}"
             )
-        self._source = source
+        self._source, self._keep, self.kept = source, keep, Sample(keep)
 
     def head(self, most: int) -> Batch:
         """The first documents, of as many batches as that takes.
@@ -43,7 +51,7 @@ class Documents:
         return Batch(scipy.sparse.vstack(parts, format="csr"))
 
     def __iter__(self) -> Iterator[Batch]:
-        width = None
+        width, sample = None, Sample(self._keep)
         for number, item in enumerate(self._source() if callable(self._source) else self._source):
             name = f"batch {number} of X"
             matrix, _ = inputs.annotated(item)
@@ -54,4 +62,75 @@ class Documents:
                 raise ValueError(f"{name} must have {width} columns, got {rows.shape[1]}")
             rows = rows[np.diff(rows.indptr) > 0]
             if rows.shape[0]:
+                sample.add(rows)
                 yield Batch(rows)
+        self.kept = sample
+
+
+class Sample:
+    """Rows of a stream, each as likely as any other.
+
+    Each row draws a number, and those of the lowest numbers stay.
+
+    Args:
+      most: how many, at most.
+
+    Attributes:
+      rows: how many came by.
+      total: the sum of all their counts.
+
+    Source: Efraimidis and Spirakis, 2006, Weighted random sampling with a reservoir; of equal
+    weights.
+    """
+
+    def __init__(self, most: int):
+        self.rows, self.total, self._most, self._highest = 0, 0.0, most, 1.0
+        self._random = np.random.default_rng(0)
+        self._parts: list[Any] = []
+        self._drawn: list[np.ndarray] = []
+
+    @classmethod
+    def of(cls, rows: Any) -> "Sample":
+        """What is told of rows that are all at hand; none is kept.
+
+        Args:
+          rows: CSR [N, V].
+
+        Returns:
+          The sample.
+        """
+        seen = cls(0)
+        seen.add(rows)
+        return seen
+
+    def add(self, rows: Any) -> None:
+        """See some more.
+
+        Args:
+          rows: CSR [N, V].
+        """
+        self.rows, self.total = self.rows + rows.shape[0], self.total + float(rows.sum())
+        drawn = self._random.random(rows.shape[0])
+        low = drawn < self._highest
+        if self._most and low.any():
+            self._parts.append(rows[low])
+            self._drawn.append(drawn[low])
+            if sum(map(len, self._drawn)) > 2 * self._most:  # seldom: it copies all of them
+                self._sort_out()
+
+    def matrix(self) -> Any:
+        """What was kept.
+
+        Returns:
+          CSR [M, V], M at most `most`; in the order in which they came.
+        """
+        self._sort_out()
+        return self._parts[0]
+
+    def _sort_out(self) -> None:
+        rows, drawn = scipy.sparse.vstack(self._parts, format="csr"), np.concatenate(self._drawn)
+        if len(drawn) > self._most:
+            self._highest = np.partition(drawn, self._most)[self._most]
+            low = drawn < self._highest
+            rows, drawn = rows[low], drawn[low]
+        self._parts, self._drawn = [rows], [drawn]

@@ -121,7 +121,14 @@ def _given_posteriors(vae: VAE) -> VAE:
         return (value, params[STATISTICS]) if told else value
 
     network = Network(init, encode, decode, parts.network.latent_shape)
-    return bind(network, parts.latent, parts.prior, parts.likelihood, transform=parts.transform)
+    return bind(
+        network,
+        parts.latent,
+        parts.prior,
+        parts.likelihood,
+        parts.objective,
+        transform=parts.transform,
+    )
 
 
 def _without_encoder(params: Params) -> Params:

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse
 
 from jaxvae.data import fields
+from jaxvae.data.examples import is_stream
 from jaxvae.data.sparse import is_sparse
 from jaxvae.numerics import checks
 
@@ -14,6 +15,20 @@ TEXTS = (
     "{name} must be counts [N, V], got texts: make_pipeline(CountVectorizer(), TopicModel()) "
     "counts their words"
 )
+
+
+def is_batches(X: Any) -> bool:
+    """Whether X gives its documents batch by batch.
+
+    Args:
+      X: what a method was given.
+
+    Returns:
+      True for an iterable or a function that is no matrix by itself; so for a list of matrices.
+    """
+    if isinstance(X, list | tuple):
+        return bool(X) and (fields.is_annotated(X[0]) or getattr(X[0], "ndim", 0) == 2)
+    return is_stream(X)
 
 
 def annotated(X: Any) -> tuple[Any, np.ndarray | None]:

@@ -56,7 +56,8 @@ class TopicModel(TopicTraining):
         (300 of very few); of batches one.
       final_rounds: of a last phase, in which the decoder learns from each document's own posterior;
         0: none. None: 4 where documents are long, as cells are and texts are not, and max_iter is
-        None. `partial_fit` and batches have none.
+        None. Of batches an even sample of at most
+        20,000 documents is kept for it. `partial_fit` has none, and goes on from it.
       learning_rate: of Adam.
       relevance: of words for `components_`, from 0 to 1: 1 takes their probability under the topic
         alone; less brings forward what is rare elsewhere (lambda of Sievert and Shirley).

@@ -1,6 +1,5 @@
 """The training of a topic model, and the posteriors of documents."""
 
-import functools
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -13,13 +12,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxvae.apps.estimator_inputs import seed_of, weights
 from jaxvae.apps.samples import evenly
-from jaxvae.apps.topics import inputs, schedule, starts, tables
-from jaxvae.apps.topics.documents import Documents
-from jaxvae.apps.topics.finishing import finished
+from jaxvae.apps.topics import finishing, inputs, schedule, starts, tables
+from jaxvae.apps.topics.documents import Documents, Sample
 from jaxvae.apps.topics.posteriors import mean_of, posteriors_of
-from jaxvae.apps.topics.word_prior import with_word_prior
+from jaxvae.apps.topics.word_prior import averaged_adam
 from jaxvae.data.batches import Batch
-from jaxvae.data.examples import is_stream
 from jaxvae.data.labels import encode_labels
 from jaxvae.model import counts, label_priors, latents, learned_priors, priors
 from jaxvae.model.count_networks import DECODERS, seeded, topic_network, topic_word_logits
@@ -27,7 +24,7 @@ from jaxvae.model.network_wrappers import of_counts
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE, bind
 from jaxvae.numerics import checks
-from jaxvae.training.averaging import average_params, averaged_params
+from jaxvae.training.averaging import averaged_params
 from jaxvae.training.loop import fit
 from jaxvae.training.placement import auto_mesh, placement_of
 from jaxvae.training.state import TrainState, init_opt_state, init_state
@@ -115,7 +112,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, covariates: Any, *, partial: bool) -> Self:
         goes_on = partial and hasattr(self, "params_")
-        if is_stream(X):
+        if inputs.is_batches(X):
             for name, value in (("y", y), ("sample_weight", sample_weight)):
                 if value is not None:
                     raise ValueError(f"{name} must be None where X gives batches")
@@ -136,17 +133,18 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             self._begin(data)
         documents = data.x.shape[0]
         passes = 1 if partial else self._passes(documents)
-        return self._train(data, self._batch_of(documents), passes, None if partial else documents)
+        return self._train(data, self._batch_of(documents), passes, partial=partial)
 
     def _fit_stream(self, X: Any, *, goes_on: bool, partial: bool) -> Self:
-        source = Documents(X)
+        lasts = not partial and (self.final_rounds or self.final_rounds is self.max_iter is None)
+        source = Documents(X, finishing.DOCUMENTS if lasts else 0)
         first = source.head(SAMPLE)
         if not goes_on:
             self.n_features_in_, self._known, self._variables = first.x.shape[1], None, None
             self._begin(first)
         size = checks.positive_int("batch_size", self.batch_size)
         once = partial or self.max_iter is None  # how long the source is, no one knows
-        return self._train(source, size, 1 if once else self._passes(1))
+        return self._train(source, size, 1 if once else self._passes(1), partial=partial)
 
     def _begin(self, data: Batch) -> None:
         """Everything that a first call makes: the seed, the model, where training starts."""
@@ -233,7 +231,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _optimizer(self, steps: int, documents: int | None) -> optax.GradientTransformation:
         rate = checks.positive_float("learning_rate", self.learning_rate)
         words = checks.positive_float("topic_word_prior", self.topic_word_prior, zero=True)
-        return _averaging(rate, schedule.updates_of(steps), documents, words, self._burstiness)
+        return averaged_adam(rate, schedule.updates_of(steps), documents, words, self._burstiness)
 
     def _batch_of(self, documents: int) -> int:
         return schedule.batch_of(documents, checks.positive_int("batch_size", self.batch_size))
@@ -243,8 +241,10 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             return checks.positive_int("max_iter", self.max_iter)
         return schedule.passes_of(documents)
 
-    def _train(self, data: Any, size: int, passes: int, documents: int | None = None) -> Self:
-        steps = 10 if isinstance(data, Documents) else -(-data.x.shape[0] // size)
+    def _train(self, data: Any, size: int, passes: int, *, partial: bool) -> Self:
+        streamed = isinstance(data, Documents)
+        steps = 10 if streamed else -(-data.x.shape[0] // size)
+        documents = None if streamed or partial else data.x.shape[0]
         state: TrainState = jax.tree.map(jnp.array, self._state)  # copies: it may be donated
         state, history = fit(
             jax.random.key(self._seed),
@@ -259,42 +259,43 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self.params_, self._state = jax.device_get((averaged_params(state), state))
         self.loss_curve_ += [record.loss for record in history.epochs]
         self.n_iter_ += passes
-        if documents is not None:
+        if not partial:
             self._finish(data, size)
         logits = topic_word_logits(self.vae_.parts.network, self.params_, self._condition)  # type: ignore[union-attr]
         self.topic_word_ = np.asarray(jax.nn.softmax(logits, axis=-1))
         self.components_ = self._relevant(self.topic_word_)
-        first = data.head(SAMPLE) if isinstance(data, Documents) else data
+        first = data.head(SAMPLE) if streamed else data
         sample = self._sample(first)
         mixtures = mean_of(self._posterior(sample, steps=0))
         tokens = np.asarray(sample.x.sum(axis=1)).ravel()
         self.topic_shares_ = tokens @ mixtures / tokens.sum()
         return self
 
-    def _finish(self, data: Batch, size: int) -> None:
+    def _finish(self, data: Any, size: int) -> None:
         """Let the decoder learn from the posteriors of the documents, where that is due."""
         rounds = self.final_rounds or 0
-        if self.final_rounds is None and self.max_iter is None:
-            documents, words = data.x.shape
+        seen = data.kept if isinstance(data, Documents) else Sample.of(data.x)
+        if self.final_rounds is self.max_iter is None:
+            width, topics = len(self.background_), self._n_features_out
             rounds = schedule.rounds_of(
-                documents,
-                words,
-                self._n_features_out,
-                tokens=data.x.sum(),
-                dispersion=self._burstiness,
+                seen.rows, width, topics, tokens=seen.total, dispersion=self._burstiness
             )
         if rounds:
-            self.params_ = finished(
+            params = finishing.finished(
                 jax.random.key(self._seed),
                 self.vae_,
                 self.params_,
-                data,
+                Batch(seen.matrix()) if isinstance(data, Documents) else data,
                 rounds=rounds,
                 batch_size=size,
                 words=self.topic_word_prior,
                 dispersion=self._burstiness,
                 devices=self.devices,
             )
+            # What goes on from here knows it. The optimizer anew: it averages the parameters.
+            own = init_opt_state(self._optimizer(1, None), params)
+            self.params_ = params
+            self._state = jax.device_get(TrainState(self._state.step, params, own))
 
     def _relevant(self, topic_word: np.ndarray) -> np.ndarray:
         """What is the topics' own of their words."""
@@ -379,7 +380,7 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _each(self, X: Any, covariates: Any) -> Iterator[Batch]:
         """The documents, or of batches each."""
         check_is_fitted(self, "params_")
-        if not is_stream(X):
+        if not inputs.is_batches(X):
             yield self._batch(self._counts(X, reset=False), covariates, learn=False)
             return
         for batch in X() if callable(X) else X:
@@ -388,12 +389,3 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
 def _first(condition: Any) -> Any:
     return None if condition is None else jnp.asarray(condition[:1])
-
-
-@functools.lru_cache(maxsize=16)
-def _averaging(
-    rate: float, updates: int, documents: int | None, words: float, dispersion: float
-) -> optax.GradientTransformation:
-    """Adam, and an average over about so many updates: better topics than the last of a pass."""
-    adam = optax.adam(rate, b1=schedule.MOMENTUM)
-    return average_params(with_word_prior(adam, documents, words, dispersion), 1 - 1 / updates)

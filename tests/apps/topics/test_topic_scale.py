@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 
 import jaxvae
 from jaxvae import Batch
-from jaxvae.apps.topics.documents import Documents
+from jaxvae.apps.topics.documents import Documents, Sample
 from jaxvae.data import streaming
 from jaxvae.networks import topic_network
 from jaxvae.priors import learned, symmetric
@@ -65,6 +65,49 @@ def test_four_devices_train_a_topic_network_as_one_does(form):
 def test_the_head_of_a_stream_is_its_first_documents(most):
     head = Documents(in_batches(DATA.counts, 70)).head(most)
     np.testing.assert_array_equal(head.x.toarray(), DATA.counts[:most].toarray())
+
+
+def test_a_list_of_matrices_is_a_stream():
+    options = {"hidden_units": 8, "layers": 1, "batch_size": 110, "max_iter": 2, "random_state": 0}
+    batches = [DATA.counts[:200], DATA.counts[200:]]
+    called = TopicModel(4, **options).fit(lambda: iter(batches))
+    listed = TopicModel(4, **options).fit(batches)
+    np.testing.assert_array_equal(listed.topic_word_, called.topic_word_)
+    mixtures = listed.transform(batches)
+    np.testing.assert_array_equal(mixtures, listed.transform(tuple(batches)))
+    np.testing.assert_allclose(mixtures, listed.transform(DATA.counts), rtol=1e-3, atol=1e-5)
+    rows = DATA.counts[:3].toarray().tolist()  # and a list of rows is a matrix
+    assert listed.transform(rows).shape == (3, 4)
+
+
+@pytest.mark.parametrize("most", [0, 1, 40, 330, 1000])
+def test_of_a_pass_an_even_sample_is_kept(most):
+    rows = scipy.sparse.csr_array(np.arange(1.0, 331, dtype=np.float32)[:, None])
+    documents = Documents(in_batches(rows, 70), most)
+    assert documents.kept.rows == 0
+    assert sum(batch.x.shape[0] for batch in documents) == 330
+    assert (documents.kept.rows, documents.kept.total) == (330, 330 * 331 / 2)
+    if not most:
+        return
+    kept = documents.kept.matrix().toarray().ravel()
+    assert len(kept) == min(most, 330)
+    assert (np.diff(kept) > 0).all()  # in their order, none twice
+
+
+def test_each_row_of_a_stream_is_as_likely_to_be_kept():
+    """40 of 330, 2,000 times: each comes 242 times in the mean, with a standard deviation of 14.6.
+    One of them is six of these off in less than one of a million programs."""
+    rows = scipy.sparse.csr_array(np.arange(1.0, 331, dtype=np.float32)[:, None])
+    times = np.zeros(331, int)
+    random = np.random.default_rng(0)
+    for _ in range(2000):
+        sample = Sample(40)
+        sample._random = random
+        for start in range(0, 330, 70):
+            sample.add(rows[start : start + 70])
+        times[sample.matrix().data.astype(int)] += 1
+    assert times.sum() == 2000 * 40
+    assert np.abs(times[1:] - 2000 * 40 / 330).max() < 6 * 14.6
 
 
 def test_a_stream_without_a_document_is_refused():
