@@ -99,7 +99,8 @@ def mixture(latent: Latent, components: int = 10, *, of: str = "posteriors") -> 
       The prior; its KL divergence is taken by the draws.
 
     Raises:
-      ValueError, TypeError: if an argument is outside what is allowed; it is named.
+      ValueError, TypeError: if an argument is outside what is allowed; it is named. `init` raises
+        too: where examples have a condition, pseudo-inputs have none.
 
     Example:
       >>> import jaxvae
@@ -116,6 +117,11 @@ def mixture(latent: Latent, components: int = 10, *, of: str = "posteriors") -> 
     checks.one_of("of", of, MIXED)
 
     def pseudo_inputs(key: jax.Array, context: Context) -> Own:
+        if context.batch.condition is not None:
+            raise ValueError(
+                'of must be "members" where examples have a condition, got "posteriors", whose '
+                "pseudo-inputs have none"
+            )
         leaves, tree = jax.tree.flatten(context.batch.x)
         keys = jax.random.split(key, len(leaves))
         drawn = [

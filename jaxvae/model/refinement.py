@@ -20,12 +20,10 @@ from jaxvae.data.examples import (
 from jaxvae.model import bind_checks, latents
 from jaxvae.model.evaluation import parts_of_vae
 from jaxvae.model.latents import Latent
-from jaxvae.model.networks import Network, Params, whole
+from jaxvae.model.networks import Params
 from jaxvae.model.objectives import kl_by_part, mean_of_draws
-from jaxvae.model.vae import VAE, bind, check_model, for_labels
+from jaxvae.model.vae import VAE, check_model, for_labels
 from jaxvae.numerics import checks, compiled
-
-FREE = "free"  # the posterior that is sought, among the parameters
 
 
 def refine(
@@ -101,13 +99,12 @@ def refine(
 def _refined(
     vae: VAE, steps: int, params: Params, key: jax.Array, rate: Any, batch: Batch, start: Any = None
 ) -> Any:
-    own = with_free_posterior(vae)
     latent = vae.parts.latent  # type: ignore[union-attr]
     optimizer = optax.adam(optax.cosine_decay_schedule(rate, max(1, steps)))
     batch = batch._replace(weight=None)
 
     def loss(free: Any, key: jax.Array) -> jax.Array:
-        terms = own.terms({**params, FREE: free}, key, batch, draws=1)
+        terms = vae.terms(params, key, batch, draws=1, q=bounded(latent, free))
         return jnp.sum(sum(kl_by_part(terms).values()) - mean_of_draws(terms.log_px))
 
     def step(carried: Any, key: jax.Array) -> Any:
@@ -180,8 +177,7 @@ def posterior_elbo(
 
 @functools.partial(compiled.jit, static_argnums=(0, 1))
 def _elbo(vae: VAE, draws: int, params: Params, key: jax.Array, q: Any, batch: Batch) -> jax.Array:
-    own, free = with_free_posterior(vae), unbounded(vae.parts.latent, q)  # type: ignore[union-attr]
-    terms = own.terms({**params, FREE: free}, key, batch._replace(weight=None), draws=draws)
+    terms = vae.terms(params, key, batch._replace(weight=None), draws=draws, q=q)
     return mean_of_draws(terms.log_px) - sum(kl_by_part(terms).values())
 
 
@@ -219,30 +215,6 @@ def _check_bound(name: str, vae: VAE) -> None:
         raise ValueError(
             f"vae must have an ELBO for {name}, got one of the original objective, which has none"
         )
-
-
-@functools.lru_cache(maxsize=16)
-def with_free_posterior(vae: VAE) -> VAE:
-    """A model whose encoder returns what lies among its parameters under `FREE`.
-
-    Args:
-      vae: the model.
-
-    Returns:
-      The same with another encoder, its objective the ELBO.
-    """
-    parts = vae.parts
-    assert parts is not None
-    net = whole(parts.network)
-
-    def encode(params: Params, batch: Batch) -> Any:
-        return bounded(parts.latent, params[FREE])
-
-    def decode(params: Params, z: Any, batch: Batch) -> Any:
-        return net.decode(params, z, batch, None)[0]
-
-    network = Network(parts.network.init, encode, decode, parts.network.latent_shape)
-    return bind(network, parts.latent, parts.prior, parts.likelihood, transform=parts.transform)
 
 
 def unbounded(latent: Latent, q: Any) -> Any:

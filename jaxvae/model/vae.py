@@ -1,5 +1,6 @@
 """`VAE`, a tuple of pure functions, and `bind`, which makes one of its parts."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -58,8 +59,8 @@ class VAE(NamedTuple):
         product a dict. With a condition: a `Batch` in place of x.
       decode: `decode(params, z [..., K], batch=None) -> [..., D]`: the mean of x given z, in data
         space (for a Bernoulli likelihood the probabilities, not the logits).
-      terms: `terms(params, key, batch, *, draws=None, first=None) -> Terms`; each draw by the key
-        of its number, from `first` on.
+      terms: `terms(params, key, batch, *, draws=None, first=None, q=None) -> Terms`; each draw by
+        the key of its number, from `first` on; with q as the posteriors, not the encoder's.
       loss: `loss(params, key, batch, step=None, *, axis_name=None) -> (scalar, LossTerms)`, the
         scalar the weighted mean over the batch. With a step the model is trained: schedules, free
         bits, dropout and batch norm are at work; without one the loss is the objective itself.
@@ -185,15 +186,12 @@ def bind(
         batch = in_units(as_batch(x))
 
         def z_of(outputs: Any) -> Any:
-            """The shapes of z that belong to those of what the encoder returns."""
-            return jax.eval_shape(z_of_outputs, outputs)
-
-        def z_of_outputs(outputs: Any) -> Any:
             q = latent.wrap(outputs)
             bind_checks.check_posterior(latent, q, outputs, rows_of(batch))
             return z_for(batch, q)
 
-        params = net.init(key, batch, z_of)
+        # Of z the network asks for the shapes alone, by those of what its encoder returns.
+        params = net.init(key, batch, functools.partial(jax.eval_shape, z_of))
         if taken := [name for name in OWN if name in params]:
             raise ValueError(f"network.init must not use the names {OWN}, got {taken}")
         q = jax.eval_shape(lambda: posterior(params, batch, None)[0])
@@ -214,12 +212,14 @@ def bind(
         training: Training | None,
         draws: int,
         first: Any,
+        q: Any = None,
     ) -> tuple[Terms, Params]:
         """The terms, and the network's statistics as they are afterwards."""
         bind_checks.check_batch(batch)
         batch = in_units(batch)
         keys = example_keys(key, batch)
-        q, statistics = posterior(params, batch, noise_of(training, keys, ENCODER))
+        noise = noise_of(training, keys, ENCODER)
+        q, statistics = posterior(params, batch, noise) if q is None else (q, {})
         frozen_q = jax.lax.stop_gradient(q) if stops_q and training is not None else q
         seen = context(params, batch, q)
         example = batch._replace(weight=None, position=None)
@@ -290,9 +290,10 @@ def bind(
         *,
         draws: int | None = None,
         first: Any = None,
+        q: Any = None,
     ) -> Terms:
         draws = objective.draws if draws is None else checks.positive_int("draws", draws)
-        return all_terms(params, key, as_batch(batch), None, draws, first)[0]
+        return all_terms(params, key, as_batch(batch), None, draws, first, q)[0]
 
     def loss(
         params: Params,

@@ -32,9 +32,9 @@ from jaxvae.training.placement import Placement, placement_of
 from jaxvae.training.preparation import prepared
 from jaxvae.training.programs import States, trusts
 from jaxvae.training.progress import Progress
-from jaxvae.training.saves import Checkpoints, Saves, checkpoints_of, run_print
+from jaxvae.training.saves import VALIDATION, Checkpoints, Saves, checkpoints_of, run_print
 from jaxvae.training.saves import load_state as load_state
-from jaxvae.training.sources import source_of
+from jaxvae.training.sources import prints_of, source_of
 from jaxvae.training.state import TrainState
 
 # What is folded into the base key for the user's metrics; no step number reaches it.
@@ -209,9 +209,9 @@ def run(
     if options.checkpoints is not None:
         model = who.models[0] if isinstance(who.make, VAE) else tuple(who.models)
         swept = {"hyperparams": who.swept} if who.swept else {}
-        fingerprint = swept | run_print(
-            who.base, source.batch_size, source.prints(), model, who.optimizer
-        )
+        held_out = None if options.held_out is None else prints_of(options.held_out)
+        prints = source.prints() | {VALIDATION: held_out}
+        fingerprint = swept | run_print(who.base, source.batch_size, prints, model, who.optimizer)
 
     members = range(who.members or 1)
     records: list[list[EpochRecord]] = [[] for _ in members]

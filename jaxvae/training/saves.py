@@ -26,6 +26,7 @@ from jaxvae.training.placement import Placement, auto_mesh, placed_state, placem
 from jaxvae.training.state import TrainState, init_state
 
 DESCRIBED = ("vae", "optimizer")  # entries of a fingerprint that are descriptions
+VALIDATION = "validation"  # that of the held-out examples; a run may do without some of the time
 
 
 @door("training")
@@ -140,6 +141,8 @@ def check_print(folder: Any, theirs: Mapping[str, Any], own: Mapping[str, Any]) 
     strict = theirs.get("versions") == own["versions"]
     for name, value in own.items():
         if name == "versions" or name in DESCRIBED:
+            continue
+        if name == VALIDATION and None in (theirs.get(name), value):
             continue
         if theirs.get(name) != value:
             values = f"{theirs.get(name)}, got {value}" if name == "batch_size" else "got another"

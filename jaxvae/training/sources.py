@@ -97,17 +97,28 @@ class Arrays:
 
     def prints(self) -> dict[str, Any]:
         """What has to be the same for a run to go on."""
-        data = self.all
-        # Said where there are none too: a run with weights is another. Old runs had none.
-        prints: dict[str, Any] = {
-            "weight": None if data.weight is None else zlib.crc32(data.weight.data)
-        }
-        for name in ("x", "y", "condition", "mask"):
-            if (tree := getattr(data, name)) is not None:
-                prints[name] = _checksums(tree)
-            elif name != "y":
-                prints[name] = None
-        return prints
+        return prints_of(self.all)
+
+
+def prints_of(data: Batch) -> dict[str, Any]:
+    """By what examples are known again.
+
+    Args:
+      data: all of them.
+
+    Returns:
+      Checksums, by the argument of `fit`.
+    """
+    # Said where there are none too: a run with weights is another. Old runs had none.
+    prints: dict[str, Any] = {
+        "weight": None if data.weight is None else zlib.crc32(data.weight.data)
+    }
+    for name in ("x", "y", "condition", "mask"):
+        if (tree := getattr(data, name)) is not None:
+            prints[name] = _checksums(tree)
+        elif name != "y":
+            prints[name] = None
+    return prints
 
 
 class Stream:
