@@ -103,6 +103,8 @@ def check_batch(batch: Batch) -> None:
     if any(jnp.shape(leaf)[0] != rows for leaf in leaves):
         raise ValueError(f"x must have as many rows in each array, got {shapes(batch.x)}")
     checks.one_a_row((rows,), y=batch.y, weight=batch.weight, position=batch.position)
+    if batch.y is not None and not jnp.issubdtype(jnp.result_type(batch.y), jnp.integer):
+        raise TypeError(f"y must hold integers, got {jnp.result_type(batch.y)}")
     for leaf in jax.tree.leaves(batch.condition):
         if jnp.shape(leaf)[:1] != (rows,):
             raise ValueError(f"condition must have {rows} rows as x, got {jnp.shape(leaf)}")
@@ -269,8 +271,7 @@ def check_data(
         jax.eval_shape(encoded, params, shape)
     except Exception as error:  # each kind of network has kinds of its own
         raise ValueError(
-            f"params must be of this model, and x as wide as what it was made for, "
-            f"got x {shapes(shape.x)}: {error}"
+            f"params must be of this model, and it must be made for {told(shape)}: {error}"
         ) from error
     q, decoded = jax.eval_shape(modelled, params, shape)
     if data.mask is None and parts.transform == identity():
@@ -282,6 +283,25 @@ def check_data(
             width = jax.tree.leaves(q[name] if parts.latent.parts else q)[0].shape[-1]
             missing = prior.closed is not None
             checks.label_array("y", data.y, rows, width, missing=missing)
+
+
+def told(batch: Batch) -> str:
+    """What encoder and decoder see, for an error.
+
+    Args:
+      batch: of examples.
+
+    Returns:
+      Their shapes.
+
+    Example:
+      >>> told(Batch(np.zeros((3, 5))))
+      'x (3, 5) and no condition'
+    """
+    given = "no condition"
+    if batch.condition is not None:
+        given = f"the condition {shapes(batch.condition)}"
+    return given if batch.x is None else f"x {shapes(batch.x)} and {given}"
 
 
 @contextlib.contextmanager

@@ -203,6 +203,7 @@ def _convolutions(
     widths = shape_of("channels", channels)
     hidden_units = checks.axis_length("hidden_units", hidden_units)
     function = activation_of(activation)
+    dtype = checks.floating_dtype("dtype", dtype)
     height, width = shape[:2]
     last = shape[2] if len(shape) == 3 else 1
     return (

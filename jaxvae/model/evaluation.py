@@ -14,6 +14,7 @@ from jaxvae.data.batches import Batch
 from jaxvae.data.examples import FEW_SIZES, count, examples, host_batches
 from jaxvae.data.labels import plain_labels
 from jaxvae.model import bind_checks, latents, priors
+from jaxvae.model.finite import numbers
 from jaxvae.model.flax_network import named_params
 from jaxvae.model.networks import Params
 from jaxvae.model.objectives import log_weight
@@ -97,7 +98,7 @@ def evaluate(
     """
     checks.on_host("there call vae.loss", key=key, params=params, x=x, y=y, weight=weight)
     checks.typed_key("key", key)
-    check_model(vae)
+    check_model(vae, params)
     checks.positive_int("batch_size", batch_size)
     data = examples(x, y, weight=weight, condition=condition, mask=mask)
     vae.check_data(params, data)
@@ -111,9 +112,32 @@ def evaluate(
         ]
         rows = count(data)
         loss, terms = jax.tree.map(lambda *parts: np.concatenate(parts)[:rows], *each)
+        numbers("the loss", loss, params)
         nelbo = terms["reconstruction"] + terms["kl"] if density else None
         reconstruction, kl = terms.pop("reconstruction"), terms.pop("kl")
         return Evaluation(loss, reconstruction, kl, nelbo, terms)
+    means = mean_losses(key, vae, params, data, batch_size)
+    numbers("the loss", means["loss"], params)
+    reconstruction, kl = means.pop("reconstruction"), means.pop("kl")
+    nelbo = reconstruction + kl if density else None
+    return Evaluation(means.pop("loss"), reconstruction, kl, nelbo, means)
+
+
+def mean_losses(
+    key: jax.Array, vae: VAE, params: Params, data: Batch, batch_size: int
+) -> dict[str, float]:
+    """What `evaluate` measures, of examples that were checked before: a check takes longer.
+
+    Args:
+      key: one typed key; it draws z.
+      vae: the model, for these labels.
+      params: its parameters.
+      data: of `examples`.
+      batch_size: examples a compiled call.
+
+    Returns:
+      The means over all examples, by their weights: of "loss", "reconstruction", "kl", and more.
+    """
     sums: dict[str, float] = {}
     for batch in host_batches(data, batch_size):
         for name, value in jax.device_get(
@@ -121,10 +145,7 @@ def evaluate(
         ).items():
             sums[name] = sums.get(name, 0.0) + float(value)
     total = sums.pop("weight")
-    means = {name: value / total for name, value in sums.items()}
-    reconstruction, kl = means.pop("reconstruction"), means.pop("kl")
-    nelbo = reconstruction + kl if density else None
-    return Evaluation(means.pop("loss"), reconstruction, kl, nelbo, means)
+    return {name: value / total for name, value in sums.items()}
 
 
 def encode_mean(
@@ -155,16 +176,17 @@ def encode_mean(
       (100, 2)
     """
     checks.on_host("there call vae.encode", params=params, x=x)
-    check_model(vae)
+    check_model(vae, params)
     parts_of_vae("encode_mean", vae)
     data = examples(x, condition=condition)
     batch_size = checks.positive_int("batch_size", batch_size)
     batches = host_batches(data, batch_size, FEW_SIZES)
-    with named_params(f"x {bind_checks.shapes(data.x)}"):
+    with named_params(bind_checks.told(data)):
         means = [
             jax.device_get(_posterior_mean(vae, params, jax.device_put(batch))) for batch in batches
         ]
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: count(data)], *means)
+    found = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: count(data)], *means)
+    return numbers("the posterior mean", found, params)
 
 
 def accuracy(
@@ -206,7 +228,7 @@ def accuracy(
       1.0
     """
     checks.on_host("there call vae.encode", params=params, x=x, y=y)
-    check_model(vae)
+    check_model(vae, params)
     name = _labelled_part(parts_of_vae("accuracy", vae), part)
     z = encode_mean(vae, params, x, condition=condition, batch_size=batch_size)
     z = z[name] if isinstance(z, dict) else z
@@ -267,7 +289,7 @@ def marginal_nll(
     """
     checks.on_host("there use vae.terms", key=key, params=params, x=x, y=y)
     checks.typed_key("key", key)
-    check_model(vae)
+    check_model(vae, params)
     draws = checks.positive_int("draws", draws)
     batch_size = checks.positive_int("batch_size", batch_size)
     if draws_per_call is None:
@@ -284,9 +306,10 @@ def marginal_nll(
         for first in range(0, draws, size):
             number = min(size, draws - first)
             part = _log_weights(vae, params, key, batch, number, jnp.uint32(first))
-            log_sum = np.logaddexp(log_sum, np.float64(jax.device_get(part)))
+            with np.errstate(invalid="ignore"):  # NaN is refused below
+                log_sum = np.logaddexp(log_sum, np.float64(jax.device_get(part)))
         found.append(np.log(draws) - log_sum)
-    return np.concatenate(found)[: count(data)]
+    return numbers("the NLL", np.concatenate(found)[: count(data)], params)
 
 
 def parts_of_vae(name: str, vae: VAE) -> Parts:

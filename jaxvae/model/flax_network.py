@@ -342,5 +342,5 @@ def named_params(given: str) -> Iterator[None]:
         yield
     except (FlaxError, AttributeError, LookupError, TypeError) as error:
         raise ValueError(
-            f"params must be of this model, and {given} as wide as what it was made for: {error}"
+            f"params must be of this model, and it must be made for {given}: {error}"
         ) from error

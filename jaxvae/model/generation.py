@@ -13,6 +13,7 @@ from jaxvae.data.examples import count as count_of
 from jaxvae.model import bind_checks
 from jaxvae.model.draws import draw, draw_keys, example_keys
 from jaxvae.model.evaluation import parts_of_vae
+from jaxvae.model.finite import numbers
 from jaxvae.model.flax_network import named_params
 from jaxvae.model.networks import Params, whole
 from jaxvae.model.vae import VAE, check_model
@@ -57,17 +58,18 @@ def reconstruct(
     """
     checks.on_host("there call vae.encode and vae.decode", key=key, params=params, x=x)
     checks.typed_key("key", key)
-    check_model(vae)
+    check_model(vae, params)
     parts_of_vae("reconstruct", vae)
     draws = checks.positive_int("draws", draws)
     batch_size = checks.positive_int("batch_size", batch_size)
     data = examples(x, y, condition=condition)
-    with named_params(f"x {bind_checks.shapes(data.x)}"):
+    with named_params(bind_checks.told(data)):
         made = [
             jax.device_get(_decoded_draws(vae, params, key, jax.device_put(batch), draws))
             for batch in host_batches(data, batch_size, FEW_SIZES)
         ]
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: count_of(data)], *made)
+    found = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: count_of(data)], *made)
+    return numbers("the reconstruction", found, params)
 
 
 def generate(
@@ -107,7 +109,7 @@ def generate(
     """
     checks.on_host("there call vae.sample_prior and vae.decode", key=key, params=params, y=y)
     checks.typed_key("key", key)
-    check_model(vae)
+    check_model(vae, params)
     parts = parts_of_vae("generate", vae)
     checks.boolean("noise", noise)
     shape = count if isinstance(count, tuple | list | dict) else None
@@ -127,10 +129,11 @@ def generate(
         width = {leaf.shape[-1] for leaf in jax.tree.leaves(z)}
         checks.label_array("y", labels, rows, categories=max(width))
     if not noise:
-        with named_params("z"):
-            return jax.device_get(vae.decode(params, z, None if condition is None else seen))
+        with named_params(f"z and {bind_checks.told(Batch(condition=condition))}"):
+            means = jax.device_get(vae.decode(params, z, None if condition is None else seen))
+        return numbers("the mean", means, params)
     net, batch = whole(parts.network), Batch(condition=condition)
-    with named_params("z"):
+    with named_params(f"z and {bind_checks.told(batch)}"):
         decoded, _ = net.decode(params, z, batch, None)
     own = params.get("likelihood", {})
     keys = jax.random.split(x_key, rows)

@@ -310,4 +310,5 @@ def _trunk(
     layers = checks.axis_length("layers", layers)
     hidden_units = checks.axis_length("hidden_units", hidden_units)
     function = activation_of(activation)
+    dtype = checks.floating_dtype("dtype", dtype)
     return lambda: MLP(layers, hidden_units, function, dtype)

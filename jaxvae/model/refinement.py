@@ -19,6 +19,7 @@ from jaxvae.data.examples import (
 )
 from jaxvae.model import bind_checks, latents
 from jaxvae.model.evaluation import parts_of_vae
+from jaxvae.model.finite import numbers
 from jaxvae.model.latents import Latent
 from jaxvae.model.networks import Params
 from jaxvae.model.objectives import kl_by_part, mean_of_draws
@@ -78,7 +79,7 @@ def refine(
     """
     checks.on_host("there call vae.encode", key=key, params=params, x=x, y=y)
     checks.typed_key("key", key)
-    check_model(vae)
+    check_model(vae, params)
     _check_bound("refine", vae)
     checks.positive_int("batch_size", batch_size)
     steps = checks.positive_int("steps", steps, minimum=0)
@@ -92,7 +93,9 @@ def refine(
     for i, batch in enumerate(host_batches(data, batch_size, VERY_FEW_SIZES)):
         own = jax.device_put((batch, _rows(start, i, batch)))
         found.append(jax.device_get(_refined(vae, steps, params, key, rate, *own)))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:rows], *found)
+    refined = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:rows], *found)
+    what = f"the posterior, after {steps} steps at learning_rate={rate:g},"
+    return numbers(what, refined, params, finite=True)
 
 
 @functools.partial(compiled.jit, static_argnums=(0, 1))
@@ -162,7 +165,7 @@ def posterior_elbo(
       (64,)
     """
     checks.typed_key("key", key)
-    check_model(vae)
+    check_model(vae, params)
     _check_bound("posterior_elbo", vae)
     draws = checks.positive_int("draws", draws)
     data = examples(x, y, condition=condition, mask=mask)
@@ -172,7 +175,7 @@ def posterior_elbo(
     for i, batch in enumerate(host_batches(data, batch_size, FEW_SIZES)):
         own, batch = jax.device_put((_rows(q, i, batch), batch))
         found.append(jax.device_get(_elbo(vae, draws, params, key, own, batch)))
-    return np.concatenate(found)[: count(data)]
+    return numbers("the ELBO", np.concatenate(found)[: count(data)], params)
 
 
 @functools.partial(compiled.jit, static_argnums=(0, 1))

@@ -123,7 +123,7 @@ def collapse_report(
     """
     checks.on_host("there call vae.terms", key=key, params=params, x=x, y=y)
     checks.typed_key("key", key)
-    check_model(vae)
+    check_model(vae, params)
     parts = parts_of_vae("collapse_report", vae)
     data = examples(x, y, condition=condition, mask=mask)
     result = evaluate(key, vae, params, data, batch_size=batch_size)

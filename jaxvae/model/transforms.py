@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxvae._door import door
 from jaxvae.data import looks
+from jaxvae.data.batches import Batch
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.fields import finite, x_arrays
 from jaxvae.model.values import made_by
@@ -208,3 +209,36 @@ def _pair(name: str, value: Any, positive: str, above_zero: Any) -> tuple[np.nda
     checks.finite_array(name, pair[0])
     checks.finite_array(positive, pair[1], positive=True)
     return pair[0], pair[1]
+
+
+def in_units(transform: Transform, batch: Batch) -> Batch:
+    """A batch in the model's units.
+
+    Args:
+      transform: of the model.
+      batch: in the user's; its x may be of integers or bools, or None.
+
+    Returns:
+      The batch, x of floats; where a value was not seen it is 0, whatever lay there.
+
+    Raises:
+      ValueError: if the transform does not take x.
+    """
+    if batch.x is None:
+        return batch
+    x = jax.tree.map(_floating, batch.x)
+    try:
+        x = transform.forward(x)
+    except jax.errors.JAXTypeError:  # of a number that is not known yet: `values_as_numbers`
+        raise
+    except (TypeError, ValueError) as error:
+        shapes = str([jnp.shape(leaf) for leaf in jax.tree.leaves(x)])[1:-1]
+        raise ValueError(f"transform must take x of the shape {shapes}: {error}") from error
+    if batch.mask is not None:
+        x = jax.tree.map(lambda leaf, seen: jnp.where(seen, leaf, 0), x, batch.mask)
+    return batch._replace(x=x)
+
+
+def _floating(leaf: Any) -> jax.Array:
+    array = jnp.asarray(leaf)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.float32)

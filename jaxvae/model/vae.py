@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxvae._door import door
 from jaxvae.data.batches import Batch, as_batch, rows_of
-from jaxvae.model import bind_checks, latents, priors
+from jaxvae.model import bind_checks, latents, priors, transforms
 from jaxvae.model.draws import (
     draw,
     draw_keys,
@@ -63,7 +63,8 @@ class VAE(NamedTuple):
         the key of its number, from `first` on; with q as the posteriors, not the encoder's.
       loss: `loss(params, key, batch, step=None, *, axis_name=None) -> (scalar, LossTerms)`, the
         scalar the weighted mean over the batch. With a step the model is trained: schedules, free
-        bits, dropout and batch norm are at work; without one the loss is the objective itself.
+        bits, dropout and batch norm are at work, and gradients are the objective's estimator
+        (`stl`, `dreg`); without one the loss is the objective itself.
       sample_prior: `sample_prior(params, key, shape [..., K]) -> z [..., K]`; in place of the
         shape, how many (where the network says its latent's width), or a `Batch` whose labels or
         conditions the prior follows.
@@ -91,17 +92,21 @@ class VAE(NamedTuple):
     parts: Parts | None = None
 
 
-def check_model(vae: VAE) -> None:
+def check_model(vae: VAE, params: Any = None) -> None:
     """Refuse what is no model, before it is called.
 
     Args:
       vae: the argument of this name.
+      params: the argument of this name, where there is one.
 
     Raises:
-      TypeError: if it is no VAE, or one of its functions is not hashable.
+      TypeError: if it is no VAE, one of its functions is not hashable, or params are a state.
     """
     checks.instance("vae", vae, VAE, "a jaxvae.VAE")
     checks.hashable("vae", vae, "made of hashable functions")
+    if hasattr(params, "opt_state"):
+        raise TypeError(f"params must be a model's parameters, got a {type(params).__name__}: "
+                        f"take its params")  # fmt: skip
 
 
 @made_by
@@ -160,14 +165,7 @@ def bind(
         """What a latent or a prior gives, by part."""
         return values if latent.parts else {"z": values}
 
-    def in_units(batch: Batch) -> Batch:
-        """The batch in the model's units, where what was not seen is 0 whatever lay there."""
-        if batch.x is None:
-            return batch
-        x = transform.forward(jax.tree.map(_floating, batch.x))
-        if batch.mask is not None:
-            x = jax.tree.map(lambda leaf, seen: jnp.where(seen, leaf, 0), x, batch.mask)
-        return batch._replace(x=x)
+    in_units = functools.partial(transforms.in_units, transform)
 
     def posterior(params: Params, batch: Batch, training: Training | None) -> tuple[Any, Params]:
         outputs, statistics = net.encode(params, batch, training)
@@ -393,8 +391,3 @@ def for_labels(vae: VAE, y: Any) -> VAE:
         return vae
     prior = parts.prior.with_missing()
     return bind(*parts._replace(prior=prior)[:5], transform=parts.transform)
-
-
-def _floating(leaf: Any) -> jax.Array:
-    array = jnp.asarray(leaf)
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.float32)

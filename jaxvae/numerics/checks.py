@@ -337,10 +337,28 @@ def weight_array(
 def _array(name: str, value: Any) -> np.ndarray:
     if np.ma.is_masked(value):  # `asarray` would take what lies under the mask
         raise ValueError(f"{name} must have no masked values, got {np.ma.count_masked(value)}")
+    if value is None or (callable(value) and not hasattr(value, "__array__")):
+        raise TypeError(f"{name} must be an array, got {_show(value)}")
     try:
         return np.asarray(jax.device_get(value) if isinstance(value, jax.Array) else value)
     except ValueError as error:
-        raise ValueError(f"{name} must be an array, got rows that differ: {error}") from None
+        raise ValueError(
+            f"{name} must be an array, got rows that differ: {error}; several arrays are a dict of "
+            f"them, and batches come from a function: lambda: iter(batches)"
+        ) from None
+
+
+def floating_dtype(name: str, value: Any) -> Any:
+    """Return a dtype of floats, or None as it is; or raise."""
+    if value is None:
+        return None
+    try:
+        found = jnp.dtype(value)
+    except TypeError:
+        found = None
+    if found is None or not jnp.issubdtype(found, jnp.floating):
+        raise TypeError(f"{name} must be a dtype of floats or None, got {_show(value)}")
+    return value
 
 
 def _is_key(value: Any) -> bool:

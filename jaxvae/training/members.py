@@ -119,8 +119,9 @@ class One:
 
     def losses(self, states: States, held_out: Batch) -> list[float]:
         """Each member's loss on held-out examples."""
-        params = averaged_params(self.local(states))
-        return [evaluation.evaluate(self.base, self.models[0], params, held_out).loss]
+        vae, params = for_labels(self.models[0], held_out.y), averaged_params(self.local(states))
+        means = evaluation.mean_losses(self.base, vae, params, held_out, HELD_OUT_BATCH)
+        return [means["loss"]]
 
     def best_of(self, best: TrainState | None, state: TrainState, better: list[bool]) -> TrainState:
         """The best state so far, copied: the state itself is donated."""

@@ -42,7 +42,7 @@ class Progress:
       two steps an epoch
       epoch         loss  reconstruction           KL  examples/s
         1/1       4.0000          3.0000       1.0000       2,874
-      1 epoch in ... s at 2,874 examples/s: loss 4.0000.
+      1 epoch in ... s at ... examples/s: loss 4.0000.
     """
 
     def __init__(self, epochs: int, *, enabled: bool, patience: int | None = None):
@@ -54,7 +54,7 @@ class Progress:
         self._latest: tuple[EpochRecord, ...] = ()
         self._best: dict[int, EpochRecord] = {}
         self._done = self._skipped = self._before = 0
-        self._examples = self._seconds = 0.0
+        self._examples = 0.0
         self._headed = self._written = False
         self._began = self._last_row = time.perf_counter()
 
@@ -136,9 +136,7 @@ class Progress:
         self._latest, self._written = members, False
         self._done = max(record.epoch for record in members) + 1
         self._skipped += sum(record.skipped for record in self._training())
-        seconds = self._training()[0].seconds
-        self._seconds += seconds
-        self._examples += self._speed() * seconds
+        self._examples += self._speed() * self._training()[0].seconds
         if self._bar is not None:
             self._bar.set_description_str(self._live(), refresh=False)
             self._bar.update(self._done - self._bar.n)
@@ -219,7 +217,7 @@ class Progress:
         epochs = f"{count} {'epoch' if count == 1 else 'epochs'}"
         if self._before:
             epochs = f"Epochs {self._before + 1} to {self._done}"
-        speed = self._examples / self._seconds if self._seconds else 0.0
+        speed = self._examples / seconds  # all that went by counts: held-out losses, checkpoints
         sentences = [f"{epochs} in {took} at {speed:,.0f} examples/s: {losses}."]
         if self._skipped:
             sentences.append(f"{_steps(self._skipped)}.")

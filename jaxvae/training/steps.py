@@ -15,7 +15,7 @@ from jaxvae.model.loss_terms import weighted_mean
 from jaxvae.model.networks import STATISTICS, Params
 from jaxvae.model.vae import VAE, check_model
 from jaxvae.model.values import Same
-from jaxvae.numerics import compiled, random
+from jaxvae.numerics import checks, compiled, random
 from jaxvae.training.state import Metrics, TrainState, trained, with_statistics
 from jaxvae.training.updates import check_optimizer, updater
 
@@ -99,6 +99,9 @@ def step_function(
     def step(
         key: jax.Array, state: TrainState, batch: Batch, alive: jax.Array | bool
     ) -> tuple[TrainState, Metrics]:
+        checks.instance("batch", batch, Batch, "a jaxvae.Batch")
+        if rows_of(batch) == 0:
+            raise ValueError("batch must hold at least one example, got none")
         step_key = random.fold_in(key, state.step)
         rows = jnp.asarray(rows_of(batch), jnp.float32)
         own_weight = rows if batch.weight is None else jnp.sum(batch.weight)

@@ -12,7 +12,7 @@ import pytest
 
 import jaxvae
 from conftest import small_vae
-from jaxvae import compat, datasets, figures, objectives
+from jaxvae import compat, datasets, figures, objectives, transforms
 from jaxvae.apps import cli
 from jaxvae.numerics import distributions
 from jaxvae.training import parallel
@@ -88,6 +88,22 @@ def epoch_of(**data):
     vae = small_vae("dirichlet")
     epoch = jaxvae.make_train_epoch(vae, SGD, batch_size=8)
     return epoch(KEY, jaxvae.init_state(KEY, vae, SGD, X), X, **data)
+
+
+def state_of(model):
+    return jax.eval_shape(lambda: jaxvae.init_state(KEY, small_vae(model), SGD, X))
+
+
+def step(batch):
+    return jax.eval_shape(
+        jaxvae.make_train_step(small_vae("dirichlet"), SGD), KEY, state_of("dirichlet"), batch
+    )
+
+
+def scaled(width):
+    """A model whose transform is of examples of another width."""
+    own = transforms.standardized(np.zeros(width), np.ones(width))
+    return jaxvae.normal_vae(normal_network(), transform=own)
 
 
 def images(x=X, shape=(8, 8), columns=4, **options):
@@ -186,8 +202,8 @@ BAD_CALLS = [
     (lambda: datasets.from_arrays(X, Y, x_test=X), ValueError, "y and y_test must both be given"),
     (lambda: datasets.from_arrays(X, Y, y_test=Y), ValueError, "y_test must come with x_test"),
     (lambda: fit(X.astype(complex)), TypeError, "x must hold real numbers, got dtype complex"),
-    (lambda: fit(None), TypeError, "x must hold real numbers, got dtype object"),
-    (lambda: datasets.from_arrays(None), TypeError, "x must hold real numbers, got dtype object"),
+    (lambda: fit(None), TypeError, "x must be an array, got None"),
+    (lambda: datasets.from_arrays(None), TypeError, "x must be an array, got None"),
     (lambda: datasets.from_arrays([[1.0], [1.0, 2.0]]), ValueError, "x must be an array, got rows that differ"),
     (lambda: datasets.from_arrays(X.astype("m8[s]")), TypeError, r"x must hold real numbers, got dtype timedelta64\[s\]"),
     (lambda: datasets.from_arrays(X.astype("M8[s]")), TypeError, r"x must hold real numbers, got dtype datetime64\[s\]"),
@@ -311,14 +327,28 @@ BAD_CALLS = [
     (lambda: fit(mask=np.zeros_like(X, bool)), ValueError, "mask must be 1 for at least one value, got none"),
     (lambda: fit(checkpoints=jaxvae.Checkpoints(None)), TypeError, "checkpoints.dir must be a path, got None"),
     # params of another model
-    (lambda: jaxvae.encode_mean(*other_model(), X[:, :63]), ValueError, r"params must be of this model, and x \(20, 63\) as wide as what it was made for: "),
-    (lambda: jaxvae.encode_mean(small_vae("normal"), None, X), ValueError, r"params must be of this model, and x \(20, 64\) as wide"),
-    (lambda: jaxvae.accuracy(small_vae("dirichlet"), {}, X, Y), ValueError, r"params must be of this model, and x \(20, 64\) as wide"),
-    (lambda: jaxvae.reconstruct(KEY, *other_model(), X), ValueError, r"params must be of this model, and x \(20, 64\) as wide"),
-    (lambda: jaxvae.generate(KEY, *other_model(), 3), ValueError, "params must be of this model, and z as wide"),
-    (lambda: jaxvae.generate(KEY, *other_model(), 3, noise=True), ValueError, "params must be of this model, and z as wide"),
-    (lambda: posterior_elbo(*other_model()), ValueError, r"params must be of this model, and x as wide .*got x \(20, 64\)"),
+    (lambda: jaxvae.encode_mean(*other_model(), X[:, :63]), ValueError, r"params must be of this model, and it must be made for x \(20, 63\) and no condition: "),
+    (lambda: jaxvae.encode_mean(small_vae("normal"), None, X), ValueError, r"params must be of this model, and it must be made for x \(20, 64\)"),
+    (lambda: jaxvae.accuracy(small_vae("dirichlet"), {}, X, Y), ValueError, r"params must be of this model, and it must be made for x \(20, 64\)"),
+    (lambda: jaxvae.reconstruct(KEY, *other_model(), X), ValueError, r"params must be of this model, and it must be made for x \(20, 64\)"),
+    (lambda: jaxvae.generate(KEY, *other_model(), 3), ValueError, "params must be of this model, and it must be made for z and no condition"),
+    (lambda: jaxvae.generate(KEY, *other_model(), 3, noise=True), ValueError, "params must be of this model, and it must be made for z and no condition"),
+    (lambda: posterior_elbo(*other_model()), ValueError, r"params must be of this model, and it must be made for x \(20, 64\)"),
+    (lambda: jaxvae.encode_mean(small_vae("normal"), state_of("normal"), X), TypeError, "params must be a model's parameters, got a TrainState: take its params"),
+    (lambda: jaxvae.evaluate(KEY, small_vae("normal"), state_of("normal"), X), TypeError, "params must be a model's parameters, got a TrainState"),
+    # a step by itself
+    (lambda: step(X), TypeError, "batch must be a jaxvae.Batch, got .*"),
+    (lambda: step(jaxvae.Batch(X[:0], Y[:0])), ValueError, "batch must hold at least one example, got none"),
+    (lambda: step(jaxvae.Batch(X, Y.astype(np.float32))), TypeError, "y must hold integers, got float32"),
+    (lambda: step(jaxvae.Batch(X, Y > 3)), TypeError, "y must hold integers, got bool"),
+    # what only looks like data
+    (lambda: jaxvae.evaluate(KEY, small_vae("normal"), {}, lambda: iter([X])), TypeError, "x must be an array, got <function"),
+    (lambda: fit([(X[:9], Y[:9]), (X[9:], Y[9:])], None), ValueError, "batches come from a function: lambda: iter"),
+    # transforms
+    (lambda: fit(vae=scaled(63)), ValueError, r"transform must take x of the shape \(1, 64\): "),
     # networks
+    (lambda: network(dtype="foo"), TypeError, "dtype must be a dtype of floats or None, got 'foo'"),
+    (lambda: network(dtype="int32"), TypeError, "dtype must be a dtype of floats or None, got 'int32'"),
     (lambda: fit(CONVOLUTIONAL_X, None, vae=jaxvae.normal_vae(CONVOLUTIONAL)), ValueError, r"x must be images \[B, 8, 8, 3\], as image_shape says, got the shape \(\d+, 8, 8\)"),
     (lambda: fit(X, None, vae=jaxvae.normal_vae(CONVOLUTIONAL)), ValueError, r"x must be images \[B, 8, 8, 3\], as image_shape says, got the shape \(\d+, 64\)"),
     (lambda: fit(Y.repeat(64).reshape(20, 64), None, vae=categories(9)), ValueError, "x must be from 0 to 8, as network.decode returns 9 logits for each value, got 9"),
@@ -520,7 +550,7 @@ BAD_CALLS = [
     (lambda: evaluate(batch_size=0), ValueError, "batch_size must be at least 1, got 0"),
     (lambda: evaluate(batch_size=2.5), TypeError, "batch_size must be an integer, got 2.5"),
     (lambda: evaluate(y=Y[:3]), ValueError, "y must have one label for each of 20 examples, got 3"),
-    (lambda: evaluate(X[:, :5]), ValueError, r"params must be of this model, and x as wide.*got x \(20, 5\)"),
+    (lambda: evaluate(X[:, :5]), ValueError, r"params must be of this model, and it must be made for x \(20, 5\)"),
     (lambda: jaxvae.evaluate(KEY, None, {}, X, Y), TypeError, "vae must be a jaxvae.VAE, got None"),
     (lambda: jaxvae.evaluate(KEY, small_vae("dirichlet"), {}, X, Y), ValueError, "params must be of this model"),
     (lambda: jaxvae.encode_mean(None, {}, X), TypeError, "vae must be a jaxvae.VAE, got None"),

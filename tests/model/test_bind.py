@@ -403,7 +403,11 @@ def test_check_data():
         (x, y + 1, "y must be from 0 to 2, got 3 at index 2; -1 stands for a missing label"),
         (x, y - 2, "y must be from 0 to 2"),
         (x + 1, y, r"x must lie in \[0, 1\] for a Bernoulli likelihood"),
-        (x[:, :3], y, "params must be of this model, and x as wide as what it was made for"),
+        (
+            x[:, :3],
+            y,
+            r"params must be of this model, and it must be made for x \(.*, 3\) and no condition",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             vae.check_data(params, bad_x, bad_y)

@@ -28,6 +28,24 @@ def known_topics(concentration=0.5):
     return bind(network, latents.dirichlet, priors.symmetric(concentration), likelihood)
 
 
+@pytest.mark.parametrize("components", [3, 8])
+def test_a_prior_of_pseudo_inputs_keeps_its_encoder(components):
+    """Its components are the encoder's answers, however many there are, not what is sought."""
+    x = np.random.default_rng(0).normal(size=(8, 6)).astype(np.float32)
+    network = jaxvae.dense_normal_network(6, 2, layers=1, hidden_units=8)
+    prior = priors.mixture(latents.normal, components)
+    vae = bind(network, latents.normal, prior, likelihoods.normal(1.0))
+    params = vae.init(KEY, x)
+    own = jax.tree.map(np.asarray, vae.encode(params, x))
+    found = posterior_elbo(KEY, vae, params, own, x, draws=4)
+    terms = vae.terms(params, KEY, jaxvae.Batch(x), draws=4)
+    np.testing.assert_allclose(found, terms.log_px.mean(0) + (
+        terms.log_pz["z"] - terms.log_qz["z"]).mean(0), rtol=1e-4)  # fmt: skip
+    q = jaxvae.refine(KEY, vae, params, x, steps=50)
+    assert (posterior_elbo(KEY, vae, params, q, x, draws=64).mean()
+            > posterior_elbo(KEY, vae, params, own, x, draws=64).mean())  # fmt: skip
+
+
 def documents(rows=20, length=40):
     rng = np.random.default_rng(3)
     mixtures = rng.dirichlet(np.full(3, 0.5), size=rows)

@@ -427,6 +427,26 @@ def test_another_run_is_refused(two_checkpoints, digits, change, error, message)
     assert sorted(folder.rglob("*")) == before
 
 
+def test_the_best_epoch_is_of_one_held_out_set(tmp_path, digits):
+    """The losses of two sets cannot be compared; a run may do without one, before or after."""
+    vae, x = small_vae("normal"), digits.x_train[:64]
+    one, other = (x[:32], None), (x[32:], None)
+
+    def go_on(folder, epochs, validation, **options):
+        options |= {"validation": validation, "checkpoint_dir": tmp_path / folder}
+        return jaxvae.fit(jax.random.key(0), vae, x, batch_size=32, epochs=epochs, **options)
+
+    go_on("one", 1, one, patience=5)
+    with pytest.raises(ValueError, match=r"validation must be that of the run in .*, got another"):
+        go_on("one", 2, other, patience=5)
+    _, history = go_on("one", 2, one, patience=5)
+    assert all(record.validation_loss is not None for record in history.epochs)
+    go_on("none", 1, None)
+    _, history = go_on("none", 2, one)
+    assert [record.validation_loss is None for record in history.epochs] == [True, False]
+    assert go_on("none", 3, None)[1].epochs[2].validation_loss is None
+
+
 def small(make=jaxvae.normal_vae, activation="relu", floor=0.1, **options):
     dense = {"layers": 1, "hidden_units": 8, "activation": activation}
     if make is jaxvae.normal_vae:

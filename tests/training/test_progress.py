@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import os
+import re
 
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_the_table_of_a_log_is_aligned(log):
         assert len(line) == len(header)
         assert all(line[stop - 1] != " " and line[stop : stop + 1] in ("", " ") for stop in stops)
     assert table[1].split() == ["2/3", "10.0000", "-10.0000", "3.0000", "1.0000", "2,874"]
-    assert end.endswith("at 2,874 examples/s: loss 100.0000, held out -100.000.")
+    assert end.endswith(" examples/s: loss 100.0000, held out -100.000.")
 
 
 @pytest.mark.parametrize(
@@ -192,6 +193,17 @@ def test_why_it_ended_and_whose_parameters_they_are(log, losses, epochs, patienc
     shown(log, epochs, *[[r] for r in held_out(losses)], patience=patience)
     said = " ".join(log.getvalue().partition(" examples/s: ")[2].split())
     assert said.partition(".0000. ")[2] == sentence or (not sentence and said.endswith(".0000."))
+
+
+def test_the_speed_in_the_end_is_of_all_the_time(log, monkeypatch):
+    """So that it agrees with the seconds beside it, whatever went by between the epochs."""
+    clock = iter(range(0, 1000, 2))
+    monkeypatch.setattr("jaxvae.training.progress.time.perf_counter", lambda: float(next(clock)))
+    shown(log, 2, *[[record(e, loss=1.0)] for e in range(2)])
+    end = log.getvalue().splitlines()[-1]
+    seconds, speed = re.search(r"in ([\d.]+) s at ([\d,]+) examples/s", end).groups()
+    # Two epochs of half a second at 2,874 examples a second.
+    assert float(speed.replace(",", "")) == pytest.approx(2874 / float(seconds), abs=0.5)
 
 
 def test_runs_that_end_one_after_the_other(log):

@@ -179,3 +179,30 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         whole_files._write(path, lambda file: 1 / 0)
     assert whole_files.read_json(path) == {"loss": 1.0}
     assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]
+
+
+@pytest.mark.parametrize("keys", [1, 2])
+def test_held_out_examples_are_looked_at_once(digits, keys):
+    """A check traces the model; each epoch anew it took most of the time of small data."""
+    seen = []
+    vae = small_vae("normal")
+
+    def check_data(params, x, y=None):
+        seen.append(x)
+        vae.check_data(params, x, y)
+
+    options = {"batch_size": 32, "validation": (digits.x_test[:32], None)}
+    x = digits.x_train[:64]
+    if keys == 1:
+        make = lambda epochs: jaxvae.fit(  # noqa: E731
+            jax.random.key(0), vae._replace(check_data=check_data), x, epochs=epochs, **options
+        )
+    else:
+        make = lambda epochs: jaxvae.fit_many(  # noqa: E731
+            jax.random.split(jax.random.key(0), 2), vae._replace(check_data=check_data), x,
+            epochs=epochs, **options
+        )  # fmt: skip
+    make(1)
+    once = len(seen)
+    make(5)
+    assert len(seen) == 2 * once
