@@ -189,7 +189,11 @@ def _first(keys: jax.Array) -> jax.Array:
 
 def _check_module(name: str, module: Any) -> None:
     if not isinstance(module, nn.Module):
-        raise TypeError(f"{name} must be a flax.linen.Module instance, got {module!r}")
+        shown = repr(module) if len(repr(module)) <= 80 else f"a {type(module).__name__}"
+        raise TypeError(
+            f"{name} must be a flax.linen.Module instance, got {shown}; functions of parameters, "
+            f"as of an NNX or Equinox module, make a jaxvae.Network"
+        )
 
 
 def _evaluating(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
