@@ -22,6 +22,7 @@ from jaxvae.apps import (
     experiments,
     help_pages,
     options,
+    resuming,
     runs,
     sweeps,
     topic_runs,
@@ -29,16 +30,15 @@ from jaxvae.apps import (
 from jaxvae.apps.model_parts import Identity, kind
 from jaxvae.apps.option_effects import check_effect
 from jaxvae.apps.options import Options
-from jaxvae.apps.run_config import Config, of_options, read_config
+from jaxvae.apps.run_config import Config, of_options
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.flat import len_of
 from jaxvae.training import run_folder
 from jaxvae.training.compilation_cache import keep_compiled
 from jaxvae.training.parallel import choose_devices
 
-RESUMABLE = ("epochs", "devices", "distributed", "data")  # what may be given anew with --resume
-# What a run of several seeds does not have.
-ALONE = ("distributed", "checkpoint_every")
+# What may be given anew with --resume.
+RESUMABLE = ("epochs", "patience", "devices", "distributed", "data")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Train(Options):
         ("jaxvae train --data news.txt --latent-dim 20", "topics of texts, one a line"),
         ("jaxvae train --seeds 8 --out runs/eight", "eight runs at once"),
         ("jaxvae train --style-dim 2 4 8 16 --out runs/styles", "a run for each value"),
-        ("jaxvae train --resume runs/first --epochs 400", "go on with a run"),
+        ("jaxvae train --resume runs/first", "go on with a run that was stopped"),
     )
     SECTIONS: ClassVar = help_pages.SECTIONS
 
@@ -64,7 +64,9 @@ class Train(Options):
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """The folder for the results, which must be new or empty. Default: runs/MODEL-DATA-TIME."""
     resume: Path | None = None
-    """Go on with the run in this folder, with its options, as if it had never stopped."""
+    """Go on with the run in this folder, or the runs of --seeds, as if it had never stopped. It has
+    its options; --epochs, --patience, --devices, --distributed and --data may be given anew. A
+    sweep goes on by its own command with the same --out."""
     quiet: bool = False
     """Print the name of the run's folder and nothing else; errors still go to stderr."""
 
@@ -73,10 +75,7 @@ class Train(Options):
             return self._resume(self.resume)
         options.check(self)
         check_effect(self)
-        for name in ALONE:
-            if self.seeds > 1 and getattr(self, name) != getattr(Train, name):
-                raise ValueError(f"seeds must be 1 with {name}, got {self.seeds}")
-        self._join_hosts()
+        self._join_hosts(self.seeds)
         data = chosen.load_data(self)
         own = chosen.resolve(self, data)
         check_effect(own)
@@ -90,20 +89,26 @@ class Train(Options):
             names = ", ".join(f"--{name}" for name in RESUMABLE)
             raise ValueError(f"resume must be given alone or with {names}: the run has its options")
         options.check(self)
-        config = read_config(folder / run_folder.CONFIG)
+        config = resuming.config_of(folder)
         before = config.training
-        if before.seeds > 1 or not (folder / run_folder.CHECKPOINTS).is_dir():
-            raise ValueError(f"resume must be a run with checkpoints, got {folder}")
         if self.epochs not in (None, before.epochs) and before.schedule != "constant":
             raise ValueError(
                 f"epochs must be {before.epochs} or left out, as the run's learning rate follows a "
                 f"schedule, got {self.epochs}"
             )
-        given = {name: getattr(self, name) for name in ("epochs", "devices")}
+        if self.patience is not None and before.patience is None:
+            raise ValueError(
+                f"patience must be left out, as the run has no early stopping, got {self.patience}"
+            )
+        given = {name: getattr(self, name) for name in ("epochs", "patience", "devices")}
         given = {name: value for name, value in given.items() if value is not None}
         training = dataclasses.replace(before, **given)
         options.check(training)
-        self._join_hosts()
+        if (nothing := resuming.ended(folder, before, training)) is not None:
+            say(nothing)
+            _say_where(training, folder)
+            return 0
+        self._join_hosts(training.seeds)
         data, own = runs.load_data(config, self.data), config.data
         if self.data is not None:
             own = dataclasses.replace(own, data=options.absolute(self.data))
@@ -134,12 +139,18 @@ class Train(Options):
                 say("The results go to", folder)
             status = train(config, vae, data, optimizer, folder)
             if jax.process_index() == 0:
-                say_made("The run is in" if training.seeds == 1 else "The runs are in", folder)
+                _say_where(training, folder)
             return status
 
-    def _join_hosts(self) -> None:
+    def _join_hosts(self, seeds: int) -> None:
         if self.distributed is not None:
+            if seeds > 1:
+                raise ValueError(f"seeds must be 1 with distributed, got {seeds}")
             _join_hosts(self.distributed)
+
+
+def _say_where(training: options.TrainingOptions, folder: Path) -> None:
+    say_made("The run is in" if training.seeds == 1 else "The runs are in", folder)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

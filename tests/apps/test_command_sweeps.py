@@ -112,6 +112,14 @@ def test_a_member_is_a_run_of_its_own(weights, capsys):
     assert (weights / "figures" / "sweep.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("name", [".", "kl_weight-8.0"])
+def test_resume_says_how_a_sweep_goes_on(weights, capsys, name):
+    assert cli.main(["train", "--resume", str(weights / name)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"the command of the sweep with --out {weights} goes on with it" in error
+
+
 def test_a_member_is_the_run_that_it_would_be_alone(weights, tmp_path):
     """To rounding: the program of both holds the weight as a value."""
     assert train(tmp_path / "one", *NORMAL, "--kl-weight", "8") == 0
