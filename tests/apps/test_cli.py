@@ -530,6 +530,16 @@ def test_errors_are_one_line_and_leave_nothing(tmp_path, capsys, options, messag
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("options", [["--network", "topics"], ["--likelihood", "poisson"]])
+def test_what_is_no_count_is_refused_before_training_is_spoken_of(tmp_path, capsys, options):
+    assert train(tmp_path / "run", *options) == 1
+    out, error = capsys.readouterr()
+    assert not out
+    assert "x must hold counts, integers of at least 0, for a" in error
+    assert " likelihood, got 0." in error
+    assert error.count("\n") == 1
+
+
 def test_a_label_option_without_labels(tmp_path, capsys):
     """The prior is then the symmetric one, which no one named."""
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((20, 4)))
