@@ -26,6 +26,7 @@ from jaxvae.apps import (
     runs,
     sweeps,
     topic_runs,
+    wrong_usage,
 )
 from jaxvae.apps.model_parts import Identity, kind
 from jaxvae.apps.option_effects import check_effect
@@ -194,7 +195,7 @@ def _main(argv: list[str]) -> int:
         if line is None:
             raise
         say(line, error=True)
-        return _failures.status(error)
+        return 2 if isinstance(error, wrong_usage.UsageError) else _failures.status(error)
 
 
 def _command(name: str) -> Any:
@@ -207,6 +208,8 @@ def _parsed(name: str, command: Any, arguments: list[str]) -> Any:
     """A command with its options; `train` with several values of one of them is a sweep."""
     sweep = sweeps.expand(arguments) if command is Train else None
     each = [arguments] if sweep is None else sweep[1]
+    for own in each:
+        wrong_usage.check(name, command, own)
     given = [tyro.cli(command, prog=f"jaxvae {name}", args=own) for own in each]
     return given[0] if sweep is None else sweeps.Sweep(sweep[0], tuple(given), _sentence)
 

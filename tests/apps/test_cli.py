@@ -769,10 +769,55 @@ def test_outputs_that_no_one_named(run, tmp_path, monkeypatch, capsys):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("options", [["--model", "gauss"], ["--epochs", "ten"], ["--nonsense"]])
-def test_wrong_usage_is_status_two(tmp_path, capsys, options):
-    assert cli.main(["train", "--out", str(tmp_path / "run"), *options]) == 2
-    assert options[0] in capsys.readouterr().err
+WRONG_USAGE = [
+    ("train --epochs ten", "--epochs must be a whole number, got ten"),
+    ("train --epochs 1.5", "--epochs must be a whole number, got 1.5"),
+    ("train --epochs=1.5", "--epochs must be a whole number, got 1.5"),
+    ("train --epochs", "--epochs must be a whole number, got none"),
+    ("train --epochs --quiet", "--epochs must be a whole number, got none"),
+    ("train --learning-rate -x", "--learning-rate must be a number, got none"),
+    ("train --learning-rate fast", "--learning-rate must be a number, got fast"),
+    ("train --model gauss",
+     "--model must be one of joint, dirichlet, normal, logistic_normal, got gauss"),
+    ("train --model joint normal", "--model must be one value, got joint normal"),
+    ("train --channels 8 many", "--channels must be a whole number, got many"),
+    ("train --nonsense", "--nonsense must be an option of jaxvae train; jaxvae train --help lists"),
+    ("train --epoch 3", "--epoch must be an option of jaxvae train; did you mean --epochs?"),
+    ("train iris.csv",
+     "iris.csv must be left out, or be an option's value: jaxvae train [options]"),
+    ("train --latent-dim 2 x", "--latent-dim must be a whole number, got x"),
+    ("evaluate", "RUN must be given: jaxvae evaluate RUN [options]"),
+    ("evaluate a b", "b must be left out, or be an option's value: jaxvae evaluate RUN [options]"),
+    ("encode a", "FILE must be given: jaxvae encode RUN FILE [options]"),
+    ("interpolate a --categories setosa", "--categories must be two values, got setosa"),
+    ("interpolate a --examples 1 b", "--examples must be a whole number, got b"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "message"), WRONG_USAGE)
+def test_wrong_usage_is_status_two_in_words(tmp_path, capsys, monkeypatch, line, message):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(line.split()) == 2
+    out, error = capsys.readouterr()
+    assert error.startswith(f"jaxvae: error: {message}")
+    assert error.count("\n") == 1
+    assert not out
+    assert not any(inside in error for inside in ("None", "class", "[bold]", "INT"))
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("train", "--epochs None --learning-rate -1 --channels 8 16 --quiet --image-size=8"),
+        ("train", "--latent_dim 3 --no-quiet --leave-out a b"),
+        ("interpolate", "--categories a b run"),
+        ("interpolate", "run --examples 0 -1"),
+        ("compare", "--out a.png one two three"),
+        ("compare", ""),
+    ],
+)
+def test_right_usage_passes(name, line):
+    assert cli._parsed(name, cli._command(name), line.split())
 
 
 def test_quiet_prints_the_folder_alone(tmp_path, capsys):

@@ -84,8 +84,7 @@ def test_refused_before_training(tmp_path, capsys, arguments, message):
 def test_a_value_that_is_no_number_is_named(tmp_path, capsys):
     assert train(tmp_path / "run", "--latent-dim", "10", "x") == 2
     told = capsys.readouterr().err
-    assert "--latent-dim" in told
-    assert "'x'" in told
+    assert told == "jaxvae: error: --latent-dim must be a whole number, got x\n"
 
 
 def refuse(*args, **options):
