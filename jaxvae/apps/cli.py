@@ -15,7 +15,7 @@ import jax
 import tyro
 
 from jaxvae import _failures, _front
-from jaxvae._output import quiet, say, say_made, unfailing
+from jaxvae._output import counted, quiet, say, say_made, unfailing
 from jaxvae.apps import (
     chosen,
     description,
@@ -225,11 +225,16 @@ def _plan(config: Config, data: Dataset) -> str:
     what = f"a {what}" if training.seeds == 1 else f"{training.seeds} {plural}"
     if training.seeds > 1:
         what += f" (seeds {training.seed} to {training.seed + training.seeds - 1})"
-    kept = f"; {held_out:,} are held out for early stopping" if held_out else ""
+    kept = f"; {held_out:,} {_are(held_out)} held out for early stopping" if held_out else ""
+    tested = len_of(data.x_test)
     return (
-        f"Training {what} on {examples - held_out:,} examples{kept}{',' if kept else ';'} "
-        f"{len_of(data.x_test):,} are for the test."
+        f"Training {what} on {counted(examples - held_out, 'example')}{kept}"
+        f"{',' if kept else ';'} {tested:,} {_are(tested)} for the test."
     )
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _sentence(config: Config, data: Dataset) -> str:

@@ -265,6 +265,18 @@ def test_encode_reads_idx_images(tmp_path, run):
         np.testing.assert_array_equal(np.load(tmp_path / name), latents)
 
 
+def test_pictures_of_several_sizes_are_not_resized_by_encode(tmp_path, run, capsys):
+    """It has no option for it, so that none is advised."""
+    (tmp_path / "mixed").mkdir()
+    for k in (8, 9):
+        Image.fromarray(np.zeros((k, 8), np.uint8)).save(tmp_path / "mixed" / f"{k}.png")
+    assert cli.main(["encode", str(run), str(tmp_path / "mixed")]) == 1
+    error = capsys.readouterr().err
+    assert "pictures must have one size" in error
+    assert "--image-size" not in error
+    assert "give all of them the size of those that the run was trained on" in error
+
+
 def test_what_was_generated_can_be_encoded(run, tmp_path):
     images, latents = str(tmp_path / "x.npy"), str(tmp_path / "z.npy")
     assert cli.main(["generate", str(run), "--count", "5", "--out", images]) == 0
@@ -538,6 +550,25 @@ def test_what_is_no_count_is_refused_before_training_is_spoken_of(tmp_path, caps
     assert "x must hold counts, integers of at least 0, for a" in error
     assert " likelihood, got 0." in error
     assert error.count("\n") == 1
+
+
+def test_one_example_is_one(tmp_path, capsys):
+    np.save(tmp_path / "two.npy", np.eye(2, 3))
+    assert train(tmp_path / "run", "--data", str(tmp_path / "two.npy")) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Training a normal VAE on 1 example; 1 is for the test." in printed
+    np.save(tmp_path / "one.npy", np.eye(1, 3))
+    out = tmp_path / "z.csv"
+    command = ["encode", str(tmp_path / "run"), str(tmp_path / "one.npy"), "--out", str(out)]
+    assert cli.main(command) == 0
+    assert "The latent of 1 example is in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("average", ["1.5", "1", "-0.1"])
+def test_an_average_that_is_none_is_called_by_its_option(tmp_path, capsys, average):
+    assert train(tmp_path / "run", "--average", average) == 1
+    error = capsys.readouterr().err
+    assert f"average must be from 0 to below 1, got {float(average)}" in error
 
 
 def test_a_label_option_without_labels(tmp_path, capsys):

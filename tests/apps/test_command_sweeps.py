@@ -345,3 +345,15 @@ def test_what_is_a_value_in_the_program(option, digits):
     assert found[0] != found[1]
     wanted = [jax.jit(functools.partial(measured, build(model)))() for model in made]
     np.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
+def test_a_sweep_that_holds_nothing_out_says_so(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sweep_training, "train", lambda *_, **__: 2)
+    for share, where in (
+        ("0", "No training example is held out, so that none is marked as the best."),
+        ("0.1", "They are compared on 144 training examples held out."),
+    ):
+        out = tmp_path / share
+        assert train(out, *NORMAL, "--kl-weight", "0.5", "8", "--hold-out", share) == 130
+        printed = " ".join(capsys.readouterr().out.split())
+        assert f"2 runs. {where}" in printed
