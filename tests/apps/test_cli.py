@@ -265,6 +265,17 @@ def test_encode_reads_idx_images(tmp_path, run):
         np.testing.assert_array_equal(np.load(tmp_path / name), latents)
 
 
+def test_pictures_for_a_run_on_a_table_are_refused_in_words(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("a,b\n" + "1,2\n3,5\n" * 10)
+    assert train(tmp_path / "run", "--data", str(tmp_path / "a.csv")) == 0
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "pictures" / "a.png")
+    capsys.readouterr()
+    assert cli.main(["encode", str(tmp_path / "run"), str(tmp_path / "pictures")]) == 1
+    error = capsys.readouterr().err
+    assert "pictures: it must be a table with the columns that the model knows, a, b" in error
+
+
 def test_pictures_of_several_sizes_are_not_resized_by_encode(tmp_path, run, capsys):
     """It has no option for it, so that none is advised."""
     (tmp_path / "mixed").mkdir()

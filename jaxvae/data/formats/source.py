@@ -113,6 +113,11 @@ def refuse_unused(where: str, reading: Reading, used: Iterable[str]) -> None:
             continue
         if field.name == "label" and value == NO_LABEL:
             continue
+        if field.name == "columns":  # no option: a trained model's
+            raise ValueError(
+                f"{where}: it must be a table with the columns that the model knows, "
+                f"{listed(value)}"
+            )
         option = "--" + field.name.replace("_", "-")
         raise ValueError(f"{where}: {option} does not apply to it, got {value!r}")
 
