@@ -149,6 +149,23 @@ def wrapped(text: str, width: int = WIDTH) -> str:
     return "\n".join(part for line in text.split("\n") for part in lines(line))
 
 
+def counted(count: int, what: str) -> str:
+    """How many there are of something.
+
+    Args:
+      count: how many.
+      what: one of them, whose plural ends in s.
+
+    Returns:
+      The text.
+
+    Example:
+      >>> counted(1, "example"), counted(1200, "example")
+      ('1 example', '1,200 examples')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def number(value: float, width: int) -> str:
     """A number in at most so many columns: with fewer decimals, in the end as 1e+09.
 

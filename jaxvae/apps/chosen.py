@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.apps import topic_choices
+from jaxvae.apps import topic_choices, unfit_data
 from jaxvae.apps.description import Description, about
 from jaxvae.apps.model_parts import KINDS, UNIT, Identity
 from jaxvae.apps.option_effects import FACE, PRIORS, fields_of
@@ -84,6 +84,8 @@ def resolve(options: Options, data: Dataset) -> Options:
     width = 2
     if _has_categories(model):
         width = data.categories or 10
+        if options.latent_dim is None and not topical:
+            unfit_data.refuse_one_label(options, data)
     if "style_dim" in fields_of("latent", model):
         by_data["style_dim"] = min(max(values // 8, 2), 32)
         if "category_kl_weight" in fields_of("objective", options.objective):
@@ -213,6 +215,8 @@ def describe(options: Options, data: Dataset) -> Description:
                          f"{options.likelihood}: the total is of all")  # fmt: skip
     shape: tuple[int, ...] | None = data.x_train.shape[1:]
     of_counts = likelihood.of_counts
+    if of_counts:
+        unfit_data.check_counts(options, data)
     if network.of_topics and likelihood.takes_masks:
         raise ValueError(
             "likelihood must be multinomial or dirichlet_multinomial with network topics, "

@@ -15,30 +15,31 @@ import jax
 import tyro
 
 from jaxvae import _failures, _front
-from jaxvae._output import quiet, say, say_made, unfailing
+from jaxvae._output import counted, quiet, say, say_made, unfailing
 from jaxvae.apps import (
     chosen,
     description,
     experiments,
     help_pages,
     options,
+    resuming,
     runs,
     sweeps,
     topic_runs,
+    wrong_usage,
 )
 from jaxvae.apps.model_parts import Identity, kind
 from jaxvae.apps.option_effects import check_effect
 from jaxvae.apps.options import Options
-from jaxvae.apps.run_config import Config, of_options, read_config
+from jaxvae.apps.run_config import Config, of_options
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.flat import len_of
 from jaxvae.training import run_folder
 from jaxvae.training.compilation_cache import keep_compiled
 from jaxvae.training.parallel import choose_devices
 
-RESUMABLE = ("epochs", "devices", "distributed", "data")  # what may be given anew with --resume
-# What a run of several seeds does not have.
-ALONE = ("distributed", "checkpoint_every")
+# What may be given anew with --resume.
+RESUMABLE = ("epochs", "patience", "devices", "distributed", "data")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ class Train(Options):
         ("jaxvae train --data news.txt --latent-dim 20", "topics of texts, one a line"),
         ("jaxvae train --seeds 8 --out runs/eight", "eight runs at once"),
         ("jaxvae train --style-dim 2 4 8 16 --out runs/styles", "a run for each value"),
-        ("jaxvae train --resume runs/first --epochs 400", "go on with a run"),
+        ("jaxvae train --resume runs/first", "go on with a run that was stopped"),
     )
     SECTIONS: ClassVar = help_pages.SECTIONS
 
@@ -64,7 +65,9 @@ class Train(Options):
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """The folder for the results, which must be new or empty. Default: runs/MODEL-DATA-TIME."""
     resume: Path | None = None
-    """Go on with the run in this folder, with its options, as if it had never stopped."""
+    """Go on with the run in this folder, or the runs of --seeds, as if it had never stopped. It has
+    its options; --epochs, --patience, --devices, --distributed and --data may be given anew. A
+    sweep goes on by its own command with the same --out."""
     quiet: bool = False
     """Print the name of the run's folder and nothing else; errors still go to stderr."""
 
@@ -73,10 +76,7 @@ class Train(Options):
             return self._resume(self.resume)
         options.check(self)
         check_effect(self)
-        for name in ALONE:
-            if self.seeds > 1 and getattr(self, name) != getattr(Train, name):
-                raise ValueError(f"seeds must be 1 with {name}, got {self.seeds}")
-        self._join_hosts()
+        self._join_hosts(self.seeds)
         data = chosen.load_data(self)
         own = chosen.resolve(self, data)
         check_effect(own)
@@ -90,20 +90,26 @@ class Train(Options):
             names = ", ".join(f"--{name}" for name in RESUMABLE)
             raise ValueError(f"resume must be given alone or with {names}: the run has its options")
         options.check(self)
-        config = read_config(folder / run_folder.CONFIG)
+        config = resuming.config_of(folder)
         before = config.training
-        if before.seeds > 1 or not (folder / run_folder.CHECKPOINTS).is_dir():
-            raise ValueError(f"resume must be a run with checkpoints, got {folder}")
         if self.epochs not in (None, before.epochs) and before.schedule != "constant":
             raise ValueError(
                 f"epochs must be {before.epochs} or left out, as the run's learning rate follows a "
                 f"schedule, got {self.epochs}"
             )
-        given = {name: getattr(self, name) for name in ("epochs", "devices")}
+        if self.patience is not None and before.patience is None:
+            raise ValueError(
+                f"patience must be left out, as the run has no early stopping, got {self.patience}"
+            )
+        given = {name: getattr(self, name) for name in ("epochs", "patience", "devices")}
         given = {name: value for name, value in given.items() if value is not None}
         training = dataclasses.replace(before, **given)
         options.check(training)
-        self._join_hosts()
+        if (nothing := resuming.ended(folder, before, training)) is not None:
+            say(nothing)
+            _say_where(training, folder)
+            return 0
+        self._join_hosts(training.seeds)
         data, own = runs.load_data(config, self.data), config.data
         if self.data is not None:
             own = dataclasses.replace(own, data=options.absolute(self.data))
@@ -134,12 +140,18 @@ class Train(Options):
                 say("The results go to", folder)
             status = train(config, vae, data, optimizer, folder)
             if jax.process_index() == 0:
-                say_made("The run is in" if training.seeds == 1 else "The runs are in", folder)
+                _say_where(training, folder)
             return status
 
-    def _join_hosts(self) -> None:
+    def _join_hosts(self, seeds: int) -> None:
         if self.distributed is not None:
+            if seeds > 1:
+                raise ValueError(f"seeds must be 1 with distributed, got {seeds}")
             _join_hosts(self.distributed)
+
+
+def _say_where(training: options.TrainingOptions, folder: Path) -> None:
+    say_made("The run is in" if training.seeds == 1 else "The runs are in", folder)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -183,7 +195,7 @@ def _main(argv: list[str]) -> int:
         if line is None:
             raise
         say(line, error=True)
-        return _failures.status(error)
+        return 2 if isinstance(error, wrong_usage.UsageError) else _failures.status(error)
 
 
 def _command(name: str) -> Any:
@@ -196,6 +208,8 @@ def _parsed(name: str, command: Any, arguments: list[str]) -> Any:
     """A command with its options; `train` with several values of one of them is a sweep."""
     sweep = sweeps.expand(arguments) if command is Train else None
     each = [arguments] if sweep is None else sweep[1]
+    for own in each:
+        wrong_usage.check(name, command, own)
     given = [tyro.cli(command, prog=f"jaxvae {name}", args=own) for own in each]
     return given[0] if sweep is None else sweeps.Sweep(sweep[0], tuple(given), _sentence)
 
@@ -211,11 +225,16 @@ def _plan(config: Config, data: Dataset) -> str:
     what = f"a {what}" if training.seeds == 1 else f"{training.seeds} {plural}"
     if training.seeds > 1:
         what += f" (seeds {training.seed} to {training.seed + training.seeds - 1})"
-    kept = f"; {held_out:,} are held out for early stopping" if held_out else ""
+    kept = f"; {held_out:,} {_are(held_out)} held out for early stopping" if held_out else ""
+    tested = len_of(data.x_test)
     return (
-        f"Training {what} on {examples - held_out:,} examples{kept}{',' if kept else ';'} "
-        f"{len_of(data.x_test):,} are for the test."
+        f"Training {what} on {counted(examples - held_out, 'example')}{kept}"
+        f"{',' if kept else ';'} {tested:,} {_are(tested)} for the test."
     )
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _sentence(config: Config, data: Dataset) -> str:

@@ -276,7 +276,10 @@ class Encode:
         out = outputs.write_new(
             self.out, "latents.npz", encodings.ENDINGS, write, replace=self.force
         )
-        say_made(f"The latents of {examples:,} examples are in", out)
+        what = (
+            "latent of 1 example is" if examples == 1 else f"latents of {examples:,} examples are"
+        )
+        say_made(f"The {what} in", out)
         return 0
 
 

@@ -46,7 +46,11 @@ class Compare:
     def run(self) -> int:
         if not self.runs:
             raise ValueError("runs must be at least one folder that `jaxvae train` wrote, got none")
-        entries = named_apart([entry for path in self.runs for entry in compared.read(path)])
+        found = [entry for path in self.runs for entry in compared.read(path)]
+        each = {entry.folder.resolve(): entry for entry in found}
+        if len(each) < len(found):
+            say("A run that is named more than once is shown once.")
+        entries = named_apart(list(each.values()))
         for line in report(entries):
             say(line)
         if self.csv is not None:

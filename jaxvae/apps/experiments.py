@@ -22,6 +22,7 @@ from jaxvae.apps import (
     results,
     results_table,
     runs,
+    seeds,
     topic_runs,
     topic_sweeps,
 )
@@ -89,7 +90,7 @@ def train_one(
         if first_host:
             if not begun:  # only here is it sure that no other process has the run
                 runs.begin(folder, config)
-                _cut_metrics(metrics, record.epoch)
+                seeds.cut(metrics, record.epoch)
                 begun = True
             with metrics.open("a") as file:
                 file.write(results.line(record))
@@ -150,12 +151,6 @@ def train_one(
     return 0
 
 
-def _cut_metrics(path: Path, epochs: int) -> None:
-    """Keep the lines of so many epochs: a resumed run makes those since its checkpoint again."""
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    whole_files.write_text(path, "".join(lines[:epochs]))
-
-
 def train_seeds(
     config: Config,
     vae: VAE,
@@ -166,14 +161,14 @@ def train_seeds(
     """Train a run for each of several seeds, all at once.
 
     Each seed gets a folder that is a run of its own, whose history ends where early stopping ends
-    it; the summary and the training curves above them hold the spread.
+    it; the summary and the training curves above them hold the spread, the checkpoints all of them.
 
     Args:
       config: the options, resolved: `seeds` of them from `seed` on.
       vae: the model.
       data: the data.
       optimizer: the optimizer.
-      folder: where the folders of the runs go.
+      folder: where the folders of the runs go; where it has checkpoints they go on.
 
     Returns:
       The exit status: 0, or 128 plus the number of the signal that ended it.
@@ -184,9 +179,27 @@ def train_seeds(
       NonFiniteStepError: if a step is not finite. The last good parameters are saved.
     """
     configs = seeds_of(config)
+    run_folder.clean(folder)
     folders = [folder / f"{run_folder.SEED}{own.training.seed}" for own in configs]
+    if not (folder / seeds.CONFIG).exists():
+        runs.write_config(folder / seeds.CONFIG, config)
+    lines = seeds.Lines(folders, results.line)
+
+    def on_epoch(records: Sequence[EpochRecord]) -> None:
+        if lines.add(records):  # only here is it sure that no other process has the runs
+            runs.write_config(folder / seeds.CONFIG, config)
+            for path, own in zip(folders, configs, strict=True):
+                runs.begin(path, own)
+
     summaries, histories, stopped = train_many(
-        configs, vae, data, optimizer, folders, devices=config.training.devices
+        configs,
+        vae,
+        data,
+        optimizer,
+        folders,
+        devices=config.training.devices,
+        checkpoint_dir=folder / run_folder.CHECKPOINTS,
+        on_epoch=on_epoch,
     )
     spread: dict[str, Any] = {"seeds": len(summaries), "interrupted": bool(stopped)}
     for name in results.RESULTS:
@@ -199,9 +212,13 @@ def train_seeds(
     if "stability" in spread:
         say(f"Stability of the topics from seed to seed: {spread['stability']:.4f}")
     results_table.show_notes({path.name: own for path, own in zip(folders, summaries, strict=True)})
+    if stopped:
+        done = max(len(history.epochs) for history in histories)
+        say(f"Interrupted after epoch {done}. To go on:", f"jaxvae train --resume {folder}")
+        return 128 + stopped
     draw_seeds(folder, vae, [history.epochs for history in histories])
     say("Each seed has a folder of its own. To draw its pictures:", f"jaxvae figures {folder}")
-    return 128 + stopped if stopped else 0
+    return 0
 
 
 def seeds_of(config: Config) -> list[Config]:
@@ -230,6 +247,8 @@ def train_many(
     *,
     devices: int | None = None,
     hyperparams: Mapping[str, Sequence[float]] | None = None,
+    checkpoint_dir: Path | None = None,
+    on_epoch: Callable[[Sequence[EpochRecord]], None] | None = None,
 ) -> tuple[list[dict[str, Any]], tuple[History, ...], int]:
     """Train several runs by one program, each into a folder of its own, and evaluate them.
 
@@ -241,6 +260,8 @@ def train_many(
       folders: where each of them goes.
       devices: over how many the runs are spread; None: one.
       hyperparams: as of `fit_many`.
+      checkpoint_dir: where all are saved, and go on where it has checkpoints; None: nowhere.
+      on_epoch: called with the records of each epoch.
 
     Returns:
       The summary of each, its history, and the number of the signal that ended them or 0.
@@ -264,6 +285,11 @@ def train_many(
             made.append(Run(path, own, description.build(own.model), one, data))
         return made
 
+    def see(records: Sequence[EpochRecord], _: TrainState) -> bool:
+        if on_epoch is not None:
+            on_epoch(records)
+        return bool(interrupted())
+
     def finished(run: Run) -> Run:
         params = topic_runs.finished(run.config, run.vae, run.params, training)
         if params is run.params:
@@ -273,6 +299,9 @@ def train_many(
 
     with _interruptible() as interrupted:
         training, held_out = runs.hold_out(configs[0], data)
+        state = None
+        if checkpoint_dir is None or not checkpoints_in(checkpoint_dir):  # else it goes on there
+            state = beginnings.states_of(configs, optimizer, training)
         try:
             states, histories = fit_many(
                 jnp.stack([jax.random.key(own.training.seed) for own in configs]),
@@ -282,13 +311,15 @@ def train_many(
                 epochs=options.epochs or EPOCHS,
                 optimizer=optimizer,
                 hyperparams=hyperparams,
-                state=beginnings.states_of(configs, optimizer, training),
+                state=state,
                 devices=devices,
                 validation=held_out,
                 patience=options.patience,
                 on_non_finite=options.on_non_finite,
+                checkpoint_dir=checkpoint_dir,
+                checkpoint_every=options.checkpoint_every,
                 progress=True,
-                on_epoch=lambda *_: bool(interrupted()),
+                on_epoch=see,
             )
         except NonFiniteStepError as error:
             save(error.state)

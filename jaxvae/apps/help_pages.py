@@ -73,14 +73,14 @@ def page(name: str, command: Any) -> str:
     hints = typing.get_type_hints(command, include_extras=True)
     texts = field_texts(command)
     fields = {field.name: field for field in dataclasses.fields(command)}
-    positional = [field for field in fields if _is_positional(hints[field])]
+    positional = [field for field in fields if is_positional(hints[field])]
     named = {title: list(names) for title, names in getattr(command, "SECTIONS", {}).items()}
     known = {*positional, *itertools.chain.from_iterable(named.values())}
     rest = [field for field in fields if field not in known]
     inherited = fields.keys() - inspect.get_annotations(command).keys()
     rest.sort(key=inherited.__contains__)  # what is the command's own comes first
     titles = {"Arguments": positional, **named, ("More" if named else "Options"): rest}
-    metavars = [_metavar(hints[field]) for field in positional]
+    metavars = [value_name(hints[field]) for field in positional]
     lines = [" ".join(["usage: jaxvae", name, *metavars, "[options]"]), ""]
     about = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     lines += [*textwrap.wrap(" ".join(about[0].split()), width), ""]
@@ -131,7 +131,7 @@ def _examples(examples: Sequence[tuple[str, str]], width: int) -> list[str]:
 
 def _entry(field: dataclasses.Field[Any], hint: Any, text: str, width: int) -> list[str]:
     """An option with what it takes, and below it what it is."""
-    is_option, metavar = not _is_positional(hint), _metavar(hint)
+    is_option, metavar = not is_positional(hint), value_name(hint)
     head = f"--{field.name.replace('_', '-')} {metavar}" if is_option else metavar
     default = field.default
     named = "Default:" in text or any(default is it for it in (None, False, dataclasses.MISSING))
@@ -151,26 +151,40 @@ def _entry(field: dataclasses.Field[Any], hint: Any, text: str, width: int) -> l
     )
 
 
-def _is_positional(hint: Any) -> bool:
-    """Whether tyro takes it by its place: `Positional` is an annotation with a marker."""
+def is_positional(hint: Any) -> bool:
+    """Whether tyro takes a value by its place: `Positional` is an annotation with a marker.
+
+    Args:
+      hint: the annotation of a field.
+
+    Returns:
+      Whether it does.
+    """
     import tyro
 
     marker = typing.get_args(tyro.conf.Positional[int])[1:]
     return any(part in marker for part in getattr(hint, "__metadata__", ()))
 
 
-def _metavar(hint: Any) -> str:
-    """What stands for a value: by its annotation, or by its type."""
+def value_name(hint: Any) -> str:
+    """What stands for a value in the help: by its annotation, or by its type.
+
+    Args:
+      hint: the annotation of a field.
+
+    Returns:
+      One word or more; of what is yes or no none.
+    """
     if typing.get_origin(hint) is Annotated:
         kind, *notes = typing.get_args(hint)
         named = [own for note in notes if (own := getattr(note, "metavar", None))]
-        return named[0] if named else _metavar(kind)
+        return named[0] if named else value_name(kind)
     kind, args = typing.get_origin(hint), typing.get_args(hint)
     if kind in (Union, types.UnionType):
-        return _metavar(next(arg for arg in args if arg is not type(None)))
+        return value_name(next(arg for arg in args if arg is not type(None)))
     if kind is Literal:
         return "{" + ",".join(map(str, args)) + "}"
     if kind is tuple:
-        names = [_metavar(arg) for arg in args if arg is not ...]
+        names = [value_name(arg) for arg in args if arg is not ...]
         return " ".join(names) + (" ..." if ... in args else "")
     return "" if hint is bool else METAVARS[hint]

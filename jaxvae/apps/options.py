@@ -262,6 +262,8 @@ def check(options: TrainingOptions) -> None:
         checks.positive_int("final_rounds", options.final_rounds, minimum=0)
     if options.momentum is not None and not 0 <= options.momentum < 1:
         raise ValueError(f"momentum must be from 0 to below 1, got {options.momentum}")
+    if options.average is not None and not 0 <= options.average < 1:
+        raise ValueError(f"average must be from 0 to below 1, got {options.average}")
     if options.patience is not None and options.hold_out == 0:
         raise ValueError("hold_out must be above 0 where patience is given, got 0.0")
 

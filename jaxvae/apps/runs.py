@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxvae.apps import chosen, description, options, saved_models
+from jaxvae.apps import chosen, description, options, saved_models, seeds
 from jaxvae.apps.description import Description
 from jaxvae.apps.latent_space import LatentSpace, count, rows
 from jaxvae.apps.options import (
@@ -35,7 +35,6 @@ from jaxvae.numerics import checks
 from jaxvae.training import manifest, run_folder, whole_files
 from jaxvae.training.averaging import average_params, averaged_params
 from jaxvae.training.epochs import steps_per_epoch
-from jaxvae.training.loop import load_state
 
 DECODED = 256  # points, in one call of the decoder
 # Of a model that `jaxvae.save` saved: it names no data.
@@ -156,18 +155,9 @@ def open_run(path: Path, *, data: Path | None = None, other_data: bool = False) 
       ValueError: if a file of it is damaged or belongs to another run, or there are several runs.
     """
     path = options.absolute(path)
-    if seeds := run_folder.seeds_in(path):
-        raise ValueError(
-            f"run must be one run, got {path}, which holds one for each of {len(seeds)} seeds: "
-            f"take one of them, as {seeds[0]}"
-        )
     if not (path / run_folder.CONFIG).exists() and (path / saved_models.MODEL).exists():
         return _of_saved(path, data, other_data)
-    if members := run_folder.members_in(path):
-        raise ValueError(
-            f"run must be one run, got {path}, which holds {len(members)}: take one of them, as "
-            f"{members[0]}"
-        )
+    seeds.refuse_many(path)
     is_checkpoint = path.parent.name == run_folder.CHECKPOINTS
     folder = path.parent.parent if is_checkpoint else path
     config = read_config(folder / run_folder.CONFIG)
@@ -181,9 +171,7 @@ def open_run(path: Path, *, data: Path | None = None, other_data: bool = False) 
             final, jax.eval_shape(vae.init, jax.random.key(0), example)
         )
     else:
-        saved = path if is_checkpoint else folder / run_folder.CHECKPOINTS
-        x = np.zeros((1, *config.model.data_shape), np.float32)
-        params = averaged_params(load_state(saved, vae, optimizer(config), x))
+        params = averaged_params(seeds.last_state(path, config, vae, optimizer(config)))
     at_hand = None
     if data is not None or other_data:
         at_hand = load_data(config, data, other=other_data)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxvae._output import say, say_made
+from jaxvae._output import counted, say, say_made
 from jaxvae.apps import (
     chosen,
     compared,
@@ -200,11 +200,13 @@ class Sweep:
         seeds, count = first.training.seeds, f"{len(members)} runs"
         if seeds > 1:
             count += f" of {seeds} seeds each"
-        kept = runs.held_out(first.training, len_of(data.x_train)) or "no"
-        where = f"{kept} training examples that are held out"
-        if topic_runs.is_topical(first.model) and kept == "no":
-            where = "their topics and on the test data"
-        say(f"A sweep over {' and '.join(self.names)}: {count}. They are compared on {where}.")
+        kept = runs.held_out(first.training, len_of(data.x_train))
+        where = "They are compared on their topics and on the test data."
+        if kept:
+            where = f"They are compared on {counted(kept, 'training example')} held out."
+        elif not topic_runs.is_topical(first.model):
+            where = "No training example is held out, so that none is marked as the best."
+        say(f"A sweep over {' and '.join(self.names)}: {count}. {where}")
         say("The results go to", folder)
         results = sweep_results.Results(folder, self.names, members)
         results.write()

@@ -1,5 +1,6 @@
 """The original's two classes. Every method is one call of a function of the library."""
 
+import copy
 import functools
 from typing import Any
 
@@ -45,9 +46,19 @@ class _Model:
         self._opt_states: dict[int, tuple[Any, Any]] = {}
         self._checked: set[Any] = set()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a pickle: without the state of optimizers, which hold functions."""
+        return vars(self) | {"_opt_states": {}, "_checked": set()}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Unlike a pickle with the state of optimizers."""
+        own = memo[id(self)] = object.__new__(type(self))
+        vars(own).update(copy.deepcopy(vars(self), memo))
+        return own
+
     def map_from_latent(self, z: Any) -> Any:
         """What the decoder makes of z [B, K]."""
-        return self.decoder(z)
+        return self.decoder.applied("z", z)
 
     def _core(self) -> vae.VAE:
         """The model as pure functions, for the attributes as they are now."""

@@ -56,19 +56,42 @@ class Coder:
     ):
         self.function, self.input_dim, self.output_dim = function, input_dim, output_dim
         self.params: Params | None = None
+        self._made: tuple[Any, ...] | None = None  # of what `_pair` made it, and its place there
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A dense one is pickled by what made it: its functions are closures."""
+        if self._made is None:
+            return super().__reduce_ex__(protocol)
+        return _made_again, (self._made, self.params)
 
     def __call__(self, x: Any) -> Any:
         """Apply it to an array [B, D] of any float or integer type."""
-        x = floats("x", x)
-        given = _apply(self.function, self.build(x.shape[-1]), x)
+        return self.applied("x", x)
+
+    def applied(self, name: str, x: Any) -> Any:
+        """The same, of an argument that has another name in messages.
+
+        Args:
+          name: what a message calls it.
+          x: the array [B, D].
+
+        Returns:
+          What the function gives.
+
+        Raises:
+          ValueError, TypeError: if it is none, or of another width; the name is in the message.
+        """
+        x = floats(name, x)
+        given = _apply(self.function, self.build(x.shape[-1], name), x)
         # The constant beside the Normal decoder's mu is a number, as the original's.
         return jax.tree.map(lambda out: output(out) if out.ndim else float(out), given)
 
-    def build(self, width: int | None = None) -> Params:
+    def build(self, width: int | None = None, name: str = "x") -> Params:
         """The weights, made now if they are not yet.
 
         Args:
           width: of the input, where it is known.
+          name: what a message calls the input.
 
         Returns:
           The parameters of `function`.
@@ -77,7 +100,7 @@ class Coder:
           ValueError: if the width is not the one that the weights are for, or is needed.
         """
         if width is not None and self.input_dim not in (None, width):
-            raise ValueError(f"x must have {self.input_dim} columns, got {width}")
+            raise ValueError(f"{name} must have {self.input_dim} columns, got {width}")
         if self.params is None:
             self.input_dim = self.input_dim or width
             if self.input_dim is None:
@@ -218,7 +241,19 @@ def _pair(
     latent_dim = checks.positive_int("latent_dim", latent_dim)
     layers = checks.positive_int("layers", layers)
     hidden_units = checks.positive_int("hidden_units", hidden_units)
-    encoder, decoder = functions(
-        data_dim, latent_dim, layers, hidden_units, keras.activation(activation)
-    )
-    return Coder(encoder, data_dim, latent_dim), Coder(decoder, latent_dim, data_dim)
+    own = keras.activation(activation)
+    encoder, decoder = functions(data_dim, latent_dim, layers, hidden_units, own)
+    pair = Coder(encoder, data_dim, latent_dim), Coder(decoder, latent_dim, data_dim)
+    named = next((name for name, known in keras.ACTIVATIONS.items() if known is own), own)
+    for place, coder in enumerate(pair):
+        coder._made = (functions, data_dim, latent_dim, layers, hidden_units, named, place)
+    return pair
+
+
+def _made_again(made: tuple[Any, ...], params: Params | None) -> Coder:
+    """A coder by what made it, with its weights."""
+    *arguments, place = made
+    functions, data_dim, latent_dim, layers, hidden_units, activation = arguments
+    coder = _pair(functions, data_dim, latent_dim, layers, hidden_units, activation)[place]
+    coder.params = params
+    return coder

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxvae._door import door
-from jaxvae.data import fields, labels, looks, sparse
+from jaxvae.data import fields, labels, looks, refusals, sparse
 from jaxvae.data.flat import laid_flat, len_of
 from jaxvae.data.formats.source import Reading, Source
 from jaxvae.data.labels import Names
@@ -35,6 +35,7 @@ class Dataset(NamedTuple):
       mask_train, mask_test: True where a value was seen [N, D]; None where all were.
       look: what the numbers look like, and the scale that suits them.
       said: sentences on what was decided while they were read.
+      label_column: the name of the column that holds the labels, or None.
 
     Example:
       >>> data = from_arrays(np.eye(20), ["cat", "dog"] * 10)
@@ -56,6 +57,7 @@ class Dataset(NamedTuple):
     mask_test: np.ndarray | None = None
     look: Look = Look("numbers as they came")
     said: tuple[str, ...] = ()
+    label_column: str | None = None
 
     @property
     def categories(self) -> int | None:
@@ -205,12 +207,18 @@ def from_source(
             raise ValueError("y and y_test must both be given, or neither; got one of them")
     if y is not None:
         given = {"y": y} if source.y_test is None else {"y": y, "y_test": source.y_test}
-        codes, names = labels.encode_together(given, names, label_names)
+        codes, names = _codes(given, source, label_names)
         for own, code, count in zip(given, codes, (rows, len_of(x_test)), strict=False):
             _check_length(own, code, count)
         y, y_test = codes if len(codes) == 2 else (codes[0], None)
     else:
         y_test = names = None
+    columns = source.column_names
+    for own, rows_of, count in (("x", x, rows), ("x_test", x_test, len_of(x_test))):
+        if count:  # before any is held out, so that a row is that of the user's
+            refusals.check_finite(own, rows_of, shape, columns, missing=missing)
+            if kind == "counts":
+                refusals.check_counts(own, rows_of, shape, columns)
     if x_test is None and not split:
         x_test, y_test = x, y
     elif x_test is None:
@@ -224,9 +232,8 @@ def from_source(
         kind="counts" if what == "counts" else kind,  # a reader's "table" may hold counts
     )
     what = "counts" if look.counts else what
-    x, mask = _without_nan("x", x, missing)
-    x_test, mask_test = _without_nan("x_test", x_test, missing)
-    columns = source.column_names
+    x, mask = _without_nan(x)
+    x_test, mask_test = _without_nan(x_test)
     if columns is not None and len(columns) != math.prod(shape):
         raise ValueError(
             f"column_names must be one for each of {math.prod(shape)} values, got {len(columns)}"
@@ -250,7 +257,24 @@ def from_source(
         mask_test=mask_test,
         look=_flat(look, shape),
         said=(*source.said, *said),
+        label_column=source.label_column,
     )
+
+
+def _codes(
+    given: dict[str, Any], source: Source, known: Names | None
+) -> tuple[list[np.ndarray], Names]:
+    """The codes of labels and their names; of a column that holds none, the way out is named."""
+    if source.label_column is None:
+        return labels.encode_together(given, source.label_names, known)
+    name = source.label_column
+    column = {f"column {name!r}": given["y"]}
+    try:
+        return labels.encode_together(column, source.label_names, known)
+    except (ValueError, TypeError) as error:
+        option = f"--leave-out {name if ' ' not in name else repr(name)}"
+        way_out = "" if known is not None else f"; {option} trains without labels"
+        raise type(error)(f"{error}{way_out}") from None
 
 
 def _source(name: str, x: Any, y: Any) -> Source:
@@ -289,23 +313,12 @@ def _held_out(rows: int) -> np.ndarray:
     return np.arange(rows) % 10 == min(9, rows - 1)
 
 
-def _without_nan(name: str, x: Any, missing: str) -> tuple[Any, np.ndarray | None]:
+def _without_nan(x: Any) -> tuple[Any, np.ndarray | None]:
     """Examples without NaN, and where they were seen; what was not is 0."""
-    if missing == "mask" and sparse.is_sparse(x) and np.isnan(x.data).any():
-        raise ValueError(
-            f"{name} must be dense with missing=mask (--missing mask), got a sparse matrix that "
-            "holds nan"
-        )
     if sparse.is_sparse(x) or x.dtype.kind != "f" or not np.isnan(x).any():
-        return fields.finite(name, x), None
+        return x, None
     seen = ~np.isnan(x)
-    if missing == "refuse":
-        row, column = (int(i) for i in np.argwhere(~seen)[0])
-        raise ValueError(
-            f"{name} must be finite, got nan at index {(row, column)}; with missing=mask "
-            "(--missing mask) a model is trained on the values that are there"
-        )
-    return fields.finite(name, x, seen), seen
+    return np.where(seen, x, np.float32(0)), seen
 
 
 def _flat(look: Look, shape: tuple[int, ...]) -> Look:

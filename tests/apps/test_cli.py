@@ -265,6 +265,29 @@ def test_encode_reads_idx_images(tmp_path, run):
         np.testing.assert_array_equal(np.load(tmp_path / name), latents)
 
 
+def test_pictures_for_a_run_on_a_table_are_refused_in_words(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("a,b\n" + "1,2\n3,5\n" * 10)
+    assert train(tmp_path / "run", "--data", str(tmp_path / "a.csv")) == 0
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "pictures" / "a.png")
+    capsys.readouterr()
+    assert cli.main(["encode", str(tmp_path / "run"), str(tmp_path / "pictures")]) == 1
+    error = capsys.readouterr().err
+    assert "pictures: it must be a table with the columns that the model knows, a, b" in error
+
+
+def test_pictures_of_several_sizes_are_not_resized_by_encode(tmp_path, run, capsys):
+    """It has no option for it, so that none is advised."""
+    (tmp_path / "mixed").mkdir()
+    for k in (8, 9):
+        Image.fromarray(np.zeros((k, 8), np.uint8)).save(tmp_path / "mixed" / f"{k}.png")
+    assert cli.main(["encode", str(run), str(tmp_path / "mixed")]) == 1
+    error = capsys.readouterr().err
+    assert "pictures must have one size" in error
+    assert "--image-size" not in error
+    assert "give all of them the size of those that the run was trained on" in error
+
+
 def test_what_was_generated_can_be_encoded(run, tmp_path):
     images, latents = str(tmp_path / "x.npy"), str(tmp_path / "z.npy")
     assert cli.main(["generate", str(run), "--count", "5", "--out", images]) == 0
@@ -530,6 +553,35 @@ def test_errors_are_one_line_and_leave_nothing(tmp_path, capsys, options, messag
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("options", [["--network", "topics"], ["--likelihood", "poisson"]])
+def test_what_is_no_count_is_refused_before_training_is_spoken_of(tmp_path, capsys, options):
+    assert train(tmp_path / "run", *options) == 1
+    out, error = capsys.readouterr()
+    assert not out
+    assert "x must hold counts, integers of at least 0, for a" in error
+    assert " likelihood, got 0." in error
+    assert error.count("\n") == 1
+
+
+def test_one_example_is_one(tmp_path, capsys):
+    np.save(tmp_path / "two.npy", np.eye(2, 3))
+    assert train(tmp_path / "run", "--data", str(tmp_path / "two.npy")) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Training a normal VAE on 1 example; 1 is for the test." in printed
+    np.save(tmp_path / "one.npy", np.eye(1, 3))
+    out = tmp_path / "z.csv"
+    command = ["encode", str(tmp_path / "run"), str(tmp_path / "one.npy"), "--out", str(out)]
+    assert cli.main(command) == 0
+    assert "The latent of 1 example is in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("average", ["1.5", "1", "-0.1"])
+def test_an_average_that_is_none_is_called_by_its_option(tmp_path, capsys, average):
+    assert train(tmp_path / "run", "--average", average) == 1
+    error = capsys.readouterr().err
+    assert f"average must be from 0 to below 1, got {float(average)}" in error
+
+
 def test_a_label_option_without_labels(tmp_path, capsys):
     """The prior is then the symmetric one, which no one named."""
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((20, 4)))
@@ -759,10 +811,55 @@ def test_outputs_that_no_one_named(run, tmp_path, monkeypatch, capsys):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("options", [["--model", "gauss"], ["--epochs", "ten"], ["--nonsense"]])
-def test_wrong_usage_is_status_two(tmp_path, capsys, options):
-    assert cli.main(["train", "--out", str(tmp_path / "run"), *options]) == 2
-    assert options[0] in capsys.readouterr().err
+WRONG_USAGE = [
+    ("train --epochs ten", "--epochs must be a whole number, got ten"),
+    ("train --epochs 1.5", "--epochs must be a whole number, got 1.5"),
+    ("train --epochs=1.5", "--epochs must be a whole number, got 1.5"),
+    ("train --epochs", "--epochs must be a whole number, got none"),
+    ("train --epochs --quiet", "--epochs must be a whole number, got none"),
+    ("train --learning-rate -x", "--learning-rate must be a number, got none"),
+    ("train --learning-rate fast", "--learning-rate must be a number, got fast"),
+    ("train --model gauss",
+     "--model must be one of joint, dirichlet, normal, logistic_normal, got gauss"),
+    ("train --model joint normal", "--model must be one value, got joint normal"),
+    ("train --channels 8 many", "--channels must be a whole number, got many"),
+    ("train --nonsense", "--nonsense must be an option of jaxvae train; jaxvae train --help lists"),
+    ("train --epoch 3", "--epoch must be an option of jaxvae train; did you mean --epochs?"),
+    ("train iris.csv",
+     "iris.csv must be left out, or be an option's value: jaxvae train [options]"),
+    ("train --latent-dim 2 x", "--latent-dim must be a whole number, got x"),
+    ("evaluate", "RUN must be given: jaxvae evaluate RUN [options]"),
+    ("evaluate a b", "b must be left out, or be an option's value: jaxvae evaluate RUN [options]"),
+    ("encode a", "FILE must be given: jaxvae encode RUN FILE [options]"),
+    ("interpolate a --categories setosa", "--categories must be two values, got setosa"),
+    ("interpolate a --examples 1 b", "--examples must be a whole number, got b"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "message"), WRONG_USAGE)
+def test_wrong_usage_is_status_two_in_words(tmp_path, capsys, monkeypatch, line, message):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(line.split()) == 2
+    out, error = capsys.readouterr()
+    assert error.startswith(f"jaxvae: error: {message}")
+    assert error.count("\n") == 1
+    assert not out
+    assert not any(inside in error for inside in ("None", "class", "[bold]", "INT"))
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("train", "--epochs None --learning-rate -1 --channels 8 16 --quiet --image-size=8"),
+        ("train", "--latent_dim 3 --no-quiet --leave-out a b"),
+        ("interpolate", "--categories a b run"),
+        ("interpolate", "run --examples 0 -1"),
+        ("compare", "--out a.png one two three"),
+        ("compare", ""),
+    ],
+)
+def test_right_usage_passes(name, line):
+    assert cli._parsed(name, cli._command(name), line.split())
 
 
 def test_quiet_prints_the_folder_alone(tmp_path, capsys):

@@ -84,8 +84,7 @@ def test_refused_before_training(tmp_path, capsys, arguments, message):
 def test_a_value_that_is_no_number_is_named(tmp_path, capsys):
     assert train(tmp_path / "run", "--latent-dim", "10", "x") == 2
     told = capsys.readouterr().err
-    assert "--latent-dim" in told
-    assert "'x'" in told
+    assert told == "jaxvae: error: --latent-dim must be a whole number, got x\n"
 
 
 def refuse(*args, **options):
@@ -110,6 +109,14 @@ def test_a_member_is_a_run_of_its_own(weights, capsys):
     assert cli.main(["evaluate", str(weights / "kl_weight-0.5")]) == 0
     assert "nats" in capsys.readouterr().out
     assert (weights / "figures" / "sweep.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", [".", "kl_weight-8.0"])
+def test_resume_says_how_a_sweep_goes_on(weights, capsys, name):
+    assert cli.main(["train", "--resume", str(weights / name)]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"the command of the sweep with --out {weights} goes on with it" in error
 
 
 def test_a_member_is_the_run_that_it_would_be_alone(weights, tmp_path):
@@ -338,3 +345,15 @@ def test_what_is_a_value_in_the_program(option, digits):
     assert found[0] != found[1]
     wanted = [jax.jit(functools.partial(measured, build(model)))() for model in made]
     np.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
+def test_a_sweep_that_holds_nothing_out_says_so(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sweep_training, "train", lambda *_, **__: 2)
+    for share, where in (
+        ("0", "No training example is held out, so that none is marked as the best."),
+        ("0.1", "They are compared on 144 training examples held out."),
+    ):
+        out = tmp_path / share
+        assert train(out, *NORMAL, "--kl-weight", "0.5", "8", "--hold-out", share) == 130
+        printed = " ".join(capsys.readouterr().out.split())
+        assert f"2 runs. {where}" in printed

@@ -140,6 +140,15 @@ def test_a_run_that_was_stopped_is_listed(write, tmp_path, capsys):
     assert "whole has no" not in text
 
 
+def test_a_run_that_is_named_twice_is_shown_once(write, tmp_path, capsys):
+    """A warning of Matplotlib's would be an error here."""
+    one = write("one", model="normal")
+    printed = compared_by(capsys, tmp_path / "a.png", one, one)
+    assert printed.startswith("A run that is named more than once is shown once.\n")
+    assert printed.count("\none ") == 2  # a row in each of the two tables
+    assert (tmp_path / "a.png").is_file()
+
+
 def test_nothing_to_draw(write, tmp_path, capsys):
     folder = write("part", model="normal", finished=False, losses=())
     assert cli.main(["compare", str(folder), "--out", str(tmp_path / "a.png")]) == 0

@@ -136,6 +136,25 @@ def record(i, **more):
     return SimpleNamespace(**{"epoch": i, "loss": 2 - i, "reconstruction": 0.5, "kl": i} | more)
 
 
+@pytest.mark.parametrize("z", [np.full((1, 2), 3.0), np.array([[1e4, 0], [1e4, 2]], np.float32)])
+def test_a_lattice_of_points_that_are_alike_has_a_width(z, tmp_path):
+    """As of one example, or of a latent that has collapsed."""
+    points, extent = figures.lattice(z, n=3)
+    assert np.ptp(points[:, 0]) == pytest.approx(2)
+    assert extent[0] < z[0, 0] < extent[1]
+    page = figures.mosaic(np.zeros((9, 64)), (8, 8), title="Nine", extent=extent)
+    assert rendered(page, tmp_path) > 0.1
+
+
+def test_one_epoch_has_no_halves(tmp_path):
+    record = jaxvae.EpochRecord(0, 4.0, 3.0, 1.0, 0.5, 2874.0, np.zeros(2, np.float32))
+    alone = figures.loss_curves([record])
+    together = figures.run_comparison({"loss": {"a": [3.0], "b": [2.0]}}, {"RMSE": {"a": 1}})
+    for ax in (*alone.axes, together.axes[0]):
+        low, high = ax.get_xlim()
+        assert [tick for tick in ax.get_xticks() if low <= tick <= high] == [1.0]
+
+
 def test_loss_curves(tmp_path):
     figure = figures.loss_curves([record(i, loss=1 / (i + 1)) for i in range(5)])
     assert titles(figure) == ["loss", "reconstruction", "KL"]

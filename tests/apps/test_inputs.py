@@ -642,6 +642,12 @@ def write_wrong(folder):
     big.to_csv(folder / "ids.csv", index=False)
     table("missing.csv", label=[None] * N)
     table("nan.csv", c=[np.nan, *range(N - 1)])
+    table("only.csv", y=["one"] * N)
+    np.savez(folder / "only.npz", x=UNITS, y=["one"] * N)
+    table("hole.csv", c=[np.nan if k == 19 else k for k in range(N)])  # of the held-out tenth
+    holes = np.zeros((N, 2, 2))
+    holes[19, 1, 0] = np.inf
+    np.save(folder / "hole.npy", holes)
     table("infinite.csv", c=[np.inf, *range(N - 1)])
     dates = pd.DataFrame({"a": UNITS[:, 0], "label": pd.date_range("2020-01-01", periods=N)})
     dates.to_parquet(folder / "dates.parquet")
@@ -673,11 +679,20 @@ WRONG = [
     ("text.csv --label a --leave-out town", "a measurement is no label; for bins use names"),
     ("text.csv --label town --layer counts", "--layer does not apply to it, got 'counts'"),
     ("fractions.csv --label y", "a measurement is no label; for bins use names, as text"),
-    ("ids.csv", "y must name categories, got 200 different ones for 200 examples"),
-    ("missing.csv", "y must hold a label, got 60 that are missing"),
-    ("nan.csv", "got nan at index (0, 2); with missing=mask (--missing mask) a model is trained"),
-    ("infinite.csv --missing mask", "x must be finite, got inf at index (0, 2)"),
-    ("dates.parquet", "y must name categories, got dates or durations"),
+    ("ids.csv", "column 'label' must name categories, got 200 different ones for 200 examples"),
+    ("ids.csv", "; --leave-out label trains without labels"),
+    (
+        "missing.csv",
+        "column 'label' must hold a label, got 60 that are missing; --leave-out",
+    ),
+    ("only.csv", "column 'y' has one label, 'one'; categories need at least two: --leave-out y"),
+    ("only.npz", "y has one label, 'one'; categories need at least two: --label none trains"),
+    ("hole.csv", "column 'c' must be finite, got nan in row 20; with missing=mask"),
+    ("hole.npy", "x must be finite, got inf at index (19, 1, 0)"),
+    ("text.csv --label town --kind counts", "column 'a' must hold counts, integers of at least 0"),
+    ("nan.csv", "column 'c' must be finite, got nan in row 1; with missing=mask (--missing mask)"),
+    ("infinite.csv --missing mask", "column 'c' must be finite, got inf in row 1"),
+    ("dates.parquet", "column 'label' must name categories, got dates or durations"),
     ("empty.csv", "empty.csv"),
     ("header.csv", "must hold at least one row, got a header alone"),
     ("ragged.csv", "its rows must have as many cells as the first, 2, got 1 in line 3"),
@@ -790,7 +805,9 @@ def test_other_data_are_read_by_the_models_names(animals, tmp_path, capsys):
     capsys.readouterr()
     table.replace({"label": {"owl": "cow"}}).to_csv(tmp_path / "cows.csv", index=False)
     assert cli.main([*command, str(tmp_path / "cows.csv")]) == 1
-    assert "y must hold labels of cat, dog, owl, got 'cow' at index 2" in one_line(capsys)
+    assert "column 'label' must hold labels of cat, dog, owl, got 'cow' at index 2" in one_line(
+        capsys
+    )
 
 
 def test_other_data_of_another_format(inputs, tmp_path, monkeypatch, capsys):

@@ -1,5 +1,7 @@
 """The original's API: the golden vectors through it, its semantics, and every wrong use."""
 
+import copy
+import pickle
 import re
 
 import flax.linen as nn
@@ -48,6 +50,36 @@ def golden_model(request, own_functions):
     v = normal(20, 16, 4, C=3.0) if request.param == "normal" else dirichlet(20, 16, 4)
     vae.set_weights(v, FOLDER / f"golden_{request.param}.npz", prefix="init/")
     return request.param, golden, v
+
+
+@pytest.mark.parametrize("kind", ["normal", "dirichlet"])
+def test_a_model_is_pickled_with_its_weights(kind):
+    """It gives the same, and can be trained further; a deep copy keeps the optimizer's state."""
+    v = normal() if kind == "normal" else dirichlet()
+    x, z = np.random.default_rng(0).random((20, 64)), np.eye(2 if kind == "normal" else 10)
+    more = () if kind == "normal" else (np.arange(20) % 10,)
+    optimizer = optax.adam(1e-3)
+    v.train_op(x, *more, optimizer)
+    again, twin = pickle.loads(pickle.dumps(v)), copy.deepcopy(v)
+    for other in (again, twin):
+        for decode in ("map_from_latent", "decoder"):
+            mine, its = (jax.tree.leaves(getattr(m, decode)(z))[0] for m in (v, other))
+            np.testing.assert_array_equal(mine, its)
+        np.testing.assert_array_equal(*(jax.tree.leaves(m.map_to_latent(x))[0] for m in (v, other)))
+    before = vae.get_weights(v)
+    again.train_op(x, *more, optimizer)
+    assert len(twin._opt_states) == 1
+    after = vae.get_weights(again)
+    assert any((after[name] != before[name]).any() for name in before)
+    for name, weight in vae.get_weights(v).items():  # the original is not touched
+        np.testing.assert_array_equal(weight, before[name])
+
+
+def test_an_error_of_a_latent_names_it():
+    with pytest.raises(ValueError, match=r"^z must have 10 columns, got 9"):
+        dirichlet().map_from_latent(np.eye(9))
+    with pytest.raises(ValueError, match=r"^z must have 2 columns, got 9"):
+        normal().sample_given_z(np.eye(9))
 
 
 def test_golden_outputs(golden_model):

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -438,6 +439,41 @@ def test_missing_values():
     for missing in ("refuse", "mask"):
         with pytest.raises(ValueError, match=r"x must be finite, got inf at index \(3, 2\)"):
             datasets.from_arrays(x, missing=missing)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("names", [None, ("a", "b", "c", "d")])
+@pytest.mark.parametrize("row", [3, 19])
+def test_a_value_that_is_refused_is_named_by_its_place_as_given(row, names, sparse):
+    """Also one of the tenth that is held out."""
+    x = np.ones((40, 4))
+    for value, kind, what in (
+        (np.inf, None, "be finite, got inf"),
+        (0.5, "counts", "hold counts, integers of at least 0, got 0.5"),
+        (-1.0, "counts", "hold counts, integers of at least 0, got -1"),
+    ):
+        x[row, 2] = value
+        where = f"x must {what} at index ({row}, 2)"
+        if names is not None:
+            where = f"column 'c' must {what} in row {row + 1}"
+        given = scipy.sparse.csr_array(x) if sparse else x
+        with pytest.raises(ValueError, match=f"^{re.escape(where)}"):
+            datasets.from_arrays(given, column_names=names, kind=kind)
+
+
+def test_the_place_in_an_example_of_any_shape():
+    x = np.zeros((20, 4, 4, 3))
+    x[9, 2, 1, 1] = np.nan
+    with pytest.raises(ValueError, match=r"got nan at index \(9, 2, 1, 1\)"):
+        datasets.from_arrays(x)
+
+
+def test_counts_may_be_missing():
+    x = np.ones((20, 3))
+    x[9, 2] = np.nan
+    data = datasets.from_arrays(x, kind="counts", missing="mask")
+    assert data.kind == "counts"
+    assert not data.mask_test[0, 2]
 
 
 def test_missing_in_the_test_alone():

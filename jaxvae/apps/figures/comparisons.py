@@ -118,7 +118,7 @@ def _draw_curves(
             ax.plot(np.arange(1, len(row) + 1), row, marker="." if len(row) < 3 else None, **look)
             later.append(row[len(row) // 10 :])
     ax.grid()
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     if later and (height := np.ptp(np.concatenate(later))) > 0:
         every = np.concatenate(later)
         ax.set_ylim(every.min() - 0.05 * height, every.max() + 0.05 * height)

@@ -178,7 +178,7 @@ def lattice(z: Any, n: int = 30) -> tuple[np.ndarray, tuple[float, float, float,
 
     Returns:
       [n * n, 2], row by row from the top left, and the extent (left, right, bottom, top) of the
-      cells around them.
+      cells around them. Where all points are alike in a column, it spans one to each side of them.
 
     Raises:
       ValueError, TypeError: if z is not of two finite columns, or n no integer of at least 2.
@@ -191,7 +191,9 @@ def lattice(z: Any, n: int = 30) -> tuple[np.ndarray, tuple[float, float, float,
     z, n = arguments.examples("z", z), checks.positive_int("n", n, minimum=2)
     if z.shape[1] != 2:
         raise ValueError(f"z must have the shape [N, 2], got {z.shape}")
-    (left, bottom), (right, top) = np.min(z, axis=0), np.max(z, axis=0)
+    lowest, highest = (edge(z, axis=0).astype(np.float64) for edge in (np.min, np.max))
+    alike = highest - lowest <= 1e-6 * (1 + np.abs(lowest))  # up to rounding: a line has no lattice
+    (left, bottom), (right, top) = lowest - alike, highest + alike
     across, down = np.meshgrid(np.linspace(left, right, n), np.linspace(top, bottom, n))
     half = (right - left) / (n - 1) / 2, (top - bottom) / (n - 1) / 2
     extent = (left - half[0], right + half[0], bottom - half[1], top + half[1])

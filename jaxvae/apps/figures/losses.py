@@ -113,7 +113,7 @@ def _loss_panels(runs: Sequence[Sequence[Any]], unit: str) -> Figure:
                     look: dict[str, Any] = {"mfc": "none", "color": HELD_OUT, "ms": 9, "mew": 2}
                     ax.plot(number[best], lowest, "o", label=text, zorder=4, ls="none", **look)
             ax.set(xlabel="epoch" if part == rows[-1] else None, ylabel=unit)
-            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
             ax.grid()
     for ax, lines in zip(panels[-1], curves, strict=True):
         if len(lines) > 1:  # below the panel, where it covers nothing

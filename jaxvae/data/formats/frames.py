@@ -85,14 +85,14 @@ def from_frame(
             said.append(f"Beside the texts these columns are not used: {listed(rest)}.")
         texts = own_columns.strings(table.columns[reading.text])
         counts, words, more = count_words(where, [text or "" for text in texts], reading)
-        return Source(
-            counts, y, None, None, words, label_names, ids, kind="counts", said=(*said, *more)
-        )
+        source = Source(counts, y, None, None, words, label_names, ids, kind="counts")
+        return source._replace(said=(*said, *more), label_column=label)
     names = _data_columns(where, reading, table, others, said)
     arrays = [own_columns.numbers(table.columns[name]) for name in names]
     _refuse_text(where, dict(zip(names, arrays, strict=True)), has_label=label is not None)
     x = own_columns.filled([array for array in arrays if isinstance(array, np.ndarray)], table.rows)
-    return Source(x, y, None, None, tuple(names), label_names, ids, kind="table", said=tuple(said))
+    source = Source(x, y, None, None, tuple(names), label_names, ids, kind="table")
+    return source._replace(said=tuple(said), label_column=label)
 
 
 def from_anndata(

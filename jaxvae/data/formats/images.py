@@ -77,7 +77,7 @@ def read_images(path: Path, reading: Reading, *, examples_only: bool = False) ->
     files: list[File] = [*tree.train, *tree.test]
     paths = [file.path for file in files]
     own = forms(paths)
-    x = decoded(paths, own, reading.image_size)
+    x = decoded(paths, own, reading.image_size, resizable=not examples_only)
     y, y_test = labels_of(tree)
     said = tree.said
     if deep := sum(form.deep for form in own):
@@ -131,7 +131,11 @@ def forms(paths: Sequence[Path]) -> list[Form]:
 
 
 def decoded(
-    paths: Sequence[Path], own: Sequence[Form], image_size: tuple[int, int] | None
+    paths: Sequence[Path],
+    own: Sequence[Form],
+    image_size: tuple[int, int] | None,
+    *,
+    resizable: bool = True,
 ) -> np.ndarray:
     """Pictures as one array.
 
@@ -139,6 +143,7 @@ def decoded(
       paths: N files.
       own: their forms.
       image_size: the height and width that all are resized to, or None.
+      resizable: whether there is an option for it, which an error then names.
 
     Returns:
       uint8 [N, H, W], or [N, H, W, 3] where one of them has colours.
@@ -150,7 +155,7 @@ def decoded(
       >>> decoded([], [Form(4, 6, True)], None).shape
       (0, 4, 6)
     """
-    shape = common_shape(paths, own, image_size)
+    shape = common_shape(paths, own, image_size, resizable=resizable)
     x = np.empty((len(paths), *shape), np.uint8)
     read = decoder(shape)
 
@@ -163,7 +168,11 @@ def decoded(
 
 
 def common_shape(
-    paths: Sequence[Path], own: Sequence[Form], image_size: tuple[int, int] | None
+    paths: Sequence[Path],
+    own: Sequence[Form],
+    image_size: tuple[int, int] | None,
+    *,
+    resizable: bool = True,
 ) -> tuple[int, ...]:
     """The shape that all pictures get.
 
@@ -171,6 +180,7 @@ def common_shape(
       paths: N files, for the error.
       own: their forms.
       image_size: the height and width that all are resized to, or None.
+      resizable: as of `decoded`.
 
     Returns:
       (H, W), or (H, W, 3) where one of them has colours.
@@ -186,10 +196,12 @@ def common_shape(
     if image_size is None:
         for path, form in zip(paths, own, strict=False):
             if form[:2] != first[:2]:
+                hint = f"--image-size {first.height} {first.width} resizes all of them"
+                if not resizable:
+                    hint = "give all of them the size of those that the run was trained on"
                 raise ValueError(
                     f"pictures must have one size: {paths[0]} has {first.height}x{first.width}, "
-                    f"{path} has {form.height}x{form.width} (height x width); "
-                    f"--image-size {first.height} {first.width} resizes all of them"
+                    f"{path} has {form.height}x{form.width} (height x width); {hint}"
                 )
         image_size = first[:2]
     size = (int(image_size[0]), int(image_size[1]))

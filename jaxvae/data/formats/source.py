@@ -29,6 +29,7 @@ class Source(NamedTuple):
       ids: of x's rows, or None.
       kind: "images", "table", "counts", "series", or None where the file does not say.
       said: short whole sentences about what the reader decided, for the user to see.
+      label_column: the name of the column that y is, or None.
 
     Example:
       >>> Source(np.zeros((2, 3)), kind="table").y is None
@@ -44,6 +45,7 @@ class Source(NamedTuple):
     ids: tuple[str, ...] | None = None
     kind: str | None = None
     said: tuple[str, ...] = ()
+    label_column: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,11 @@ def refuse_unused(where: str, reading: Reading, used: Iterable[str]) -> None:
             continue
         if field.name == "label" and value == NO_LABEL:
             continue
+        if field.name == "columns":  # no option: a trained model's
+            raise ValueError(
+                f"{where}: it must be a table with the columns that the model knows, "
+                f"{listed(value)}"
+            )
         option = "--" + field.name.replace("_", "-")
         raise ValueError(f"{where}: {option} does not apply to it, got {value!r}")
 
