@@ -278,7 +278,9 @@ def test_wrong_placements(make, error, message, data):
 
 
 def test_members_take_no_placement(data):
-    with pytest.raises(TypeError, match=r"devices must be JAX devices or how many for several runs, .* got Placement"):
+    with pytest.raises(
+        TypeError, match=r"devices must be JAX devices or how many .* got Placement"
+    ):
         jaxvae.fit_many(
             jax.random.split(KEY, 2), small_vae("normal"), data.x, **OPTIONS, devices=Placement(2)
         )
