@@ -147,7 +147,8 @@ def check_names(name: str, names: Any, fitted: Any) -> None:
 
 
 def _is_matrix(value: Any) -> bool:
-    return is_sparse(value) or fields.is_annotated(value) or getattr(value, "ndim", 0) == 2
+    shape = getattr(value, "shape", None)
+    return fields.is_annotated(value) or (isinstance(shape, tuple) and len(shape) == 2)
 
 
 def _shown(value: Any) -> str:

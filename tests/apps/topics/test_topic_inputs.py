@@ -26,7 +26,11 @@ def framed(x=DENSE, names=NAMES):
     return pytest.importorskip("pandas").DataFrame(x, columns=names)
 
 
-FORMS = {"annotated": annotated, "framed": framed}
+def framed_by_polars(x=DENSE, names=NAMES):
+    return pytest.importorskip("polars").DataFrame(x, schema=names)
+
+
+FORMS = {"annotated": annotated, "framed": framed, "polars": framed_by_polars}
 
 
 # --- counts
@@ -133,6 +137,7 @@ def test_names_of_before_are_forgotten():
 BATCHES = {
     "a matrix": (lambda: DATA.counts, TypeError, r"must return an iterable .* \(120, 20\)"),
     "an array": (lambda: DENSE, TypeError, r"must return an iterable .* \(120, 20\)"),
+    "a frame": (framed_by_polars, TypeError, r"must return an iterable .* \(120, 20\)"),
     "a number": (lambda: 5, TypeError, "function must return an iterable .* got 5"),
     "rows": (lambda: iter(DENSE), ValueError, r"batch 0 of X must be counts \[N, V\], .* \(20,\)"),
     "none": (lambda: iter([]), ValueError, "X must give at least one batch"),

@@ -98,11 +98,8 @@ def test_a_fitted_model_is_fixed(name, fitted):
     assert made.score(DATA.counts[:9]) == fitted.score(DATA.counts[:9])
     with pytest.raises(ValueError, match=f"{name} must be as it was fitted, .* for partial_fit"):
         made.partial_fit(DATA.counts, LABELS)
-    before = made.get_params()[name]
-    made.fit(DATA.counts, LABELS)
-    same = model(**{name: before}).fit(DATA.counts, LABELS)
-    np.testing.assert_array_equal(made.topic_word_, same.topic_word_)
-    assert made.vae_ == same.vae_
+    made.fit(DATA.counts, LABELS)  # and here it counts
+    assert (made.vae_ == fitted.vae_) == (name == "seed_weight")  # that is of seed words alone
 
 
 def test_seed_words_that_are_changed_in_place():
@@ -145,8 +142,13 @@ REFUSED = {
 }
 
 
+@pytest.fixture(scope="module")
+def gone_on(fitted):
+    return copied(fitted).partial_fit(DATA.counts)
+
+
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_refused_fit_leaves_the_model_as_it_was(case, fitted, monkeypatch):
+def test_a_refused_fit_leaves_the_model_as_it_was(case, fitted, gone_on, monkeypatch):
     if case == "training":
         monkeypatch.setattr(topic_training, "averaged_params", lambda state: 1 / 0)
     made = copied(fitted)
@@ -157,8 +159,7 @@ def test_a_refused_fit_leaves_the_model_as_it_was(case, fitted, monkeypatch):
     np.testing.assert_array_equal(made.transform(DATA.counts), fitted.transform(DATA.counts))
     monkeypatch.undo()
     made.set_params(**fitted.get_params()).partial_fit(DATA.counts)
-    same = copied(fitted).partial_fit(DATA.counts)
-    np.testing.assert_array_equal(made.topic_word_, same.topic_word_)
+    np.testing.assert_array_equal(made.topic_word_, gone_on.topic_word_)
     assert len(fitted.loss_curve_) == 2
 
 
