@@ -103,6 +103,9 @@ def unchanged_if_refused(model: Any) -> Iterator[None]:
 
     Args:
       model: the estimator.
+
+    Yields:
+      Nothing.
     """
     before = dict(vars(model))
     try:
