@@ -80,7 +80,9 @@ def posteriors(run: Any, x: Any) -> Any:
     parts = run.vae.parts
     unknown = np.full(x.shape[0], -1, np.int32) if parts.prior.uses_labels else None
     key = jax.random.key(run.config.training.seed)
-    return Dirichlet(posteriors_of(key, run.vae, run.params, examples(_csr(x), unknown)))
+    documents = examples(x, unknown)
+    rows = documents._replace(x=_csr(documents.x))  # dense ones have the same posterior
+    return Dirichlet(posteriors_of(key, run.vae, run.params, rows))
 
 
 def finished(

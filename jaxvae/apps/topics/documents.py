@@ -16,18 +16,24 @@ class Documents:
     Args:
       source: an iterable of batches, or a function that returns one.
       keep: how many documents `kept` holds at most.
+      width: V; None: that of the first batch.
+      names: of the variables [V], which batches that have names must have too; None: those of the
+        first batch.
 
     Attributes:
+      width: V, once a batch was read.
+      names: of the variables, or None.
       kept: of the last whole pass: its documents, all alike likely; none before.
     """
 
-    def __init__(self, source: Any, keep: int = 0):
+    def __init__(self, source: Any, keep: int = 0, *, width: int | None = None, names: Any = None):
         if hasattr(source, "__next__"):
             raise TypeError(
                 f"X must give its batches again for each pass: an object with __iter__ or "
                 f"a function, got {source!r}"
             )
         self._source, self._keep, self.kept = source, keep, Sample(keep)
+        self.width, self.names = width, names
 
     def head(self, most: int) -> Batch:
         """The first documents, of as many batches as that takes.
@@ -51,15 +57,9 @@ class Documents:
         return Batch(scipy.sparse.vstack(parts, format="csr"))
 
     def __iter__(self) -> Iterator[Batch]:
-        width, sample = None, Sample(self._keep)
-        for number, item in enumerate(self._source() if callable(self._source) else self._source):
-            name = f"batch {number} of X"
-            matrix, _ = inputs.annotated(item)
-            inputs.refuse_texts(name, matrix)
-            rows = inputs.check_counts(name, matrix)
-            width = width or rows.shape[1]
-            if rows.shape[1] != width:
-                raise ValueError(f"{name} must have {width} columns, got {rows.shape[1]}")
+        sample = Sample(self._keep)
+        for rows, names in inputs.read_batches(self._source, self.width, self.names):
+            self.width, self.names = rows.shape[1], names
             rows = rows[np.diff(rows.indptr) > 0]
             if rows.shape[0]:
                 sample.add(rows)

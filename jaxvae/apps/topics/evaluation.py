@@ -8,11 +8,13 @@ import numpy as np
 import scipy.sparse
 
 from jaxvae._door import door
+from jaxvae.apps.topics import inputs
 from jaxvae.data.sparse import is_sparse
 from jaxvae.numerics import checks
 
 LEAST = 1e-12  # what a word of probability zero counts with, or one of them makes all infinite
 FOLDS, NEIGHBOURS = 4, 5
+MOST_TOKENS = 10**9 - 1  # that NumPy's hypergeometric draws from
 
 
 @door("topics")
@@ -64,8 +66,9 @@ def document_completion(counts: Any, *, test: float = 0.1, random_state: int = 0
     document with one token nothing is seen; one without tokens is empty in both halves.
 
     Args:
-      counts: tokens of each word in each document [N, V], sparse or dense, whole numbers. What is
-        drawn depends on their values alone, not on how a sparse matrix stores them.
+      counts: tokens of each word in each document [N, V], sparse or dense, whole numbers, or an
+        AnnData of them. What is drawn depends on their values alone, not on how a sparse matrix
+        stores them.
       test: the share of the documents to hold out, rounded down to whole documents.
       random_state: a seed of NumPy's default generator. One seed gives one split.
 
@@ -74,8 +77,9 @@ def document_completion(counts: Any, *, test: float = 0.1, random_state: int = 0
       dtype of counts.
 
     Raises:
-      ValueError, TypeError: if counts are not such a matrix; if there would be no test document
-        or no training document; if random_state is no integer of at least 0.
+      ValueError, TypeError: if counts are not such a matrix; if a test document has 1e9 tokens or
+        more; if there would be no test document or no training document; if random_state is no
+        integer of at least 0.
 
     Example:
       >>> counts = np.arange(1, 31).reshape(10, 3)
@@ -99,7 +103,7 @@ def document_completion(counts: Any, *, test: float = 0.1, random_state: int = 0
     generator = np.random.default_rng(random_state)
     order = generator.permutation(documents)
     rows, train = np.sort(order[:held]), np.sort(order[held:])
-    return Completion(train, rows, *_cut(matrix[rows], generator))
+    return Completion(train, rows, *_cut(matrix[rows], generator, rows))
 
 
 def cut_in_two(counts: Any, *, random_state: int = 0) -> tuple[Any, Any]:
@@ -113,8 +117,8 @@ def cut_in_two(counts: Any, *, random_state: int = 0) -> tuple[Any, Any]:
       What a model may see, and what it must predict, each CSR [N, V].
 
     Raises:
-      ValueError, TypeError: if counts are not such a matrix; if random_state is no integer of at
-        least 0.
+      ValueError, TypeError: if counts are not such a matrix; if a document has 1e9 tokens or more;
+        if random_state is no integer of at least 0.
 
     Example:
       >>> seen, unseen = cut_in_two([[4, 0, 2], [0, 1, 0]])
@@ -123,11 +127,18 @@ def cut_in_two(counts: Any, *, random_state: int = 0) -> tuple[Any, Any]:
     """
     matrix = counts_matrix("counts", counts)
     random_state = checks.positive_int("random_state", random_state, minimum=0)
-    return _cut(matrix, np.random.default_rng(random_state))
+    return _cut(matrix, np.random.default_rng(random_state), np.arange(matrix.shape[0]))
 
 
-def _cut(whole: Any, generator: np.random.Generator) -> tuple[Any, Any]:
-    """Both halves of each row."""
+def _cut(whole: Any, generator: np.random.Generator, places: np.ndarray) -> tuple[Any, Any]:
+    """Both halves of each row; where the rows were is for errors."""
+    lengths = np.asarray(whole.sum(axis=1, dtype=np.float64)).ravel()
+    if (much := lengths > MOST_TOKENS).any():
+        row = int(np.argmax(much))
+        raise ValueError(
+            f"counts must be of at most {MOST_TOKENS:,} tokens in a document that is cut in two, "
+            f"got {lengths[row]:,.0f} in row {places[row]}"
+        )
     values = whole.data.astype(np.int64)
     sums = np.concatenate([[0], np.cumsum(values)])
     halves = np.diff(sums[whole.indptr]) // 2
@@ -271,7 +282,7 @@ def counts_matrix(name: str, counts: Any) -> Any:
 
     Args:
       name: of the argument.
-      counts: whole numbers [N, V], sparse in any of SciPy's formats, or dense.
+      counts: whole numbers [N, V], sparse in any of SciPy's formats, or dense, or an AnnData.
 
     Returns:
       CSR [N, V] of the dtype of counts. The user's own is left as it is, and shared where it is so
@@ -285,6 +296,7 @@ def counts_matrix(name: str, counts: Any) -> Any:
       >>> counts_matrix("counts", [[0, 2], [1, 0]]).data.tolist()
       [2, 1]
     """
+    counts, _ = inputs.annotated(counts, name)
     if not is_sparse(counts):
         counts = checks.real_array(name, counts)
     shape = tuple(counts.shape)

@@ -1,39 +1,36 @@
 """The training of a topic model, and the posteriors of documents."""
 
-from collections.abc import Iterator
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxvae.apps.estimator_inputs import seed_of, weights
 from jaxvae.apps.samples import evenly
-from jaxvae.apps.topics import finishing, inputs, schedule, starts, tables
+from jaxvae.apps.topics import finishing, inputs, schedule, settings, starts, tables
+from jaxvae.apps.topics.covariates import Covariates
 from jaxvae.apps.topics.documents import Documents, Sample
 from jaxvae.apps.topics.posteriors import mean_of, posteriors_of
+from jaxvae.apps.topics.topic_inputs import TopicInputs
 from jaxvae.apps.topics.word_prior import averaged_adam
 from jaxvae.data.batches import Batch
-from jaxvae.data.labels import encode_labels
 from jaxvae.model import counts, label_priors, latents, learned_priors, priors
-from jaxvae.model.count_networks import DECODERS, seeded, topic_network, topic_word_logits
+from jaxvae.model.count_networks import seeded, topic_network, topic_word_logits
 from jaxvae.model.network_wrappers import of_counts
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE, bind
 from jaxvae.numerics import checks
 from jaxvae.training.averaging import averaged_params
 from jaxvae.training.loop import fit
-from jaxvae.training.placement import auto_mesh, placement_of
 from jaxvae.training.state import TrainState, init_opt_state, init_state
 
 BACKGROUND = 0.5  # added to the count of each word, so that none has the probability zero
 SAMPLE = 10_000  # documents, at most, that the start and the topics' shares are found with
 
 
-class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class TopicTraining(TopicInputs):
     """What a `TopicModel` does with its parameters, whose names its constructor sets."""
 
     n_components: int
@@ -79,15 +76,19 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
           y: labels [N], where label_weight is set; None, NaN, "" or -1 where one is missing.
           sample_weight: documents' weights [N]; None weighs all alike.
           covariates: what encoder and decoder see beside the counts, so that topics need not tell
-            it: numbers or names [N] or [N, C].
+            it: numbers or names [N] or [N, C], or a frame of both. Numbers are standardised by
+            these documents; a name becomes a column of zeros and ones. Later calls use the same
+            means, widths and names; the columns of a frame must have the same names in the same
+            order.
 
         Returns:
           The model itself.
 
         Raises:
-          ValueError, TypeError: if X holds no counts, or an argument is outside what is allowed;
-            it is named.
-          NonFiniteStepError: if a step's loss or gradient is not finite.
+          ValueError, TypeError: if X holds no counts, or an argument or a parameter of the
+            constructor is outside what is allowed; it is named.
+          NonFiniteStepError: if a step's loss or gradient is not finite. Whatever is raised, the
+            model is as it was before.
         """
         return self._fit(X, y, sample_weight, covariates, partial=False)
 
@@ -95,6 +96,9 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self, X: Any, y: Any = None, *, sample_weight: Any = None, covariates: Any = None
     ) -> Self:
         """Go on with more documents, seen once; the first call begins.
+
+        It goes on with the model that was fitted: learning_rate, batch_size and others that say
+        how to train may change from call to call, what the model is made of may not.
 
         Args:
           X: counts [N, V], as for `fit`.
@@ -106,25 +110,37 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
           The model itself.
 
         Raises:
-          ValueError, TypeError: as `fit`; or if the vocabulary is of another length.
+          ValueError, TypeError: as `fit`; or if the vocabulary is another, or a parameter of which
+            the model is made was changed.
         """
         return self._fit(X, y, sample_weight, covariates, partial=True)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, covariates: Any, *, partial: bool) -> Self:
+        settings.check(self)
         goes_on = partial and hasattr(self, "params_")
-        if inputs.is_batches(X):
-            for name, value in (("y", y), ("sample_weight", sample_weight)):
-                if value is not None:
-                    raise ValueError(f"{name} must be None where X gives batches")
-            if covariates is not None:
-                raise ValueError("covariates must be None where X gives batches")
-            return self._fit_stream(X, goes_on=goes_on, partial=partial)
+        if goes_on and "_fixed" in vars(self):  # none in a pickle of before
+            settings.refuse_changes(self, self._fixed)
+        with settings.unchanged_if_refused(self):
+            if not goes_on:
+                self._anew()
+            if inputs.is_batches(X):
+                inputs.refuse_beside_batches(
+                    y=y, sample_weight=sample_weight, covariates=covariates
+                )
+                return self._fit_stream(X, goes_on=goes_on, partial=partial)
+            return self._fit_rows(X, y, sample_weight, covariates, goes_on=goes_on, partial=partial)
+
+    def _fit_rows(
+        self, X: Any, y: Any, sample_weight: Any, covariates: Any, *, goes_on: bool, partial: bool
+    ) -> Self:
         rows = self._counts(X, reset=not goes_on)
-        data = self._batch(rows, covariates, learn=not goes_on)
         weight = weights(sample_weight, rows.shape[0])
         keep = np.diff(rows.indptr) > 0
         if weight is not None:
             keep &= weight > 0
+        if covariates is not None and not goes_on:
+            self._covariates = Covariates.of(covariates, keep)
+        data = self._batch(rows, covariates)
         if not keep.any():
             raise ValueError("X must hold at least one document with a word, got none")
         data = data._replace(y=self._labels(y, rows.shape[0], learn=not goes_on), weight=weight)
@@ -136,43 +152,46 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return self._train(data, self._batch_of(documents), passes, partial=partial)
 
     def _fit_stream(self, X: Any, *, goes_on: bool, partial: bool) -> Self:
+        inputs.refuse_beside_batches(label_weight=self._setting("label_weight"))
+        if self._known_covariates() is not None:
+            raise ValueError(
+                "X must be documents in memory: the model was fitted with covariates, and batches "
+                "have none"
+            )
         lasts = not partial and (self.final_rounds or self.final_rounds is self.max_iter is None)
-        source = Documents(X, finishing.DOCUMENTS if lasts else 0)
+        known: Any = {"width": self.n_features_in_, "names": self._features()} if goes_on else {}
+        source = Documents(X, finishing.DOCUMENTS if lasts else 0, **known)
         first = source.head(SAMPLE)
         if not goes_on:
-            self.n_features_in_, self._known, self._variables = first.x.shape[1], None, None
+            self.n_features_in_, self._variables = first.x.shape[1], source.names
             self._begin(first)
-        size = checks.positive_int("batch_size", self.batch_size)
         once = partial or self.max_iter is None  # how long the source is, no one knows
-        return self._train(source, size, 1 if once else self._passes(1), partial=partial)
+        return self._train(source, self.batch_size, 1 if once else self._passes(1), partial=partial)
 
     def _begin(self, data: Batch) -> None:
         """Everything that a first call makes: the seed, the model, where training starts."""
-        topics = checks.axis_length("n_components", self.n_components, minimum=2)
-        if self.final_rounds is not None:
-            checks.positive_int("final_rounds", self.final_rounds, minimum=0)
-        if (where := placement_of(self.devices, None)) is not None:
-            auto_mesh(where.devices)  # refused before anything is compiled
+        topics, width = self.n_components, data.x.shape[1]
+        if width < 2:
+            raise ValueError(f"X must have at least 2 columns, one for each word, got {width}")
         self._seed, self._n_features_out = seed_of(self.random_state), topics
-        width, names = data.x.shape[1], None
         self.background_ = np.asarray(data.x.sum(axis=0)).ravel() + np.float32(BACKGROUND)
         self._odds, self.topic_names_ = None, [f"topic {k}" for k in range(topics)]
         if self.label_weight is not None:
             self.topic_names_[: len(self.classes_)] = map(str, self.classes_)
-        if self.seed_words is not None:
-            weight = checks.positive_float("seed_weight", self.seed_weight)
+        shape, seeds = (topics, width), self._setting("seed_words")
+        if seeds is not None:
             self._odds, names = inputs.seed_log_odds(
-                self.seed_words, self._features(), (topics, width), weight
+                seeds, self._features(), shape, self.seed_weight
             )
             self.topic_names_[: len(names)] = names
-        self._decoder = checks.one_of("decoder", self.decoder, DECODERS)
-        self._sees_log, self._burstiness = True, 1.0
+        words = None if isinstance(self.init, str) else inputs.start_words(self.init, shape)
+        self._decoder, self._sees_log, self._burstiness = self.decoder, True, 1.0
         vae, key = self.vae_, jax.random.key(self._seed)
         like = Batch(jnp.zeros((1, width)), condition=_first(data.condition))
         optimizer = self._optimizer(1, None)
         state = init_state(key, vae, optimizer, like)
         sample = self._sample(data)
-        odds = self._start(sample, topics)
+        odds = self._start(sample, topics, words)
         if odds is not None:
             self._burstiness = starts.dispersion(sample.x, odds)
             params = jax.tree.map(jnp.asarray, starts.started(state.params, self._decoder, odds))
@@ -184,19 +203,14 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             self._condition = data.condition.mean(axis=0, keepdims=True)
         self.loss_curve_, self.n_iter_ = [], 0
 
-    def _start(self, sample: Batch, topics: int) -> np.ndarray | None:
+    def _start(self, sample: Batch, topics: int, words: np.ndarray | None) -> np.ndarray | None:
         """The log-odds of words at which the topics start; None: as they come."""
-        if isinstance(self.init, str):
-            if checks.one_of("init", self.init, ("factors", "random")) == "random":
-                return None
-            hints = sample.y if self._odds is None else starts.hints(sample.x, self._odds)
-            return starts.factors(sample.x, topics, self._seed, hints)
-        words, shape = checks.data_array("init", self.init), (topics, sample.x.shape[1])
-        if words.shape != shape:
-            raise ValueError(f"init must have the shape {shape}, got {words.shape}")
-        if words.min() < 0:
-            raise ValueError(f"init must be at least 0, got {words.min()}")
-        return starts.log_odds(words.astype(np.float64), sample.x)
+        if words is not None:
+            return starts.log_odds(words, sample.x)
+        if self.init == "random":
+            return None
+        hints = sample.y if self._odds is None else starts.hints(sample.x, self._odds)
+        return starts.factors(sample.x, topics, self._seed, hints)
 
     @property
     def vae_(self) -> VAE:
@@ -205,40 +219,36 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             len(self.background_),
             self._n_features_out,
             decoder=self._decoder,
-            layers=checks.positive_int("layers", self.layers),
-            hidden_units=checks.positive_int("hidden_units", self.hidden_units),
-            dropout=self.dropout,
+            layers=self._setting("layers"),
+            hidden_units=self._setting("hidden_units"),
+            dropout=self._setting("dropout"),
             background=self.background_,
         )
         if self._odds is not None:
             network = seeded(network, self._odds)
         if self._sees_log:
             network = of_counts(network)
-        prior = priors.symmetric(self._prior())
-        if checks.boolean("learn_prior", self.learn_prior):
+        own, extra = self._setting("doc_topic_prior"), self._setting("label_weight")
+        prior = priors.symmetric(own)
+        if self._setting("learn_prior"):
             prior = learned_priors.learned(prior)
-        if self.label_weight is not None:
-            own, extra = self._prior(), checks.positive_float("label_weight", self.label_weight)
+        if extra is not None:
             total = self._n_features_out * own + extra
             prior = label_priors.from_labels(
                 smoothness=own / extra, total_concentration=total, missing=True
             )
         return bind(network, latents.dirichlet, prior, counts.multinomial())
 
-    def _prior(self) -> float:
-        return checks.positive_float("doc_topic_prior", self.doc_topic_prior)
-
     def _optimizer(self, steps: int, documents: int | None) -> optax.GradientTransformation:
-        rate = checks.positive_float("learning_rate", self.learning_rate)
-        words = checks.positive_float("topic_word_prior", self.topic_word_prior, zero=True)
+        rate, words = float(self.learning_rate), float(self.topic_word_prior)
         return averaged_adam(rate, schedule.updates_of(steps), documents, words, self._burstiness)
 
     def _batch_of(self, documents: int) -> int:
-        return schedule.batch_of(documents, checks.positive_int("batch_size", self.batch_size))
+        return schedule.batch_of(documents, self.batch_size)
 
     def _passes(self, documents: int) -> int:
         if self.max_iter is not None:
-            return checks.positive_int("max_iter", self.max_iter)
+            return self.max_iter
         return schedule.passes_of(documents)
 
     def _train(self, data: Any, size: int, passes: int, *, partial: bool) -> Self:
@@ -257,13 +267,13 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             devices=self.devices,
         )
         self.params_, self._state = jax.device_get((averaged_params(state), state))
-        self.loss_curve_ += [record.loss for record in history.epochs]
+        self.loss_curve_ = [*self.loss_curve_, *(record.loss for record in history.epochs)]
         self.n_iter_ += passes
         if not partial:
             self._finish(data, size)
         logits = topic_word_logits(self.vae_.parts.network, self.params_, self._condition)  # type: ignore[union-attr]
         self.topic_word_ = np.asarray(jax.nn.softmax(logits, axis=-1))
-        self.components_ = self._relevant(self.topic_word_)
+        self.components_ = tables.relevant(self.topic_word_, self.background_, self.relevance)
         first = data.head(SAMPLE) if streamed else data
         sample = self._sample(first)
         mixtures = mean_of(self._posterior(sample, steps=0))
@@ -297,66 +307,10 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             self.params_ = params
             self._state = jax.device_get(TrainState(self._state.step, params, own))
 
-    def _relevant(self, topic_word: np.ndarray) -> np.ndarray:
-        """What is the topics' own of their words."""
-        share = checks.positive_float("relevance", self.relevance, zero=True)
-        if share > 1:
-            raise ValueError(f"relevance must be at most 1, got {share}")
-        return tables.relevant(topic_word, self.background_, share)
-
     def _sample(self, data: Batch) -> Batch:
         """At most so many documents, spread evenly."""
         index = evenly(data.x.shape[0], SAMPLE)
         return jax.tree.map(lambda leaf: leaf[index], data._replace(weight=None))
-
-    # --- what was given
-
-    def _counts(self, X: Any, *, reset: bool) -> Any:
-        """Documents as checked counts, CSR [N, V]."""
-        matrix, names = inputs.annotated(X)
-        inputs.refuse_texts("X", matrix)
-        own = validate_data(self, matrix, accept_sparse="csr", dtype="numeric", reset=reset)
-        if reset:
-            self._variables = None if names is None else names.tolist()
-        elif not (names is None or self._variables is None or names.tolist() == self._variables):
-            raise ValueError("X must have the variables that were fitted, in their order")
-        return inputs.check_counts("X", own)
-
-    def _batch(self, rows: Any, covariates: Any, *, learn: bool) -> Batch:
-        """Documents and their covariates."""
-        known = None if learn else self._known
-        if covariates is None:
-            if known is not None:
-                raise ValueError("covariates must be given: the model was fitted with them")
-            self._known = None
-            return Batch(rows)
-        if not learn and known is None:
-            raise ValueError("covariates must be None: the model was fitted without them")
-        columns, self._known = inputs.covariate_columns(covariates, known)
-        if len(columns) != rows.shape[0]:
-            raise ValueError(f"covariates must have {rows.shape[0]} rows, got {len(columns)}")
-        return Batch(rows, condition=columns)
-
-    def _labels(self, y: Any, documents: int, *, learn: bool) -> np.ndarray | None:
-        if self.label_weight is None:
-            return None
-        if y is None:
-            raise ValueError("y must be given where label_weight is set, got None")
-        codes, names = encode_labels(y, None if learn else tuple(self.classes_))
-        if len(codes) != documents:
-            raise ValueError(f"y must have {documents} labels, got {len(codes)}")
-        if len(names) > self.n_components:
-            raise ValueError(
-                f"n_components must be at least {len(names)}, the number of labels, "
-                f"got {self.n_components}"
-            )
-        if learn:
-            self.classes_ = np.asarray(names, dtype=object)
-        return codes
-
-    def _features(self) -> np.ndarray | None:
-        own = None if self._variables is None else np.array(self._variables, dtype=object)
-        return getattr(self, "feature_names_in_", own)
 
     def _posterior(self, data: Batch, steps: int | None = None) -> np.ndarray:
         """Concentrations [N, K]; of a document without a word the prior's."""
@@ -367,24 +321,9 @@ class TopicTraining(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         key = jax.random.key(self._seed)
         q = posteriors_of(key, self.vae_, self.params_, data, steps=steps)
         own = self.params_.get("prior")  # none where it never moves
-        usual = np.exp(own["log_concentration"]) if own else self._prior()
+        usual = np.exp(own["log_concentration"]) if own else self._setting("doc_topic_prior")
         q[np.asarray(data.x.sum(axis=1)).ravel() == 0] = usual
         return q
-
-    def _unlabelled(self, data: Batch) -> Batch:
-        """Documents whose labels are not known, where the prior asks for them."""
-        if self.label_weight is None:
-            return data._replace(y=None)
-        return data._replace(y=np.full(data.x.shape[0], -1, np.int32))
-
-    def _each(self, X: Any, covariates: Any) -> Iterator[Batch]:
-        """The documents, or of batches each."""
-        check_is_fitted(self, "params_")
-        if not inputs.is_batches(X):
-            yield self._batch(self._counts(X, reset=False), covariates, learn=False)
-            return
-        for batch in X() if callable(X) else X:
-            yield self._batch(self._counts(batch, reset=False), covariates, learn=False)
 
 
 def _first(condition: Any) -> Any:

@@ -15,6 +15,7 @@ from sklearn.model_selection import StratifiedKFold
 from jaxvae.apps.topics import evaluation, matching
 from jaxvae.apps.topics.evaluation import (
     agreement,
+    cut_in_two,
     document_completion,
     perplexity,
     topics_in_use,
@@ -172,6 +173,27 @@ def test_completion_refuses(name):
     arguments, options, error, message = WRONG_COMPLETION[name]
     with pytest.raises(error, match=message):
         document_completion(*arguments, **options)
+
+
+def test_halves_of_annotated_data():
+    counts = np.arange(24).reshape(8, 3)
+    data = pytest.importorskip("anndata").AnnData(
+        scipy.sparse.csr_matrix(counts.astype(np.float32))
+    )
+    parts, same = (document_completion(x, test=0.5) for x in (data, counts))
+    np.testing.assert_array_equal(parts.seen.toarray(), same.seen.toarray())
+    np.testing.assert_array_equal(parts.test, same.test)
+
+
+@pytest.mark.parametrize("value", [2**40, 1e300])
+def test_documents_too_long_to_cut(value):
+    counts = np.ones((4, 3))
+    counts[2, 1] = value
+    with pytest.raises(ValueError, match=r"at most 999,999,999 tokens .* in row 2"):
+        cut_in_two(counts)
+    with pytest.raises(ValueError, match="in row 2"):
+        document_completion(counts, test=0.25, random_state=0)
+    assert document_completion(counts, test=0.25, random_state=1).test == [0]  # the rest is not cut
 
 
 def test_perplexity_of_one_who_knows_nothing_and_of_one_who_knows_all():
