@@ -188,7 +188,7 @@ BAD_BATCHES = [
     ([WIDE, WIDE * np.inf], ValueError, "^batch 1 of x must be finite, got inf"),
     ([sp.csr_array(WIDE * np.nan)], ValueError, r"^batch 0 of x must be finite, got nan at"),
     ([WIDE[:0]], ValueError, r"^batch 0 of x must not be empty, got the shape \(0, 6\)"),
-    ([None], TypeError, "^batch 0 of x must hold real numbers, got dtype object"),
+    ([None], TypeError, "^batch 0 of x must be an array, got None"),
     ("abc", TypeError, "^batch 0 of x must hold real numbers, got dtype <U1"),
     ([Parts(WIDE, WIDE)._replace(counts=[0] * 3)], ValueError, "^the labels of batch 0 of x must"),
     ([{"image": WIDE}], ValueError, r"^batch 0 of x must have the keys x and perhaps y, weight, condition and mask, got \['image'\]"),
