@@ -265,12 +265,12 @@ BAD = [
     (lambda: examples(X.astype(str)), TypeError, "^x must hold real numbers, got dtype <U"),
     (lambda: examples(X.astype(complex)), TypeError, "^x must hold real numbers, got dtype complex128"),
     (lambda: examples(X.astype("m8[s]")), TypeError, r"^x must hold real numbers, got dtype timedelta64\[s\]"),
-    (lambda: examples(None), TypeError, "^x must hold real numbers, got dtype object"),
+    (lambda: examples(None), TypeError, "^x must be an array, got None"),
     (lambda: examples(NAN), ValueError, r"^x must be finite, got nan at index \(3, 1\)"),
     (lambda: examples(LARGE), ValueError, r"^x must be finite, got inf at index \(3, 1\)"),
     (lambda: examples(X[:, :, None] * np.inf), ValueError, r"^x must be finite, got inf at index \(0, 0, 0\)"),
     (lambda: examples(annotated(NAN)), ValueError, r"^x must be finite, got nan at index \(3, 1\)"),
-    (lambda: examples(annotated(None)), TypeError, r"^x\.X must hold real numbers, got dtype object"),
+    (lambda: examples(annotated(None)), TypeError, r"^x\.X must be an array, got None"),
     (lambda: examples(NAN, name="validation x"), ValueError, "^validation x must be finite"),
     # sparse
     (lambda: examples(sp.csr_array(NAN)), ValueError, r"^x must be finite, got nan at index \(3, 1\)"),
@@ -287,7 +287,7 @@ BAD = [
     (lambda: examples(Parts(X, sp.csr_array(X[:3]))), ValueError, r"^x\.sound must have as many examples as x\.image, 7, got 3"),
     (lambda: examples({"a": X, "b": Y}), ValueError, r"^x\['b'\] must have the shape .* got \(7,\), or more axes; reshape"),
     (lambda: examples({"a": {"b": NAN}}), ValueError, r"^x\['a'\]\['b'\] must be finite, got nan at index \(3, 1\)"),
-    (lambda: examples(Parts(X, None)), TypeError, r"^x\.sound must hold real numbers, got dtype object"),
+    (lambda: examples(Parts(X, None)), TypeError, r"^x\.sound must be an array, got None"),
     # labels
     (lambda: examples(X, Y - 2), ValueError, "^y must be at least 0, got -2 at index 0; -1 stands for a missing label"),
     (lambda: examples(X, Y[:3]), ValueError, "^y must have one label for each of 7 examples, got 3"),
