@@ -128,11 +128,13 @@ def train_one(
     if first_host:  # so they are there if the last phase fails
         run_folder.clean(folder)
         runs.finish(folder, params)
+    before = params
     if not stopped:
         params = topic_runs.finished(config, vae, params, training, show=first_host)
     if not first_host:
         return 0
-    runs.finish(folder, params)
+    if params is not before:
+        runs.finish(folder, params)
     if stopped:
         done = len(history.epochs)
         say(f"Interrupted after epoch {done}. To go on:", f"jaxvae train --resume {folder}")

@@ -114,9 +114,8 @@ def finished(
         keep &= training.weight > 0
     some = jax.tree.map(lambda leaf: leaf[keep], training._replace(x=rows), is_leaf=is_sparse)
     (documents, words), rounds = some.x.shape, own.final_rounds
-    sample = some.x[evenly(documents, starts.LOOKED_AT)]
     topics = topic_word(vae, params)
-    dispersion = starts.dispersion(sample, starts.log_odds(topics, some.x))
+    dispersion = starts.dispersion(some.x, starts.log_odds(topics, some.x))
     if rounds is None:
         rounds = schedule.rounds_of(
             documents, words, len(topics), tokens=some.x.sum(), dispersion=dispersion

@@ -35,11 +35,6 @@ def choose_devices(devices: Devices) -> tuple[jax.Device, ...]:
         chosen = tuple(devices)
         if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(present):
             raise ValueError(f"devices must be different ones of {present}, got {devices}")
-    elif hasattr(devices, "data"):  # of `fit` alone
-        raise TypeError(
-            f"devices must be JAX devices or how many for several runs, which they share out, "
-            f"got {devices}"
-        )
     else:
         number = checks.positive_int("devices", devices)
         if number > len(present):

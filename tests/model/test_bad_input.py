@@ -376,7 +376,6 @@ BAD_CALLS = [
     (lambda: normal_network(hidden_units=[3]), TypeError, r"hidden_units must be an integer, got \[3\]"),
     (lambda: normal_network(activation="swoosh"), ValueError, "activation must be one of .*'relu'.*got 'swoosh'"),
     (lambda: jaxvae.flax_network(np.zeros((99, 99)), nn.Dense(2)), TypeError, "encoder must be a flax.linen.Module instance, got a ndarray; .* a jaxvae.Network"),
-    (lambda: fit_many(devices=jaxvae.parallel.Placement(2)), TypeError, "devices must be JAX devices or how many for several runs, .*got Placement"),
     (lambda: jaxvae.flax_network(nn.Dense(2), nn.Dense), TypeError, "decoder must be a flax.linen.Module instance, got <class"),
     # models
     (lambda: jaxvae.normal_vae("network"), TypeError, "network must be a jaxvae.Network, got 'network'"),

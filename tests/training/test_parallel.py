@@ -196,3 +196,7 @@ def test_wrong_devices(devices, error, message, digits, vae, key):
         jaxvae.fit(
             key, vae, digits.x_train, digits.y_train, batch_size=64, epochs=1, devices=devices
         )
+
+
+def test_how_many_devices_may_be_a_numpy_integer():
+    assert devices.choose_devices(np.int64(2)) == devices.choose_devices(2)
