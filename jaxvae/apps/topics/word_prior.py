@@ -11,7 +11,7 @@ from jaxvae.training.averaging import average_params
 
 CONCENTRATION = 0.1  # of each word in the prior of a topic, in the mean over the words
 GAIN_PRECISION = 5.0  # of the prior of a hybrid's gains, Normal about zero
-SCALE_PRECISION = 5.0  # of that of the scales of its correction
+SCALE_PRECISION = 20.0  # of that of the scales of its correction
 
 
 def with_word_prior(
