@@ -1,6 +1,5 @@
 """The pictures of a run, and the files they go to."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,10 +28,8 @@ def draw(run: Run) -> None:
     """
     data = _data_of(run)
     drawn = (pages if run.topics is None else topic_pages).pages_of(run, data)
-    metrics = run.folder / run_folder.METRICS
-    lines = metrics.read_text().splitlines() if metrics.exists() else []
-    if lines:
-        records = [SimpleNamespace(**json.loads(line)) for line in lines]
+    records = [SimpleNamespace(**record) for record in run_folder.records(run.folder)]
+    if records:
         drawn["loss.png"] = losses.loss_curves(records, unit=_unit(run.vae))
     _save_all(run.folder / "figures", drawn)
 

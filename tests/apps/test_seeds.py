@@ -91,6 +91,16 @@ def test_evaluate_prints_means_and_standard_deviations(seeds, capsys):
         assert deviation == pytest.approx(spread[f"{name}_std"], abs=1e-4)
 
 
+def test_figures_of_a_run_that_was_killed_as_it_wrote(seeds, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(seeds / "seed-4", folder, ignore=shutil.ignore_patterns("figures"))
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "lo')
+    assert cli.main(["figures", str(folder), "--quiet"]) == 0
+    assert (folder / "figures" / "loss.png").is_file()
+    capsys.readouterr()
+
+
 def test_figures_draws_each_run_and_the_curves_of_all(seeds, capsys, monkeypatch):
     drawn = []
     monkeypatch.setattr(gallery, "draw", lambda run: drawn.append(run.folder.name))
