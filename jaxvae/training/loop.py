@@ -22,7 +22,9 @@ from jaxvae.training.history import (
     EpochRecord,
     History,
     epoch_record,
+    lowest,
     non_finite,
+    stopped,
     users_metrics,
 )
 from jaxvae.training.members import One
@@ -220,7 +222,7 @@ def run(
         return tuple(History(tuple(own), seconds) for own in records)
 
     def live() -> list[bool]:
-        return [not _is_over(own, epochs, patience) for own in records]
+        return [len(own) < epochs and not stopped(_held_out(own), patience) for own in records]
 
     with (
         Saves.of(options.checkpoints, fingerprint, who.members) as saves,
@@ -283,7 +285,7 @@ def run(
                     continue
                 record = epoch_record(len(records[i]), own, seconds, examples)
                 if losses is not None:
-                    better[i] = losses[i] < _lowest(records[i])
+                    better[i] = losses[i] < lowest(_held_out(records[i]))
                     record = record._replace(validation_loss=losses[i])
                 if options.metrics is not None:
                     own_key = jax.random.fold_in(who.keys[i], METRICS)
@@ -310,19 +312,9 @@ def _steps(states: States) -> np.ndarray:
     return np.ravel(jax.device_get([state.step for state in states]))
 
 
-def _lowest(records: list[EpochRecord]) -> float:
-    """The lowest loss on the held-out examples so far."""
-    return min(
-        (r.validation_loss for r in records if r.validation_loss is not None), default=np.inf
-    )
-
-
-def _is_over(records: list[EpochRecord], epochs: int, patience: int | None) -> bool:
-    if len(records) >= epochs:
-        return True
-    if patience is None or len(records) <= patience:
-        return False
-    return _lowest(records) < _lowest(records[-patience:])
+def _held_out(records: list[EpochRecord]) -> list[float | None]:
+    """The losses on the held-out examples."""
+    return [record.validation_loss for record in records]
 
 
 def _shapes(tree: Any) -> Any:

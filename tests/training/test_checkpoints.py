@@ -445,6 +445,8 @@ def test_the_best_epoch_is_of_one_held_out_set(tmp_path, digits):
     _, history = go_on("none", 2, one)
     assert [record.validation_loss is None for record in history.epochs] == [True, False]
     assert go_on("none", 3, None)[1].epochs[2].validation_loss is None
+    # Epochs without held-out examples bring no lower loss, and no higher one.
+    assert len(go_on("none", 4, one, patience=1)[1].epochs) == 4
 
 
 def small(make=jaxvae.normal_vae, activation="relu", floor=0.1, **options):
