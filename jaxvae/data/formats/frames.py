@@ -13,6 +13,7 @@ from jaxvae.data.formats.source import (
     Reading,
     Source,
     brief,
+    by_name,
     chosen,
     counts_or_table,
     listed,
@@ -152,9 +153,7 @@ def from_anndata(
             )
         column = obs.columns[reading.ids]
         ids = tuple(cell or "" for cell in own_columns.strings(column))
-    places = chosen(where, names, reading)
-    if places is not None:
-        x, names = x[:, places], tuple(names[i] for i in places)
+    x, names = by_name(where, x, names, reading)
     kind = counts_or_table(x.data if sparse.is_sparse(x) else x)
     if kind == "table" and reading.layer is None and "counts" in adata.layers:
         said.append("X does not hold counts; --layer counts takes the layer of that name.")
