@@ -29,7 +29,7 @@ from jaxvae.training.history import (
 )
 from jaxvae.training.members import One
 from jaxvae.training.on_mesh import trained_by
-from jaxvae.training.options import Data, Options, checked_options
+from jaxvae.training.options import Options, checked_options
 from jaxvae.training.placement import Placement, placement_of
 from jaxvae.training.preparation import prepared
 from jaxvae.training.programs import States, trusts
@@ -167,19 +167,19 @@ def fit(
     )
     with compilation_cache.keep_compiled(options.keep_compiled):
         who = trained_by(key, vae, optimizer, placement_of(devices, state))
-        data = Data(x, y, weight, condition, mask)
+        data = Batch(x, y, weight, condition=condition, mask=mask)
         state, (history,) = run(who, data, options, state)
     return state, history
 
 
 def run(
-    who: One, data: Data, options: Options, state: TrainState | None = None
+    who: One, data: Batch, options: Options, state: TrainState | None = None
 ) -> tuple[TrainState, tuple[History, ...]]:
     """Train one run or many: the loop of `fit` and of `fit_many`.
 
     Args:
       who: is trained.
-      data: on what.
+      data: on what, as it was given.
       options: how.
       state: where to start, or None.
 
@@ -188,11 +188,8 @@ def run(
     """
     epochs, patience, skip = options.epochs, options.patience, options.on_non_finite == "skip"
     source = source_of(
-        *data[:2],
-        weight=data.weight,
-        condition=data.condition,
-        mask=data.mask,
-        batch_size=options.batch_size,
+        data,
+        options.batch_size,
         split=who.split,
         spread=who.spread,
         mesh=who.mesh,

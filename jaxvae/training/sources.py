@@ -247,13 +247,9 @@ class Stream:
 
 
 def source_of(
-    x: Any,
-    y: Any,
-    *,
-    weight: Any,
-    condition: Any,
-    mask: Any,
+    given: Batch,
     batch_size: int,
+    *,
     split: Devices = None,
     spread: Devices = None,
     mesh: Mesh | None = None,
@@ -262,11 +258,7 @@ def source_of(
     """What `fit` was given, checked.
 
     Args:
-      x: examples, or a stream of batches.
-      y: labels, or None.
-      weight: weights, or None.
-      condition: conditions, or None.
-      mask: what of x was seen, or None.
+      given: its arguments of these names; its x may be a stream of batches, or a `Batch`.
       batch_size: examples a step.
       split: devices over which each batch is split.
       spread: devices on each of which all batches are needed.
@@ -279,16 +271,15 @@ def source_of(
     Raises:
       ValueError, TypeError: if one cannot be used; it is named.
     """
+    x, y, weight, _, condition, mask = given
     if not data_forms.is_stream(x):
         data = data_forms.examples(x, y, weight=weight, condition=condition, mask=mask)
         where: dict[str, Any] = {"split": split, "spread": spread, "mesh": mesh}
         return Arrays(data, batch_size, splits_data=splits_data, **where)
     held = {"y": "labels", "weight": "weights", "condition": "conditions", "mask": "masks"}
-    for name, value in (("y", y), ("weight", weight), ("condition", condition), ("mask", mask)):
-        if value is not None:
-            raise ValueError(
-                f"{name} must be None where x gives batches: they hold the {held[name]}"
-            )
+    for name, what in held.items():
+        if getattr(given, name) is not None:
+            raise ValueError(f"{name} must be None where x gives batches: they hold the {what}")
     if splits_data:
         raise ValueError(
             "data of Placement must be 'copied' where x gives batches, which are split anyway, "
