@@ -1,6 +1,7 @@
 """What `fit` and its kin are given becomes one checked `Batch`, and that becomes batches."""
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -187,6 +188,44 @@ def host_batches(data: Batch, batch_size: int, sizes: Sequence[int] = ()) -> Ite
         if batch.position is not None:
             position = batch.position
         yield batch._replace(weight=weight, position=position)
+
+
+def by_batches(
+    function: Callable[..., Any],
+    data: Batch,
+    batch_size: int,
+    sizes: Sequence[int] = (),
+    *,
+    beside: Any = None,
+) -> Any:
+    """What a function gives of each example, called with one batch after another.
+
+    Args:
+      function: `function(batch)` -> a tree of arrays [B, ...]; or `function(batch, beside)`.
+      data: of `examples`.
+      batch_size: B, as of `host_batches`.
+      sizes: as there.
+      beside: a tree of arrays [N, ...] of which the function is given the batch's rows, or None.
+
+    Returns:
+      The tree of NumPy arrays [N, ...], in order.
+
+    Raises:
+      ValueError, TypeError: if batch_size is no integer of at least 1.
+
+    Example:
+      >>> data = examples(np.eye(5))
+      >>> by_batches(lambda batch: batch.x.argmax(axis=1), data, 3).tolist()
+      [0, 1, 2, 3, 4]
+    """
+    rows, start, made = rows_of(data), 0, []
+    for batch in host_batches(data, batch_size, sizes):
+        given = [batch]
+        if beside is not None:
+            own = np.minimum(np.arange(start, start := start + len(batch.weight)), rows - 1)
+            given.append(jax.tree.map(operator.itemgetter(own), beside))
+        made.append(jax.device_get(function(*jax.device_put(given))))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:rows], *made)
 
 
 def on_device_form(data: Batch, batch_size: int) -> Batch:
