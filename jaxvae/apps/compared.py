@@ -244,6 +244,16 @@ class Yardstick(NamedTuple):
     weights: Any
     labels: bool
 
+    @property
+    def of_losses(self) -> tuple[Any, ...]:
+        """What has to be the same for losses to be compared."""
+        return self.data, self.unit, self.likelihood, self.transform
+
+    @property
+    def of_errors(self) -> tuple[Any, ...]:
+        """What has to be the same for the errors of reconstructions to be compared."""
+        return self.data, self.transform
+
 
 def yardstick(config: Config) -> Yardstick:
     """What the loss of a run measures.
@@ -284,7 +294,7 @@ def comparable(a: Yardstick, b: Yardstick) -> bool:
     Returns:
       Whether they do.
     """
-    return a[:4] == b[:4]
+    return a.of_losses == b.of_losses
 
 
 def warnings(entries: Sequence[Entry]) -> list[str]:
