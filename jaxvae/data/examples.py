@@ -117,22 +117,6 @@ def checked(given: Batch, names: Batch) -> Batch:
     return Batch(x, y, None, None, condition, mask)
 
 
-def count(data: Batch) -> int:
-    """How many examples a data set has.
-
-    Args:
-      data: of `examples`.
-
-    Returns:
-      N.
-
-    Example:
-      >>> count(examples(np.zeros((5, 64))))
-      5
-    """
-    return int(rows_of(data))
-
-
 def first(data: Batch, n: int = 1) -> Batch:
     """The first examples, for their shapes.
 
@@ -147,7 +131,7 @@ def first(data: Batch, n: int = 1) -> Batch:
       >>> first(examples(np.zeros((5, 64)))).x.shape
       (1, 64)
     """
-    return dense_rows(data._replace(position=None), np.arange(min(n, count(data))))
+    return dense_rows(data._replace(position=None), np.arange(min(n, rows_of(data))))
 
 
 # Batch sizes to which fewer examples are brought up, so that calls with ever other numbers of them
@@ -176,7 +160,7 @@ def host_batches(data: Batch, batch_size: int, sizes: Sequence[int] = ()) -> Ite
       >>> [(batch.weight.tolist(), batch.position.tolist()) for batch in batches]
       [([1.0, 1.0, 1.0], [0, 1, 2]), ([1.0, 1.0, 0.0], [3, 4, 5])]
     """
-    rows = count(data)
+    rows = rows_of(data)
     enough = next((size for size in sizes if size >= rows), rows)
     batch_size = min(checks.positive_int("batch_size", batch_size), enough)
     for start in range(0, rows, batch_size):

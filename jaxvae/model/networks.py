@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae._door import door
-from jaxvae.data.batches import Batch, as_batch
+from jaxvae.data.batches import Batch, as_batch, floating
 from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
 
@@ -301,10 +301,5 @@ def concatenated(tree: Any, rows: int) -> jax.Array:
     """
     leaves = jax.tree.leaves(tree)  # a dict by its sorted names: `jit` gives it no other order
     # The width is said: of no rows, JAX could not tell it.
-    flat = [_floating(leaf).reshape(rows, math.prod(leaf.shape[1:])) for leaf in leaves]
+    flat = [floating(leaf).reshape(rows, math.prod(leaf.shape[1:])) for leaf in leaves]
     return flat[0] if len(flat) == 1 else jnp.concatenate(flat, axis=1)
-
-
-def _floating(leaf: Any) -> jax.Array:
-    array = jnp.asarray(leaf)
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.float32)

@@ -8,12 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxvae.data.batches import Batch
+from jaxvae.data.batches import Batch, rows_of
 from jaxvae.data.examples import (
     FEW_SIZES,
     VERY_FEW_SIZES,
     by_batches,
-    count,
     dense_rows,
     examples,
 )
@@ -192,7 +191,7 @@ def _checked(name: str, q: Any, vae: VAE, params: Params, data: Batch) -> Any:
     with np.errstate(invalid="ignore", divide="ignore"):
         free = changed(np.log, vae.parts.latent, found)  # type: ignore[union-attr]
     for leaf, one, number in zip(*map(jax.tree.leaves, (found, like, free)), strict=True):
-        shape = (count(data), *one.shape[1:])
+        shape = (rows_of(data), *one.shape[1:])
         if leaf.shape != shape:
             raise ValueError(f"{name} must have the shape {shape}, got {leaf.shape}")
         if not (known := np.isfinite(number)).all():

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae._door import door
-from jaxvae.data.batches import Batch
-from jaxvae.data.examples import count, examples, host_batches
+from jaxvae.data.batches import Batch, rows_of
+from jaxvae.data.examples import examples, host_batches
 from jaxvae.model import latents, priors
 from jaxvae.model.evaluation import encode_mean, evaluate, parts_of_vae
 from jaxvae.model.generation import reconstruct
@@ -219,7 +219,7 @@ def _kl_by_dimension(
             np.float64(_kl_sums(vae, name, params, jax.device_put(batch)))
             for batch in host_batches(data, batch_size)
         )
-        found[name] = np.asarray(sums) / count(data)
+        found[name] = np.asarray(sums) / rows_of(data)
     return found
 
 
