@@ -11,7 +11,7 @@ from jaxvae.data.batches import Batch, as_batch
 from jaxvae.model.count_networks import topic_network
 from jaxvae.model.latents import dirichlet
 from jaxvae.model.networks import Network, Params, returned, whole
-from jaxvae.model.values import made_by
+from jaxvae.model.values import made_by, recipe_of
 from jaxvae.numerics import checks, elementary
 from jaxvae.numerics.count_densities import poisson_deviance
 
@@ -214,7 +214,7 @@ def sees_log(network: Network) -> bool:
     Returns:
       True if its encoder sees log(1 + x).
     """
-    recipe = getattr(network.encode, "recipe", None)
+    recipe = recipe_of(network.encode)
     if recipe is None or recipe.constructor is not of_counts:
         return False
     return recipe.arguments.get("show", "log") == "log"  # a pickle of before has no `show`
@@ -229,5 +229,5 @@ def takes_counts(network: Network) -> bool:
     Returns:
       True if its encoder sees log(1 + x), or is that of a topic model, which ends in batch norm.
     """
-    recipe = getattr(network.encode, "recipe", None)
+    recipe = recipe_of(network.encode)
     return sees_log(network) or (recipe is not None and recipe.constructor is topic_network)
