@@ -9,6 +9,7 @@ from jaxvae.data import sparse
 from jaxvae.data.formats import columns as own_columns
 from jaxvae.data.formats.columns import NotNumbers, Table
 from jaxvae.data.formats.source import (
+    LABEL_NAMES,
     NO_LABEL,
     Reading,
     Source,
@@ -23,7 +24,6 @@ from jaxvae.data.formats.source import (
 )
 from jaxvae.data.formats.texts import count_words
 
-LABEL_NAMES = ("label", "labels", "target", "class", "y")  # in any case
 # What pandas calls a column without a name, here the index that it wrote; once or several times.
 INDEX_NAME = re.compile(r"(Unnamed: 0(\.\d+)*)?")
 NAMELESS = re.compile(r"Unnamed: \d+")

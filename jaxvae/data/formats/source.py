@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+# What a column or a field with the labels is called, in any case.
+LABEL_NAMES = ("label", "labels", "target", "class", "y")
 NO_LABEL = "none"  # of Reading.label: what could be taken for labels is not
 # Which extra brings a package.
 EXTRAS = {"pandas": "tables", "pyarrow": "tables", "anndata": "anndata"}
