@@ -97,7 +97,7 @@ class Figures(OnData):
         for run in self.each():
             gallery.draw(run)
             if self.quiet:
-                say_made("", run.folder / "figures")
+                say_made("", run.folder / run_folder.FIGURES)
             vae = run.vae
             if records := run_folder.records(run.folder):
                 histories.append([SimpleNamespace(**record) for record in records])

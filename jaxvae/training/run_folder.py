@@ -13,7 +13,7 @@ from jaxvae.training.whole_files import STRAY
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
 PARAMS, FIRST_PARAMS = "params.safetensors", "params.npz"  # the second is the first version's
 FINAL = (PARAMS, FIRST_PARAMS)
-CHECKPOINTS = "checkpoints"  # the folder of them in a run's folder
+CHECKPOINTS, FIGURES = "checkpoints", "figures"  # the folders of them in a run's folder
 SEED = "seed-"  # how the folder of a run is called that is one of several seeds
 
 
