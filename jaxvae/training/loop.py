@@ -35,7 +35,6 @@ from jaxvae.training.preparation import prepared
 from jaxvae.training.programs import States, trusts
 from jaxvae.training.progress import Progress
 from jaxvae.training.saves import VALIDATION, Checkpoints, Saves, checkpoints_of, run_print
-from jaxvae.training.saves import load_state as load_state
 from jaxvae.training.sources import prints_of, source_of
 from jaxvae.training.state import TrainState
 

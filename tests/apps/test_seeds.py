@@ -16,7 +16,7 @@ from jaxvae.apps import seeds as seeds_module
 from jaxvae.apps.run_config import read_config
 from jaxvae.training import run_folder
 from jaxvae.training.averaging import averaged_params
-from jaxvae.training.loop import load_state
+from jaxvae.training.saves import load_state
 
 SMALL = ["--model", "normal", "--layers", "1", "--hidden-units", "16", "--batch-size", "256"]
 
