@@ -258,7 +258,14 @@ class Identity:
 
 
 def content_of(cell: Any) -> Any:
-    """What a cell of a closure holds; None where it is not filled yet."""
+    """What a closure holds.
+
+    Args:
+      cell: one of its cells.
+
+    Returns:
+      Its content; None where it is not filled yet.
+    """
     try:
         return cell.cell_contents
     except ValueError:
