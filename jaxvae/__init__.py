@@ -53,10 +53,10 @@ from jaxvae.training.averaging import average_params, averaged_params
 from jaxvae.training.ensembles import fit_many
 from jaxvae.training.epochs import make_train_epoch
 from jaxvae.training.history import EpochRecord, History, NonFiniteStepError
-from jaxvae.training.loop import fit, load_state
+from jaxvae.training.loop import fit
 from jaxvae.training.parallel import pmap_train_epoch, pmap_train_step
 from jaxvae.training.revival import revive_dead_categories
-from jaxvae.training.saves import Checkpoints
+from jaxvae.training.saves import Checkpoints, load_state
 from jaxvae.training.state import Metrics, TrainState, init_state
 from jaxvae.training.steps import make_train_step
 

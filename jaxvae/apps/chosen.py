@@ -288,7 +288,7 @@ def _likelihood(options: ModelOptions) -> Any:
         chosen = dataclasses.replace(chosen, scale=scale, learned=False)
     if KINDS["objective"][options.objective]().value() is not None:
         return chosen
-    if type(chosen) is not type(UNIT) or scale not in (None, 1.0):
+    if not chosen.has_scale or scale not in (None, 1.0):
         raise ValueError(
             f'likelihood must be "normal" with objective="{options.objective}", '
             f"got {options.likelihood!r}"
@@ -300,7 +300,7 @@ def _above_least_scale(likelihood: Any, data: Dataset, scaled: bool) -> Any:
     """A likelihood whose learned scale stays above what few examples can tell.
 
     Args:
-      likelihood: of any kind; only a Normal one with a learned scale is changed.
+      likelihood: of any kind; only one with a learned scale is changed.
       data: the data.
       scaled: whether the model changes their units.
 
@@ -308,7 +308,7 @@ def _above_least_scale(likelihood: Any, data: Dataset, scaled: bool) -> Any:
       The likelihood.
     """
     examples = len_of(data.x_train)
-    if type(likelihood) is not type(UNIT) or not likelihood.learned or examples >= FEW:
+    if not likelihood.has_scale or not likelihood.learned or examples >= FEW:
         return likelihood
     x = dense(data.x_train).astype(np.float64)
     if scaled:

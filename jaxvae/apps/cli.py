@@ -36,7 +36,7 @@ from jaxvae.data.dataset import Dataset
 from jaxvae.data.flat import len_of
 from jaxvae.training import run_folder
 from jaxvae.training.compilation_cache import keep_compiled
-from jaxvae.training.parallel import choose_devices
+from jaxvae.training.devices import choose_devices
 
 # What may be given anew with --resume.
 RESUMABLE = ("epochs", "patience", "devices", "distributed", "data")

@@ -1,6 +1,5 @@
 """What the command line does with a trained run: evaluate, draw, generate, interpolate, encode."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,11 +97,9 @@ class Figures(OnData):
         for run in self.each():
             gallery.draw(run)
             if self.quiet:
-                say_made("", run.folder / "figures")
+                say_made("", run.folder / run_folder.FIGURES)
             vae = run.vae
-            lines = run.folder / run_folder.METRICS
-            if lines.exists():
-                records = map(json.loads, lines.read_text().splitlines())
+            if records := run_folder.records(run.folder):
                 histories.append([SimpleNamespace(**record) for record in records])
         if vae is not None and len(histories) > 1:
             experiments.draw_seeds(self.folder, vae, histories)

@@ -290,7 +290,7 @@ def panels(entries: Sequence[Entry]) -> tuple[dict[str, Any], dict[str, Any], di
             curves[f"{_group_name(group[0], known)}{title}"] = own
     figures: dict[str, Any] = {}
     marks: dict[str, tuple[str, float]] = {}
-    one_scale = all(s[:1] + s[3:4] == known[0][1][:1] + known[0][1][3:4] for _, s in known)
+    one_scale = all(stick.of_errors == known[0][1].of_errors for _, stick in known)
     if len(groups) == 1:
         weights = all(stick.weights == known[0][1].weights for _, stick in known)
         nats = known[0][1].unit == "nats"

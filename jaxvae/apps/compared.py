@@ -4,7 +4,6 @@ A run is read from its config.json, metrics.jsonl and summary.json alone: no mod
 neither parameters nor data are needed.
 """
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -81,25 +80,6 @@ def read(path: Path) -> list[Entry]:
     raise FileNotFoundError(f"runs must be folders that `jaxvae train` wrote, got {path}")
 
 
-def records_of(folder: Path) -> tuple[dict[str, Any], ...]:
-    """The records of a run's epochs.
-
-    Args:
-      folder: of the run.
-
-    Returns:
-      One for each epoch; a last line that a killed process did not finish is left out.
-    """
-    path = folder / run_folder.METRICS
-    records = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
-    return tuple(records)
-
-
 def held_out_loss(records: Sequence[Mapping[str, Any]], patience: int | None) -> float | None:
     """The loss on the held-out examples of the parameters that a run kept.
 
@@ -145,7 +125,7 @@ def member(path: Path, failed: Mapping[str, str]) -> Entry:
 
 def _run(path: Path) -> Entry:
     config = read_config(path / run_folder.CONFIG)
-    summary, records = _json(path / run_folder.SUMMARY), records_of(path)
+    summary, records = _json(path / run_folder.SUMMARY), run_folder.records(path)
     figures = {
         name: float(value)
         for name, value in summary.items()
@@ -264,6 +244,16 @@ class Yardstick(NamedTuple):
     weights: Any
     labels: bool
 
+    @property
+    def of_losses(self) -> tuple[Any, ...]:
+        """What has to be the same for losses to be compared."""
+        return self.data, self.unit, self.likelihood, self.transform
+
+    @property
+    def of_errors(self) -> tuple[Any, ...]:
+        """What has to be the same for the errors of reconstructions to be compared."""
+        return self.data, self.transform
+
 
 def yardstick(config: Config) -> Yardstick:
     """What the loss of a run measures.
@@ -304,7 +294,7 @@ def comparable(a: Yardstick, b: Yardstick) -> bool:
     Returns:
       Whether they do.
     """
-    return a[:4] == b[:4]
+    return a.of_losses == b.of_losses
 
 
 def warnings(entries: Sequence[Entry]) -> list[str]:

@@ -35,6 +35,7 @@ from jaxvae.model import portable, ready
 from jaxvae.model.likelihoods import Likelihood
 from jaxvae.model.public_names import is_value
 from jaxvae.model.vae import VAE, bind, check_model
+from jaxvae.model.values import recipe_of
 
 FORMAT = 1  # of what `to_json` writes
 
@@ -101,7 +102,7 @@ def of(
       (2, True)
     """
     check_model(vae)
-    recipe = getattr(vae.init, "recipe", None)
+    recipe = recipe_of(vae.init)
     if vae.parts is None or recipe is None or vae != recipe.value:
         raise ValueError("vae must be as jaxvae.bind, normal_vae or dirichlet_vae made it, "
                          "got one with a function of its own")  # fmt: skip

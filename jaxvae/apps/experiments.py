@@ -26,7 +26,7 @@ from jaxvae.apps import (
     topic_runs,
     topic_sweeps,
 )
-from jaxvae.apps.options import BATCH_SIZE, EPOCHS
+from jaxvae.apps.options import BATCH_SIZE, EPOCHS, TrainingOptions
 from jaxvae.apps.run_config import Config
 from jaxvae.apps.runs import Run
 from jaxvae.data.dataset import Dataset
@@ -37,7 +37,21 @@ from jaxvae.training.checkpoints import checkpoints_in
 from jaxvae.training.ensembles import fit_many
 from jaxvae.training.history import EpochRecord, History, NonFiniteStepError
 from jaxvae.training.loop import fit
+from jaxvae.training.saves import Checkpoints
 from jaxvae.training.state import TrainState
+
+
+def _how(options: TrainingOptions, checkpoints: Path | None) -> dict[str, Any]:
+    """The arguments that `fit` and `fit_many` are given alike; with the folder of checkpoints."""
+    return {
+        # Left open only in a config.json that was written by hand.
+        "batch_size": options.batch_size or BATCH_SIZE,
+        "epochs": options.epochs or EPOCHS,
+        "patience": options.patience,
+        "on_non_finite": options.on_non_finite,
+        "checkpoints": checkpoints and Checkpoints(checkpoints, options.checkpoint_every),
+        "progress": True,
+    }
 
 
 def _any_host(flag: bool) -> bool:
@@ -102,18 +116,12 @@ def train_one(
                 jax.random.key(options.seed),
                 vae,
                 training,
-                batch_size=options.batch_size or BATCH_SIZE,
-                epochs=options.epochs or EPOCHS,
                 optimizer=optimizer,
                 state=state,
                 devices=options.devices,
                 validation=held_out,
-                patience=options.patience,
-                on_non_finite=options.on_non_finite,
-                checkpoint_dir=folder / run_folder.CHECKPOINTS,
-                checkpoint_every=options.checkpoint_every,
-                progress=True,
                 on_epoch=on_epoch,
+                **_how(options, folder / run_folder.CHECKPOINTS),
             )
         except NonFiniteStepError as error:
             if first_host:
@@ -309,19 +317,13 @@ def train_many(
                 jnp.stack([jax.random.key(own.training.seed) for own in configs]),
                 make,
                 training,
-                batch_size=options.batch_size or BATCH_SIZE,
-                epochs=options.epochs or EPOCHS,
                 optimizer=optimizer,
                 hyperparams=hyperparams,
                 state=state,
                 devices=devices,
                 validation=held_out,
-                patience=options.patience,
-                on_non_finite=options.on_non_finite,
-                checkpoint_dir=checkpoint_dir,
-                checkpoint_every=options.checkpoint_every,
-                progress=True,
                 on_epoch=see,
+                **_how(options, checkpoint_dir),
             )
         except NonFiniteStepError as error:
             save(error.state)

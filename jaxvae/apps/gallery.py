@@ -1,6 +1,5 @@
 """The pictures of a run, and the files they go to."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,12 +28,10 @@ def draw(run: Run) -> None:
     """
     data = _data_of(run)
     drawn = (pages if run.topics is None else topic_pages).pages_of(run, data)
-    metrics = run.folder / run_folder.METRICS
-    lines = metrics.read_text().splitlines() if metrics.exists() else []
-    if lines:
-        records = [SimpleNamespace(**json.loads(line)) for line in lines]
+    records = [SimpleNamespace(**record) for record in run_folder.records(run.folder)]
+    if records:
         drawn["loss.png"] = losses.loss_curves(records, unit=_unit(run.vae))
-    _save_all(run.folder / "figures", drawn)
+    _save_all(run.folder / run_folder.FIGURES, drawn)
 
 
 def draw_seeds(folder: Path, vae: VAE, histories: Sequence[Sequence[Any]]) -> None:
@@ -45,7 +42,9 @@ def draw_seeds(folder: Path, vae: VAE, histories: Sequence[Sequence[Any]]) -> No
       vae: their model.
       histories: the epochs of each, as `History.epochs`.
     """
-    _save_all(folder / "figures", {"loss.png": losses.loss_spread(histories, unit=_unit(vae))})
+    _save_all(
+        folder / run_folder.FIGURES, {"loss.png": losses.loss_spread(histories, unit=_unit(vae))}
+    )
 
 
 def save_decoded(path: Path, run: Run, z: Any, x: np.ndarray, title: str) -> None:

@@ -22,10 +22,10 @@ from jaxvae.apps import model_card, runs, saved_models
 from jaxvae.training import run_folder, whole_files
 
 SCHEME = "hf://"
-# A saved model's files; only these are fetched, and beside them only the card, the summary and the
-# pictures are pushed.
-MODEL_FILES = ("model.json", "params.safetensors", "manifest.json")
-CARD, FIGURES = "README.md", "figures"
+# Only a saved model's files are fetched; only they, the card, the summary and the pictures are
+# pushed.
+MODEL_FILES, FIGURES = saved_models.FILES, run_folder.FIGURES
+CARD = "README.md"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
 

@@ -121,6 +121,7 @@ class _Likelihood(_Made):
     of_counts: ClassVar[bool] = False  # a dense encoder then sees their log
     # Where not, it is of a total that the data have: what is decoded are logits of its shares.
     takes_masks: ClassVar[bool] = True
+    has_scale: ClassVar[bool] = False  # of what it says of each value, fixed or `learned`
 
     def decoded_shape(self, data_shape: Shape) -> Shape:
         """What the decoder returns for one example."""
@@ -132,6 +133,7 @@ class NormalLikelihood(_Likelihood):
     """`likelihoods.normal`; by itself what the name "normal" stands for, a learned scale."""
 
     make = staticmethod(likelihoods.normal)
+    has_scale = True
     scale: float = math.exp(-1)
     learned: bool = True
     per_dimension: bool = False

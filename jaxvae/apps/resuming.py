@@ -1,6 +1,5 @@
 """What `jaxvae train --resume` goes on with: a run, or the runs of several seeds."""
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +7,8 @@ from jaxvae.apps import compared, seeds
 from jaxvae.apps.options import EPOCHS, TrainingOptions
 from jaxvae.apps.run_config import Config, read_config
 from jaxvae.training import run_folder, whole_files
-from jaxvae.training.checkpoints import ABOUT, checkpoints_in
+from jaxvae.training.history import stopped
+from jaxvae.training.saves import validation_losses
 
 
 def config_of(folder: Path) -> Config:
@@ -66,19 +66,19 @@ def ended(folder: Path, before: TrainingOptions, training: TrainingOptions) -> s
     Raises:
       ValueError: if more or fewer epochs are asked for than there can be.
     """
-    losses = _losses(folder / run_folder.CHECKPOINTS)
-    if not losses:
+    losses = validation_losses(folder / run_folder.CHECKPOINTS)
+    if not losses:  # `fit` says what is wrong with a damaged one, or takes the one before
         return None
     epochs, done = training.epochs or EPOCHS, max(map(len, losses))
     whose = "the run has" if training.seeds == 1 else "the runs have"
     if epochs < done:
         raise ValueError(f"epochs must be at least the {done} that {whose} already, got {epochs}")
-    stopped = [_is_stopped(own, training.patience) for own in losses]
-    over = all(len(own) == epochs or end for own, end in zip(losses, stopped, strict=True))
+    early = [stopped(own, training.patience) for own in losses]
+    over = all(len(own) == epochs or end for own, end in zip(losses, early, strict=True))
     if not over or not _is_finished(folder, training, losses):
         return None
     what = "the run" if training.seeds == 1 else "the runs"
-    if not any(stopped):
+    if not any(early):
         return (
             f"Nothing was trained: {whose} all {'its' if training.seeds == 1 else 'their'} "
             f"{done} epochs. --epochs with a larger number goes on."
@@ -90,30 +90,6 @@ def ended(folder: Path, before: TrainingOptions, training: TrainingOptions) -> s
     if epochs != before.epochs:
         raise ValueError(f"epochs must be left out, got {epochs}: {why}")
     return f"Nothing was trained: {why}."
-
-
-def _losses(folder: Path) -> list[list[float | None]]:
-    """Of each run the losses on the held-out examples, by the last checkpoint; none if damaged."""
-    found = checkpoints_in(folder)
-    if not found:
-        return []
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        beside = whole_files.read_json(found[-1] / ABOUT)["beside"]
-        flat = [record["validation_loss"] for record in beside["epochs"]]
-        each, start = [], 0
-        for length in beside.get("lengths", [len(flat)]):
-            each.append(flat[start : start + length])
-            start += length
-        return each
-    return []  # `fit` says what is wrong with it, or takes the one before
-
-
-def _is_stopped(losses: Sequence[float | None], patience: int | None) -> bool:
-    """Whether early stopping has ended a run."""
-    known = [loss for loss in losses if loss is not None]
-    if patience is None or len(known) <= patience:
-        return False
-    return min(known) < min(known[-patience:])
 
 
 def _is_finished(

@@ -17,7 +17,6 @@ class Origin:
 
     name: str
     train_examples: int
-    test_examples: int
     fingerprint: str
 
 
@@ -79,7 +78,11 @@ def read_config(path: Path) -> Config:
         model = description.from_json(fields["model"])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    origin = options.parsed(path, Origin, fields["origin"]) if "origin" in fields else None
+    origin = None
+    if "origin" in fields:
+        # Runs of before also wrote how many examples there were to test on.
+        known = {key: value for key, value in fields["origin"].items() if key != "test_examples"}
+        origin = options.parsed(path, Origin, known)
     return Config(
         model=model,
         data=options.parsed(path, DataOptions, fields["data"]),
@@ -108,7 +111,6 @@ def of_options(model: Description, own: options.Options, data: Dataset | None) -
         else Origin(
             name=data.name,
             train_examples=len_of(data.x_train),
-            test_examples=len_of(data.x_test),
             fingerprint=data.fingerprint,
         ),
     )

@@ -38,7 +38,7 @@ from jaxvae.training.epochs import steps_per_epoch
 
 DECODED = 256  # points, in one call of the decoder
 # Of a model that `jaxvae.save` saved: it names no data.
-NOWHERE = Origin(name="a saved model", train_examples=0, test_examples=0, fingerprint="")
+NOWHERE = Origin(name="a saved model", train_examples=0, fingerprint="")
 
 
 class Run:

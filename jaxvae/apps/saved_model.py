@@ -14,8 +14,7 @@ from jaxvae.apps.description import Description
 from jaxvae.apps.latent_space import LatentSpace
 from jaxvae.data import labels
 from jaxvae.data.batches import Batch, as_batch
-from jaxvae.data.examples import FEW_SIZES, examples, host_batches
-from jaxvae.data.examples import count as count_of
+from jaxvae.data.examples import FEW_SIZES, by_batches, examples
 from jaxvae.data.formats.source import listed
 from jaxvae.data.sparse import is_sparse
 from jaxvae.model import evaluation, generation
@@ -242,11 +241,8 @@ class SavedModel(NamedTuple):
 
     def _each(self, function: Any, x: Any, batch_size: int) -> Any:
         data = examples(self._examples(x))
-        made = [
-            jax.device_get(function(self.vae, self.params, jax.device_put(batch)))
-            for batch in host_batches(data, batch_size, FEW_SIZES)
-        ]
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: count_of(data)], *made)
+        each = functools.partial(function, self.vae, self.params)
+        return by_batches(each, data, batch_size, FEW_SIZES)
 
     def _examples(self, x: Any) -> Batch:
         """Examples, of whose shape it is known that it is the model's."""

@@ -19,11 +19,12 @@ from jaxvae.data.dataset import Dataset
 from jaxvae.model.evaluation import parts_of_vae
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE, check_model
+from jaxvae.model.values import recipe_of
 from jaxvae.numerics import checks
 from jaxvae.training import manifest, whole_files
 
 MODEL, PARAMS = "model.json", "params.safetensors"
-FILES = {MODEL, PARAMS, manifest.MANIFEST}
+FILES = (MODEL, PARAMS, manifest.MANIFEST)
 
 
 @door("saved_models")
@@ -197,7 +198,7 @@ def _shape_by_network(vae: VAE) -> tuple[int, ...]:
     parts = parts_of_vae("save", vae)
     arguments: dict[str, Any] = {"network": parts.network}
     while (network := arguments.get("network")) is not None:  # one may be around another
-        recipe = getattr(network.init, "recipe", None)
+        recipe = recipe_of(network.init)
         arguments = {} if recipe is None else recipe.arguments
     size = arguments.get("data_dim", arguments.get("image_shape"))
     if size is None or not parts.likelihood.same_shape:
@@ -226,7 +227,7 @@ def _check_place(path: Path, replace: bool) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     held = {file.name for file in path.iterdir()} if path.is_dir() else set()
-    if MODEL not in held or not held <= FILES:
+    if MODEL not in held or not held <= set(FILES):
         raise FileExistsError(f"path must be new, empty, or a saved model, got {path}, which holds "
                               "something else")  # fmt: skip
     if not replace:

@@ -15,7 +15,7 @@ from jaxvae.apps.run_config import Config, read_config
 from jaxvae.model.vae import VAE
 from jaxvae.training import run_folder, whole_files
 from jaxvae.training.history import EpochRecord
-from jaxvae.training.loop import load_state
+from jaxvae.training.saves import load_state
 from jaxvae.training.state import TrainState
 
 # Not config.json, by which a folder is known as one run.

@@ -83,7 +83,7 @@ class Results:
         for sentence in self._verdict(entries, measure, best):
             say(sentence)
         if self.any_finished:
-            path = self.folder / "figures" / PICTURE
+            path = self.folder / run_folder.FIGURES / PICTURE
             path.parent.mkdir(exist_ok=True)
             self._draw(entries, measure, best).savefig(path, dpi=110)
             say("The picture is in", path)

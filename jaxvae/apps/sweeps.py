@@ -30,10 +30,11 @@ from jaxvae.apps.option_effects import check_effect
 from jaxvae.apps.options import Options
 from jaxvae.apps.run_config import Config, of_options, read_config
 from jaxvae.apps.sweep_training import Member
+from jaxvae.apps.wrong_usage import is_flag
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.flat import len_of
 from jaxvae.training import run_folder, whole_files
-from jaxvae.training.parallel import choose_devices
+from jaxvae.training.devices import choose_devices
 
 MOST_OPTIONS, MOST_RUNS = 2, 100
 # Numbers that make no sweep, and why.
@@ -77,7 +78,7 @@ def expand(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[list[str]]] 
     while place < len(arguments):
         flag, end = arguments[place], place + 1
         name = flag.removeprefix("--").replace("-", "_") if flag.startswith("--") else ""
-        while name in numeric and end < len(arguments) and not _is_flag(arguments[end]):
+        while name in numeric and end < len(arguments) and not is_flag(arguments[end]):
             end += 1
         values = list(arguments[place + 1 : end])
         if len(values) < 2:
@@ -112,15 +113,6 @@ def _numeric() -> set[str]:
         return set(typing.get_args(hint)) if is_union else {hint}
 
     return {name for name, hint in hints.items() if kinds(hint) <= {int, float, types.NoneType}}
-
-
-def _is_flag(text: str) -> bool:
-    """Whether a word begins another option; a negative number does not."""
-    try:
-        float(text)
-    except ValueError:
-        return text.startswith("-")
-    return False
 
 
 @dataclass(frozen=True)

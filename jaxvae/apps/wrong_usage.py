@@ -51,7 +51,7 @@ def check(name: str, command: Any, arguments: Sequence[str]) -> None:
     place = 0
     while place < len(arguments):
         word, place = arguments[place], place + 1
-        if not _is_flag(word):
+        if not is_flag(word):
             alone.append((word, ""))
             continue
         flag, has_value, value = word.partition("=")
@@ -61,7 +61,7 @@ def check(name: str, command: Any, arguments: Sequence[str]) -> None:
         if takes.kind is bool:
             continue
         end = place
-        while end < len(arguments) and not _is_flag(arguments[end]):
+        while end < len(arguments) and not is_flag(arguments[end]):
             end += 1
         found = [value] if has_value else list(arguments[place:end])
         rest = _check_values(flag, takes, found)
@@ -160,8 +160,19 @@ def _unknown(name: str, flag: str, options: dict[str, _Takes]) -> str:
     return f"{flag} must be an option of jaxvae {name}{hint}"
 
 
-def _is_flag(word: str) -> bool:
-    """Whether a word is an option; a negative number is none."""
+def is_flag(word: str) -> bool:
+    """Whether a word is an option; neither a negative number nor a dash alone is one.
+
+    Args:
+      word: of the command line.
+
+    Returns:
+      Whether it is.
+
+    Example:
+      >>> [is_flag(word) for word in ("--seed", "-h", "-1e-3", "-", "mnist")]
+      [True, True, False, False, False]
+    """
     try:
         float(word)
     except ValueError:

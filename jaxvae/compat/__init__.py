@@ -1,7 +1,7 @@
 """The API of the 2020 TensorFlow script, on the functional core.
 
 `from jaxvae import compat as vae` takes the place of `import vae`: same names, arguments, defaults,
-return shapes and printed lines. Every method is one call of a function of the library.
+return shapes and printed lines. Its methods call functions of the library.
 `docs/migration.md` says what differs and why.
 """
 

@@ -1,4 +1,4 @@
-"""The original's two classes. Every method is one call of a function of the library."""
+"""The original's two classes. Their methods call functions of the library."""
 
 import copy
 import functools

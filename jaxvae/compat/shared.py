@@ -1,6 +1,6 @@
 """What models of one shape share: pure functions, one for the same arguments.
 
-So they also share what was compiled, which JAX caches by identity.
+So they also share what was compiled, which JAX finds again for an equal function.
 """
 
 import functools

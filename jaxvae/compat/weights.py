@@ -1,6 +1,5 @@
 """The weights of a model by the original's names: read, and put in from wherever they are."""
 
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from jaxvae.compat import keras
 from jaxvae.compat.classes import DIRICHLET_VAE, VAE
 from jaxvae.compat.coders import Coder, floats
+from jaxvae.data.files import read_arrays
 from jaxvae.numerics import checks
 
 # Our names of the layers to the original's; the trunk has none there.
@@ -157,9 +157,8 @@ def _named_arrays(source: Any, names: Iterable[str], prefix: str) -> dict[str, A
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        return read_arrays(path)
+    except (OSError, ValueError) as error:
         raise ValueError(f"source must be a readable .npz file, got {path}: {error}") from error
 
 

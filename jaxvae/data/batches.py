@@ -103,6 +103,23 @@ def take(data: Batch, index: Any) -> Batch:
     return jax.tree.map(rows, data._replace(position=None), is_leaf=is_packed)
 
 
+def floating(leaf: Any) -> jax.Array:
+    """An array of floats, as a model computes with.
+
+    Args:
+      leaf: of x, of any type of numbers.
+
+    Returns:
+      The array itself where it holds floats, else as float32.
+
+    Example:
+      >>> floating(np.array([True, False])).tolist()
+      [1.0, 0.0]
+    """
+    array = jnp.asarray(leaf)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.float32)
+
+
 def is_packed(node: Any) -> bool:
     """Whether a node of a pytree is packed sparse rows, which stand for one array.
 

@@ -1,6 +1,7 @@
 """What `fit` and its kin are given becomes one checked `Batch`, and that becomes batches."""
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -116,22 +117,6 @@ def checked(given: Batch, names: Batch) -> Batch:
     return Batch(x, y, None, None, condition, mask)
 
 
-def count(data: Batch) -> int:
-    """How many examples a data set has.
-
-    Args:
-      data: of `examples`.
-
-    Returns:
-      N.
-
-    Example:
-      >>> count(examples(np.zeros((5, 64))))
-      5
-    """
-    return int(rows_of(data))
-
-
 def first(data: Batch, n: int = 1) -> Batch:
     """The first examples, for their shapes.
 
@@ -146,7 +131,7 @@ def first(data: Batch, n: int = 1) -> Batch:
       >>> first(examples(np.zeros((5, 64)))).x.shape
       (1, 64)
     """
-    return dense_rows(data._replace(position=None), np.arange(min(n, count(data))))
+    return dense_rows(data._replace(position=None), np.arange(min(n, rows_of(data))))
 
 
 # Batch sizes to which fewer examples are brought up, so that calls with ever other numbers of them
@@ -175,7 +160,7 @@ def host_batches(data: Batch, batch_size: int, sizes: Sequence[int] = ()) -> Ite
       >>> [(batch.weight.tolist(), batch.position.tolist()) for batch in batches]
       [([1.0, 1.0, 1.0], [0, 1, 2]), ([1.0, 1.0, 0.0], [3, 4, 5])]
     """
-    rows = count(data)
+    rows = rows_of(data)
     enough = next((size for size in sizes if size >= rows), rows)
     batch_size = min(checks.positive_int("batch_size", batch_size), enough)
     for start in range(0, rows, batch_size):
@@ -187,6 +172,44 @@ def host_batches(data: Batch, batch_size: int, sizes: Sequence[int] = ()) -> Ite
         if batch.position is not None:
             position = batch.position
         yield batch._replace(weight=weight, position=position)
+
+
+def by_batches(
+    function: Callable[..., Any],
+    data: Batch,
+    batch_size: int,
+    sizes: Sequence[int] = (),
+    *,
+    beside: Any = None,
+) -> Any:
+    """What a function gives of each example, called with one batch after another.
+
+    Args:
+      function: `function(batch)` -> a tree of arrays [B, ...]; or `function(batch, beside)`.
+      data: of `examples`.
+      batch_size: B, as of `host_batches`.
+      sizes: as there.
+      beside: a tree of arrays [N, ...] of which the function is given the batch's rows, or None.
+
+    Returns:
+      The tree of NumPy arrays [N, ...], in order.
+
+    Raises:
+      ValueError, TypeError: if batch_size is no integer of at least 1.
+
+    Example:
+      >>> data = examples(np.eye(5))
+      >>> by_batches(lambda batch: batch.x.argmax(axis=1), data, 3).tolist()
+      [0, 1, 2, 3, 4]
+    """
+    rows, start, made = rows_of(data), 0, []
+    for batch in host_batches(data, batch_size, sizes):
+        given = [batch]
+        if beside is not None:
+            own = np.minimum(np.arange(start, start := start + len(batch.weight)), rows - 1)
+            given.append(jax.tree.map(operator.itemgetter(own), beside))
+        made.append(jax.device_get(function(*jax.device_put(given))))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:rows], *made)
 
 
 def on_device_form(data: Batch, batch_size: int) -> Batch:

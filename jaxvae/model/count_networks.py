@@ -15,7 +15,7 @@ from jaxvae.model.count_modules import (
 )
 from jaxvae.model.flax_network import half
 from jaxvae.model.modules import MLP, Activation, Encoder
-from jaxvae.model.networks import STATISTICS, Network, Params, of_halves, whole
+from jaxvae.model.networks import Network, Params, of_halves, returned, whole
 from jaxvae.model.ready_networks import activation_of, beside
 from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
@@ -133,8 +133,7 @@ def seeded(network: Network, log_odds: Any) -> Network:
     def decode(params: Params, z: Any, batch: Any = None, *, training: Any = None) -> Any:
         value, statistics = net.decode(params, z, as_batch(batch), training)
         value = value + z @ jnp.asarray(odds)
-        keeps = training is not None and params.get(STATISTICS)
-        return (value, statistics) if keeps else value
+        return returned(params, value, statistics, training)
 
     return network._replace(decode=decode)
 

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvae.model.values import Part, Recipe
+from jaxvae.model.values import Part, Recipe, content_of, recipe_of
 
 LIBRARIES = ("jaxvae", "optax", "jax", "flax", "numpy", "functools")  # their closures are told
 MOST_LINES = 5000
@@ -119,7 +119,7 @@ def _parts(value: Any, path: str, seen: frozenset[int]) -> Iterator[tuple[str, s
 def _record(value: Any, path: str, seen: frozenset[int]) -> Iterator[tuple[str, str]]:
     """A NamedTuple: by what made it, and what was replaced in it since."""
     fields = value._asdict()
-    recipe = next((part.recipe for part in fields.values() if isinstance(part, Part)), None)
+    recipe = recipe_of(value)
     if recipe is None:
         yield path, _name(type(value))
         yield from _each(fields, path, seen)
@@ -144,7 +144,7 @@ def _function(value: types.FunctionType, path: str, seen: frozenset[int]) -> Any
     yield path, _name(value)
     yield path + CODE, _digest(_code(value.__code__))
     cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
-    yield from _each({name: _content(cell) for name, cell in cells}, path, seen)
+    yield from _each({name: content_of(cell) for name, cell in cells}, path, seen)
     defaults = dict(enumerate(value.__defaults__ or ())) | (value.__kwdefaults__ or {})
     yield from _each({f"default {name}": one for name, one in defaults.items()}, path, seen)
 
@@ -156,13 +156,6 @@ def _each(parts: Mapping[Any, Any], path: str, seen: frozenset[int]) -> Any:
 
 def _under(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not filled yet
-        return None
 
 
 def _name(value: Any) -> str:

@@ -11,7 +11,7 @@ from jax.scipy.special import logsumexp
 
 from jaxvae._door import door
 from jaxvae.data.batches import Batch
-from jaxvae.data.examples import FEW_SIZES, count, examples, host_batches
+from jaxvae.data.examples import FEW_SIZES, by_batches, examples, host_batches
 from jaxvae.data.labels import plain_labels
 from jaxvae.model import bind_checks, latents, priors
 from jaxvae.model.finite import numbers
@@ -106,12 +106,8 @@ def evaluate(
     density = vae.parts is None or bind_checks.are_densities(vae.parts)
     if checks.boolean("per_example", per_example):
         parts_of_vae("per_example", vae)
-        each = [
-            jax.device_get(_each_loss(vae, params, key, jax.device_put(batch)))
-            for batch in host_batches(data, batch_size)
-        ]
-        rows = count(data)
-        loss, terms = jax.tree.map(lambda *parts: np.concatenate(parts)[:rows], *each)
+        each = functools.partial(_each_loss, vae, params, key)
+        loss, terms = by_batches(each, data, batch_size)
         numbers("the loss", loss, params)
         nelbo = terms["reconstruction"] + terms["kl"] if density else None
         reconstruction, kl = terms.pop("reconstruction"), terms.pop("kl")
@@ -180,12 +176,9 @@ def encode_mean(
     parts_of_vae("encode_mean", vae)
     data = examples(x, condition=condition)
     batch_size = checks.positive_int("batch_size", batch_size)
-    batches = host_batches(data, batch_size, FEW_SIZES)
     with named_params(bind_checks.told(data)):
-        means = [
-            jax.device_get(_posterior_mean(vae, params, jax.device_put(batch))) for batch in batches
-        ]
-    found = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: count(data)], *means)
+        each = functools.partial(_posterior_mean, vae, params)
+        found = by_batches(each, data, batch_size, FEW_SIZES)
     return numbers("the posterior mean", found, params)
 
 
@@ -299,17 +292,17 @@ def marginal_nll(
     data = examples(x, y, condition=condition, mask=mask)
     vae.check_data(params, data)
     vae = for_labels(vae, data.y)
-    found = []
-    for batch in host_batches(data, batch_size, FEW_SIZES):
-        batch = jax.device_put(batch)
+
+    def each(batch: Batch) -> np.ndarray:
         log_sum = np.full(1, -np.inf)
         for first in range(0, draws, size):
             number = min(size, draws - first)
             part = _log_weights(vae, params, key, batch, number, jnp.uint32(first))
             with np.errstate(invalid="ignore"):  # NaN is refused below
                 log_sum = np.logaddexp(log_sum, np.float64(jax.device_get(part)))
-        found.append(np.log(draws) - log_sum)
-    return numbers("the NLL", np.concatenate(found)[: count(data)], params)
+        return np.log(draws) - log_sum
+
+    return numbers("the NLL", by_batches(each, data, batch_size, FEW_SIZES), params)
 
 
 def parts_of_vae(name: str, vae: VAE) -> Parts:

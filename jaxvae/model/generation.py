@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.data.batches import Batch
-from jaxvae.data.examples import FEW_SIZES, examples, host_batches
-from jaxvae.data.examples import count as count_of
+from jaxvae.data.examples import FEW_SIZES, by_batches, examples
 from jaxvae.model import bind_checks
 from jaxvae.model.draws import draw, draw_keys, example_keys
 from jaxvae.model.evaluation import parts_of_vae
@@ -64,11 +63,8 @@ def reconstruct(
     batch_size = checks.positive_int("batch_size", batch_size)
     data = examples(x, y, condition=condition)
     with named_params(bind_checks.told(data)):
-        made = [
-            jax.device_get(_decoded_draws(vae, params, key, jax.device_put(batch), draws))
-            for batch in host_batches(data, batch_size, FEW_SIZES)
-        ]
-    found = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: count_of(data)], *made)
+        each = functools.partial(_decoded_draws, vae, draws, params, key)
+        found = by_batches(each, data, batch_size, FEW_SIZES)
     return numbers("the reconstruction", found, params)
 
 
@@ -149,8 +145,8 @@ def _rows(shape: Any) -> int:
     return checks.positive_int("count[0]", first[0])
 
 
-@functools.partial(compiled.jit, static_argnums=(0, 4))
-def _decoded_draws(vae: VAE, params: Params, key: jax.Array, batch: Batch, draws: int) -> Any:
+@functools.partial(compiled.jit, static_argnums=(0, 1))
+def _decoded_draws(vae: VAE, draws: int, params: Params, key: jax.Array, batch: Batch) -> Any:
     latent = parts_of_vae("reconstruct", vae).latent
     q = vae.encode(params, batch)
     keys = draw_keys(example_keys(key, batch), draws, 0)

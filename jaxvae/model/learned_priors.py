@@ -9,6 +9,7 @@ from jax.scipy.special import logsumexp
 
 from jaxvae.model.latents import Latent
 from jaxvae.model.priors import Context, Own, Prior, in_family
+from jaxvae.model.unbounded import bounded, unbounded
 from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
 
@@ -19,24 +20,21 @@ def _names(parameters: Any) -> list[str]:
     return [jax.tree_util.keystr(path, simple=True) for path, _ in paths]
 
 
+def _own_names(latent: Latent, parameters: Any) -> list[str]:
+    """What a family's parameters are called as numbers without bounds."""
+    return [f"log_{name}" if name in latent.positive else name for name in _names(parameters)]
+
+
 def _free(latent: Latent, parameters: Any) -> Own:
     """Parameters as numbers without bounds: the logarithm of those above zero."""
-    leaves = zip(_names(parameters), jax.tree.leaves(parameters), strict=True)
-    return {
-        f"log_{name}" if name in latent.positive else name: (
-            jnp.log(leaf) if name in latent.positive else jnp.asarray(leaf)
-        )
-        for name, leaf in leaves
-    }
+    leaves = map(jnp.asarray, jax.tree.leaves(unbounded(latent, parameters)))
+    return dict(zip(_own_names(latent, parameters), leaves, strict=True))
 
 
 def _bound(latent: Latent, own: Own, like: Any) -> Any:
     """The parameters that `_free` was given."""
-    leaves = [
-        jnp.exp(own[f"log_{name}"]) if name in latent.positive else own[name]
-        for name in _names(like)
-    ]
-    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+    leaves = [own[name] for name in _own_names(latent, like)]
+    return bounded(latent, jax.tree.unflatten(jax.tree.structure(like), leaves))
 
 
 @made_by

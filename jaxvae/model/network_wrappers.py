@@ -10,8 +10,8 @@ import numpy as np
 from jaxvae.data.batches import Batch, as_batch
 from jaxvae.model.count_networks import topic_network
 from jaxvae.model.latents import dirichlet
-from jaxvae.model.networks import STATISTICS, Network, Params, whole
-from jaxvae.model.values import made_by
+from jaxvae.model.networks import Network, Params, returned, whole
+from jaxvae.model.values import made_by, recipe_of
 from jaxvae.numerics import checks, elementary
 from jaxvae.numerics.count_densities import poisson_deviance
 
@@ -93,8 +93,7 @@ def of_counts(network: Network, *, show: str = "log", background: Any = None) ->
 
     def encode(params: Params, batch: Any, *, training: Any = None) -> Any:
         value, statistics = net.encode(params, seen(batch), training)
-        keeps = training is not None and params.get(STATISTICS)
-        return (value, statistics) if keeps else value
+        return returned(params, value, statistics, training)
 
     return network._replace(init=init, encode=encode)
 
@@ -135,8 +134,7 @@ def scaled_parts(network: Network, **scales: Any) -> Network:
             raise ValueError(f"scales must be of parts of z, got {', '.join(unknown)}")
         scaled = {name: part * factors.get(name, 1) for name, part in z.items()}
         value, statistics = net.decode(params, scaled, as_batch(batch), training)
-        keeps = training is not None and params.get(STATISTICS)
-        return (value, statistics) if keeps else value
+        return returned(params, value, statistics, training)
 
     return network._replace(decode=decode)
 
@@ -197,14 +195,12 @@ def centred(network: Network, *, part: str, on: str, rate: Any = 10.0) -> Networ
         q, statistics = net.encode(params, as_batch(batch), training)
         mean = dirichlet.mean(q[on])
         value = {**q, part: q[part]._replace(loc=q[part].loc - centre(params, mean))}
-        keeps = training is not None and params.get(STATISTICS)
-        return (value, statistics) if keeps else value
+        return returned(params, value, statistics, training)
 
     def decode(params: Params, z: Any, batch: Any = None, *, training: Any = None) -> Any:
         moved = {**z, part: z[part] + centre(params, z[on])}
         value, statistics = net.decode(params, moved, as_batch(batch), training)
-        keeps = training is not None and params.get(STATISTICS)
-        return (value, statistics) if keeps else value
+        return returned(params, value, statistics, training)
 
     return Network(init, encode, decode, network.latent_shape)
 
@@ -218,7 +214,7 @@ def sees_log(network: Network) -> bool:
     Returns:
       True if its encoder sees log(1 + x).
     """
-    recipe = getattr(network.encode, "recipe", None)
+    recipe = recipe_of(network.encode)
     if recipe is None or recipe.constructor is not of_counts:
         return False
     return recipe.arguments.get("show", "log") == "log"  # a pickle of before has no `show`
@@ -233,5 +229,5 @@ def takes_counts(network: Network) -> bool:
     Returns:
       True if its encoder sees log(1 + x), or is that of a topic model, which ends in batch norm.
     """
-    recipe = getattr(network.encode, "recipe", None)
+    recipe = recipe_of(network.encode)
     return sees_log(network) or (recipe is not None and recipe.constructor is topic_network)

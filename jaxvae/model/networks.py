@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae._door import door
-from jaxvae.data.batches import Batch, as_batch
+from jaxvae.data.batches import Batch, as_batch, floating
 from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
 
@@ -76,6 +76,25 @@ class Network(NamedTuple):
 STATISTICS = "statistics"
 
 
+def returned(params: Params, value: Any, statistics: Any, training: Training | None) -> Any:
+    """What a function of a `Network` returns: beside its value statistics, where they are wanted.
+
+    Args:
+      params: that it was given.
+      value: that it made.
+      statistics: of its side, as they are afterwards.
+      training: that it was given.
+
+    Returns:
+      `(value, statistics)` where a network that keeps statistics is trained, else the value.
+
+    Example:
+      >>> returned({"statistics": {"decoder": 2.0}}, 1.0, {"decoder": 3.0}, Training(None))
+      (1.0, {'decoder': 3.0})
+    """
+    return (value, statistics) if training is not None and params.get(STATISTICS) else value
+
+
 def whole(network: Network) -> Network:
     """A network whose three functions take all that there is, and return what they have to.
 
@@ -104,19 +123,19 @@ def whole(network: Network) -> Network:
         extra = {"z_of": z_of} if "z_of" in init_names else {}
         return network.init(key, batch if has_batch[0] else batch.x, **extra)
 
-    def told(names: list[str], params: Params, training: Training | None) -> dict[str, Any]:
+    def told(names: list[str], training: Training | None) -> dict[str, Any]:
         return {"training": training} if training is not None and "training" in names else {}
 
     def split(value: Any, params: Params, extra: dict[str, Any]) -> tuple[Any, Any]:
         return value if extra and params.get(STATISTICS) else (value, {})
 
     def encode(params: Params, batch: Batch, training: Training | None) -> tuple[Any, Any]:
-        extra = told(encode_names, params, training)
+        extra = told(encode_names, training)
         value = network.encode(params, batch if has_batch[1] else batch.x, **extra)
         return split(value, params, extra)
 
     def decode(params: Params, z: Any, batch: Batch, training: Training | None) -> tuple[Any, Any]:
-        extra = told(decode_names, params, training)
+        extra = told(decode_names, training)
         value = network.decode(params, z, *([batch] if decodes_batch else []), **extra)
         return split(value, params, extra)
 
@@ -256,8 +275,7 @@ def of_halves(encoder: Half, decoder: Half, latent_shape: Any = None) -> Network
     ) -> Any:
         statistics = params.get(STATISTICS, {})
         value, after = half.apply(params[name], statistics.get(name, {}), batch, training, *inputs)
-        told = training is not None and statistics
-        return (value, {name: after} if after else {}) if told else value
+        return returned(params, value, {name: after} if after else {}, training)
 
     def encode(params: Params, batch: Any, *, training: Training | None = None) -> Any:
         batch = as_batch(batch)
@@ -283,10 +301,5 @@ def concatenated(tree: Any, rows: int) -> jax.Array:
     """
     leaves = jax.tree.leaves(tree)  # a dict by its sorted names: `jit` gives it no other order
     # The width is said: of no rows, JAX could not tell it.
-    flat = [_floating(leaf).reshape(rows, math.prod(leaf.shape[1:])) for leaf in leaves]
+    flat = [floating(leaf).reshape(rows, math.prod(leaf.shape[1:])) for leaf in leaves]
     return flat[0] if len(flat) == 1 else jnp.concatenate(flat, axis=1)
-
-
-def _floating(leaf: Any) -> jax.Array:
-    array = jnp.asarray(leaf)
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.float32)

@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxvae.model.modules import Module
 from jaxvae.model.public_names import is_value, maker, name_of, named
-from jaxvae.model.values import Part, Recipe
+from jaxvae.model.values import Recipe, recipe_of
 
 SCHEDULED = "kl_weight"  # the argument that may be a schedule
 
@@ -92,7 +92,7 @@ def _nameless(name: str, what: str, value: Any) -> TypeError:
 
 
 def _value_to_json(value: Any, name: str) -> Any:
-    recipe = next((field.recipe for field in value if isinstance(field, Part)), None)
+    recipe = recipe_of(value)
     if recipe is None:  # made by hand, of functions that have names
         return _call_to_json(name, type(value), value._asdict(), value._field_defaults)
     if not _made_so(value, recipe):

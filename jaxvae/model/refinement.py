@@ -8,21 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxvae.data.batches import Batch
+from jaxvae.data.batches import Batch, rows_of
 from jaxvae.data.examples import (
     FEW_SIZES,
     VERY_FEW_SIZES,
-    count,
+    by_batches,
     dense_rows,
     examples,
-    host_batches,
 )
-from jaxvae.model import bind_checks, latents
+from jaxvae.model import bind_checks
 from jaxvae.model.evaluation import parts_of_vae
 from jaxvae.model.finite import numbers
-from jaxvae.model.latents import Latent
 from jaxvae.model.networks import Params
 from jaxvae.model.objectives import kl_by_part, mean_of_draws
+from jaxvae.model.unbounded import bounded, changed, unbounded
 from jaxvae.model.vae import VAE, check_model, for_labels
 from jaxvae.numerics import checks, compiled
 
@@ -87,13 +86,10 @@ def refine(
     data = examples(x, y, condition=condition, mask=mask)
     vae.check_data(params, data)
     vae = for_labels(vae, data.y)
-    rows, found = count(data), []
     if start is not None:
         start = _checked("start", start, vae, params, data)
-    for i, batch in enumerate(host_batches(data, batch_size, VERY_FEW_SIZES)):
-        own = jax.device_put((batch, _rows(start, i, batch)))
-        found.append(jax.device_get(_refined(vae, steps, params, key, rate, *own)))
-    refined = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:rows], *found)
+    each = functools.partial(_refined, vae, steps, params, key, rate)
+    refined = by_batches(each, data, batch_size, VERY_FEW_SIZES, beside=start)
     what = f"the posterior, after {steps} steps at learning_rate={rate:g},"
     return numbers(what, refined, params, finite=True)
 
@@ -164,22 +160,22 @@ def posterior_elbo(
       >>> posterior_elbo(jax.random.key(1), vae, params, q, np.eye(64)).shape
       (64,)
     """
+    checks.on_host("there use vae.terms", key=key, params=params, q=q, x=x, y=y)
     checks.typed_key("key", key)
     check_model(vae, params)
     _check_bound("posterior_elbo", vae)
     draws = checks.positive_int("draws", draws)
     data = examples(x, y, condition=condition, mask=mask)
     vae.check_data(params, data)
-    vae, found = for_labels(vae, data.y), []
+    vae = for_labels(vae, data.y)
     q = _checked("q", q, vae, params, data)
-    for i, batch in enumerate(host_batches(data, batch_size, FEW_SIZES)):
-        own, batch = jax.device_put((_rows(q, i, batch), batch))
-        found.append(jax.device_get(_elbo(vae, draws, params, key, own, batch)))
-    return numbers("the ELBO", np.concatenate(found)[: count(data)], params)
+    each = functools.partial(_elbo, vae, draws, params, key)
+    found = by_batches(each, data, batch_size, FEW_SIZES, beside=q)
+    return numbers("the ELBO", found, params)
 
 
 @functools.partial(compiled.jit, static_argnums=(0, 1))
-def _elbo(vae: VAE, draws: int, params: Params, key: jax.Array, q: Any, batch: Batch) -> jax.Array:
+def _elbo(vae: VAE, draws: int, params: Params, key: jax.Array, batch: Batch, q: Any) -> jax.Array:
     terms = vae.terms(params, key, batch._replace(weight=None), draws=draws, q=q)
     return mean_of_draws(terms.log_px) - sum(kl_by_part(terms).values())
 
@@ -193,9 +189,9 @@ def _checked(name: str, q: Any, vae: VAE, params: Params, data: Batch) -> Any:
         raise TypeError(f"{name} must be as vae.encode returns it, got {type(q).__name__}")
 
     with np.errstate(invalid="ignore", divide="ignore"):
-        free = _changed(np.log, vae.parts.latent, found)  # type: ignore[union-attr]
+        free = changed(np.log, vae.parts.latent, found)  # type: ignore[union-attr]
     for leaf, one, number in zip(*map(jax.tree.leaves, (found, like, free)), strict=True):
-        shape = (count(data), *one.shape[1:])
+        shape = (rows_of(data), *one.shape[1:])
         if leaf.shape != shape:
             raise ValueError(f"{name} must have the shape {shape}, got {leaf.shape}")
         if not (known := np.isfinite(number)).all():
@@ -206,52 +202,9 @@ def _checked(name: str, q: Any, vae: VAE, params: Params, data: Batch) -> Any:
     return found
 
 
-def _rows(q: Any, i: int, batch: Batch) -> Any:
-    """Those of batch i; where that is padded, the last again."""
-    size = len(jax.tree.leaves(batch.x)[0])
-    return jax.tree.map(lambda leaf: leaf[np.minimum(np.arange(size) + i * size, len(leaf) - 1)], q)
-
-
 def _check_bound(name: str, vae: VAE) -> None:
     """Refuse a model that has no ELBO."""
     if not bind_checks.are_densities(parts_of_vae(name, vae)):
         raise ValueError(
             f"vae must have an ELBO for {name}, got one of the original objective, which has none"
         )
-
-
-def unbounded(latent: Latent, q: Any) -> Any:
-    """A posterior's parameters as numbers without bounds: the positive ones as their logarithms.
-
-    Args:
-      latent: the family.
-      q: its parameters; of a product by part.
-
-    Returns:
-      The same structure.
-    """
-    return _changed(jnp.log, latent, q)
-
-
-def bounded(latent: Latent, free: Any) -> Any:
-    """The way back from `unbounded`.
-
-    Args:
-      latent: the family.
-      free: of numbers without bounds.
-
-    Returns:
-      The parameters.
-    """
-    return _changed(jnp.exp, latent, free)
-
-
-def _changed(change: Any, latent: Latent, q: Any) -> Any:
-    if latent.parts:
-        own = latents.parts_of(latent)
-        return {name: _changed(change, part, q[name]) for name, part in own.items()}
-
-    def each(path: Any, leaf: Any) -> Any:
-        return change(leaf) if path[-1].name in latent.positive else leaf
-
-    return jax.tree.map_with_path(each, q)

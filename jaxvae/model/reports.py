@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae._door import door
-from jaxvae.data.batches import Batch
-from jaxvae.data.examples import count, examples, host_batches
+from jaxvae.data.batches import Batch, rows_of
+from jaxvae.data.examples import examples, host_batches
 from jaxvae.model import latents, priors
 from jaxvae.model.evaluation import encode_mean, evaluate, parts_of_vae
 from jaxvae.model.generation import reconstruct
@@ -103,7 +103,7 @@ def collapse_report(
       y: integer labels [N] where the model's prior needs them.
       condition: what encoder and decoder see beside x [N, ...], or None.
       mask: of x's shape, 1 where a value was seen, or None.
-      batch_size: examples a compiled call.
+      batch_size: examples a compiled call; the result depends on it by rounding alone.
 
     Returns:
       The report.
@@ -127,7 +127,7 @@ def collapse_report(
     parts = parts_of_vae("collapse_report", vae)
     data = examples(x, y, condition=condition, mask=mask)
     result = evaluate(key, vae, params, data, batch_size=batch_size)
-    means = encode_mean(vae, params, data.x, condition=data.condition, batch_size=batch_size)
+    means = encode_mean(vae, params, data, batch_size=batch_size)
     by_dimension = _kl_by_dimension(vae, params, data, batch_size)
     found = {}
     for name, latent in latents.parts_of(parts.latent).items():
@@ -192,7 +192,9 @@ def _explained(
     for batch in host_batches(data, batch_size):
         own = np.asarray(batch.weight) > 0
         x = np.asarray(batch.x)
-        made = reconstruct(key, vae, params, x, condition=batch.condition, batch_size=len(x))
+        # By their places in all of the data, so that the draws are those of one call.
+        seen = Batch(x, position=batch.position, condition=batch.condition)
+        made = reconstruct(key, vae, params, seen, batch_size=len(x))
         if np.shape(made) != x.shape:
             return None
         errors += float(((np.float64(x) - made)[own] ** 2).sum())
@@ -217,7 +219,7 @@ def _kl_by_dimension(
             np.float64(_kl_sums(vae, name, params, jax.device_put(batch)))
             for batch in host_batches(data, batch_size)
         )
-        found[name] = np.asarray(sums) / count(data)
+        found[name] = np.asarray(sums) / rows_of(data)
     return found
 
 

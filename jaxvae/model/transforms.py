@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxvae._door import door
 from jaxvae.data import looks
-from jaxvae.data.batches import Batch
+from jaxvae.data.batches import Batch, floating
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.fields import finite, x_arrays
 from jaxvae.model.values import made_by
@@ -226,7 +226,7 @@ def in_units(transform: Transform, batch: Batch) -> Batch:
     """
     if batch.x is None:
         return batch
-    x = jax.tree.map(_floating, batch.x)
+    x = jax.tree.map(floating, batch.x)
     try:
         x = transform.forward(x)
     except jax.errors.JAXTypeError:  # of a number that is not known yet: `values_as_numbers`
@@ -237,8 +237,3 @@ def in_units(transform: Transform, batch: Batch) -> Batch:
     if batch.mask is not None:
         x = jax.tree.map(lambda leaf, seen: jnp.where(seen, leaf, 0), x, batch.mask)
     return batch._replace(x=x)
-
-
-def _floating(leaf: Any) -> jax.Array:
-    array = jnp.asarray(leaf)
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.float32)

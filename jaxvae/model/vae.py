@@ -25,7 +25,7 @@ from jaxvae.model.networks import Network, Params, Training, whole
 from jaxvae.model.objectives import Objective, Terms, elbo, kl_by_part, mean_of_draws
 from jaxvae.model.priors import Context, Prior
 from jaxvae.model.transforms import Transform, identity
-from jaxvae.model.values import Same, made_by
+from jaxvae.model.values import Same, made_by, recipe_of
 from jaxvae.numerics import checks
 
 OWN = ("prior", "likelihood")  # what they add to the network's parameters
@@ -386,7 +386,7 @@ def for_labels(vae: VAE, y: Any) -> VAE:
     parts = vae.parts
     if parts is None or parts.prior.with_missing is None or y is None or not (y < 0).any():
         return vae
-    recipe = getattr(vae.init, "recipe", None)  # of `bind`, or of what called it
+    recipe = recipe_of(vae.init)  # of `bind`, or of what called it
     if recipe is None or vae != recipe.value:  # a function of it was replaced
         return vae
     prior = parts.prior.with_missing()

@@ -121,6 +121,24 @@ def _part_of(recipe: Recipe, name: str) -> Any:
     return found
 
 
+def recipe_of(value: Any) -> Recipe | None:
+    """What made a value.
+
+    Args:
+      value: a NamedTuple of functions, or one of its functions.
+
+    Returns:
+      The recipe; None where no constructor of a module made it.
+
+    Example:
+      >>> from jaxvae import objectives
+      >>> recipe_of(objectives.elbo(2.0)).arguments["kl_weight"], recipe_of(print)
+      (2.0, None)
+    """
+    functions = value if isinstance(value, tuple) else (value,)
+    return next((own.recipe for own in functions if isinstance(own, Part)), None)
+
+
 def made_by(constructor: Callable[P, Value]) -> Callable[P, Value]:
     """Let what a public constructor makes be equal, hashable and picklable by its arguments.
 
@@ -214,7 +232,7 @@ def frozen(value: Any, seen: frozenset[int] = frozenset()) -> Hashable:
     if isinstance(value, types.MethodType):
         return types.MethodType, frozen((value.__func__, value.__self__), seen)
     if isinstance(value, types.FunctionType):
-        cells = (_cell(cell) for cell in value.__closure__ or ())
+        cells = (content_of(cell) for cell in value.__closure__ or ())
         parts = (value.__defaults__, value.__kwdefaults__, tuple(cells))
         return value.__code__, id(value.__globals__), frozen(parts, seen)
     if isinstance(value, types.CodeType | type | types.ModuleType):
@@ -239,10 +257,18 @@ class Identity:
         return id(self.value)
 
 
-def _cell(cell: Any) -> Any:
+def content_of(cell: Any) -> Any:
+    """What a closure holds.
+
+    Args:
+      cell: one of its cells.
+
+    Returns:
+      Its content; None where it is not filled yet.
+    """
     try:
         return cell.cell_contents
-    except ValueError:  # not filled yet
+    except ValueError:
         return None
 
 

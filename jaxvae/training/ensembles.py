@@ -17,7 +17,7 @@ from jaxvae.training import devices as places
 from jaxvae.training.history import EpochRecord, History
 from jaxvae.training.loop import run
 from jaxvae.training.members import Concurrent, Many
-from jaxvae.training.options import Data, checked_options
+from jaxvae.training.options import checked_options
 from jaxvae.training.saves import Checkpoints, checkpoints_of
 from jaxvae.training.state import TrainState
 
@@ -155,7 +155,7 @@ def fit_many(
     who = kind(keys, make, models, optimizer, chosen, values, given)
     state = None if state is None else who.with_hyperparams(state)
     with compilation_cache.keep_compiled(options.keep_compiled):
-        return run(who, Data(x, y, weight, condition, mask), options, state)
+        return run(who, Batch(x, y, weight, condition=condition, mask=mask), options, state)
 
 
 def _names(make: Any) -> list[str]:

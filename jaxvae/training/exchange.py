@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxvae.data import examples as data_forms
 from jaxvae.data import sparse
-from jaxvae.data.batches import Batch, is_packed, take
+from jaxvae.data.batches import Batch, is_packed, rows_of, take
 
 
 def split_data(data: Batch, batch_size: int, mesh: Mesh) -> Batch:
@@ -34,7 +34,7 @@ def split_data(data: Batch, batch_size: int, mesh: Mesh) -> Batch:
     axis = mesh.axis_names[0]
     parts = mesh.shape[axis]
     sharding = NamedSharding(mesh, PartitionSpec(axis))
-    share = -(-data_forms.count(data) // parts)
+    share = -(-rows_of(data) // parts)
 
     def place(leaf: Any) -> Any:
         if is_packed(leaf):

@@ -1,6 +1,6 @@
 """What `fit` and `fit_many` saw: records, and the error of a step that is not finite."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -134,6 +134,42 @@ def epoch_record(epoch: int, metrics: Metrics, seconds: float, examples: int) ->
         skipped=int((~made).sum()),
         more={name: mean(term) for name, term in metrics.more.items()},
     )
+
+
+def lowest(losses: Sequence[float | None]) -> float:
+    """The lowest loss on the held-out examples so far.
+
+    Args:
+      losses: after each epoch; None where there were no such examples.
+
+    Returns:
+      The loss; infinity where none is known.
+
+    Example:
+      >>> lowest([None, 3.0, 2.0]), lowest([])
+      (2.0, inf)
+    """
+    return min((loss for loss in losses if loss is not None), default=float("inf"))
+
+
+def stopped(losses: Sequence[float | None], patience: int | None) -> bool:
+    """Whether early stopping has ended a run.
+
+    Args:
+      losses: on the held-out examples, after each epoch; None where there were none.
+      patience: so many epochs in a row without a lower one end it; None: none do.
+
+    Returns:
+      Whether it has.
+
+    Example:
+      >>> stopped([2.0, 3.0], patience=2), stopped([2.0, 3.0, 2.5], patience=2)
+      (False, True)
+    """
+    known = [loss for loss in losses if loss is not None]
+    if patience is None or len(known) <= patience:
+        return False
+    return lowest(known) < lowest(known[-patience:])
 
 
 def users_metrics(given: Any, record: EpochRecord) -> EpochRecord:

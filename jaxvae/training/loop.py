@@ -22,18 +22,19 @@ from jaxvae.training.history import (
     EpochRecord,
     History,
     epoch_record,
+    lowest,
     non_finite,
+    stopped,
     users_metrics,
 )
 from jaxvae.training.members import One
 from jaxvae.training.on_mesh import trained_by
-from jaxvae.training.options import Data, Options, checked_options
+from jaxvae.training.options import Options, checked_options
 from jaxvae.training.placement import Placement, placement_of
 from jaxvae.training.preparation import prepared
 from jaxvae.training.programs import States, trusts
 from jaxvae.training.progress import Progress
 from jaxvae.training.saves import VALIDATION, Checkpoints, Saves, checkpoints_of, run_print
-from jaxvae.training.saves import load_state as load_state
 from jaxvae.training.sources import prints_of, source_of
 from jaxvae.training.state import TrainState
 
@@ -165,19 +166,19 @@ def fit(
     )
     with compilation_cache.keep_compiled(options.keep_compiled):
         who = trained_by(key, vae, optimizer, placement_of(devices, state))
-        data = Data(x, y, weight, condition, mask)
+        data = Batch(x, y, weight, condition=condition, mask=mask)
         state, (history,) = run(who, data, options, state)
     return state, history
 
 
 def run(
-    who: One, data: Data, options: Options, state: TrainState | None = None
+    who: One, data: Batch, options: Options, state: TrainState | None = None
 ) -> tuple[TrainState, tuple[History, ...]]:
     """Train one run or many: the loop of `fit` and of `fit_many`.
 
     Args:
       who: is trained.
-      data: on what.
+      data: on what, as it was given.
       options: how.
       state: where to start, or None.
 
@@ -186,11 +187,8 @@ def run(
     """
     epochs, patience, skip = options.epochs, options.patience, options.on_non_finite == "skip"
     source = source_of(
-        *data[:2],
-        weight=data.weight,
-        condition=data.condition,
-        mask=data.mask,
-        batch_size=options.batch_size,
+        data,
+        options.batch_size,
         split=who.split,
         spread=who.spread,
         mesh=who.mesh,
@@ -220,7 +218,7 @@ def run(
         return tuple(History(tuple(own), seconds) for own in records)
 
     def live() -> list[bool]:
-        return [not _is_over(own, epochs, patience) for own in records]
+        return [len(own) < epochs and not stopped(_held_out(own), patience) for own in records]
 
     with (
         Saves.of(options.checkpoints, fingerprint, who.members) as saves,
@@ -283,7 +281,7 @@ def run(
                     continue
                 record = epoch_record(len(records[i]), own, seconds, examples)
                 if losses is not None:
-                    better[i] = losses[i] < _lowest(records[i])
+                    better[i] = losses[i] < lowest(_held_out(records[i]))
                     record = record._replace(validation_loss=losses[i])
                 if options.metrics is not None:
                     own_key = jax.random.fold_in(who.keys[i], METRICS)
@@ -310,19 +308,9 @@ def _steps(states: States) -> np.ndarray:
     return np.ravel(jax.device_get([state.step for state in states]))
 
 
-def _lowest(records: list[EpochRecord]) -> float:
-    """The lowest loss on the held-out examples so far."""
-    return min(
-        (r.validation_loss for r in records if r.validation_loss is not None), default=np.inf
-    )
-
-
-def _is_over(records: list[EpochRecord], epochs: int, patience: int | None) -> bool:
-    if len(records) >= epochs:
-        return True
-    if patience is None or len(records) <= patience:
-        return False
-    return _lowest(records) < _lowest(records[-patience:])
+def _held_out(records: list[EpochRecord]) -> list[float | None]:
+    """The losses on the held-out examples."""
+    return [record.validation_loss for record in records]
 
 
 def _shapes(tree: Any) -> Any:

@@ -12,16 +12,6 @@ from jaxvae.training.saves import Checkpoints
 from jaxvae.training.updates import check_optimizer
 
 
-class Data(NamedTuple):
-    """What `fit` was given to train on."""
-
-    x: Any
-    y: Any
-    weight: Any
-    condition: Any
-    mask: Any
-
-
 class Options(NamedTuple):
     """The arguments of `fit` that one run and many have in common, checked."""
 

@@ -1,17 +1,19 @@
 """The folder of a run: the names of what is in it, how one is begun, and how one is tidied."""
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from jaxvae.training.whole_files import STRAY
 
 CONFIG, METRICS, SUMMARY = "config.json", "metrics.jsonl", "summary.json"
 PARAMS, FIRST_PARAMS = "params.safetensors", "params.npz"  # the second is the first version's
 FINAL = (PARAMS, FIRST_PARAMS)
-CHECKPOINTS = "checkpoints"  # the folder of them in a run's folder
+CHECKPOINTS, FIGURES = "checkpoints", "figures"  # the folders of them in a run's folder
 SEED = "seed-"  # how the folder of a run is called that is one of several seeds
 
 
@@ -129,6 +131,30 @@ def members_in(folder: Path) -> list[Path]:
         return []
     alone = [path.parent for path in folder.glob(f"*/{CONFIG}")]
     return sorted({*alone, *(path.parents[1] for path in folder.glob(f"*/{SEED}*/{CONFIG}"))})
+
+
+def records(folder: Path) -> tuple[dict[str, Any], ...]:
+    """The records of a run's epochs.
+
+    Args:
+      folder: of the run.
+
+    Returns:
+      One for each epoch; a last line that a killed process did not finish is left out.
+
+    Example:
+      >>> folder = Path(tempfile.mkdtemp())
+      >>> _ = (folder / METRICS).write_text('{"epoch": 0, "loss": 4.0}\\n{"epoch": 1, "lo')
+      >>> records(folder)
+      ({'epoch': 0, 'loss': 4.0},)
+    """
+    path, found = folder / METRICS, []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return tuple(found)
 
 
 def clean(folder: Path) -> None:

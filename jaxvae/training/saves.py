@@ -24,6 +24,7 @@ from jaxvae.training import devices as places
 from jaxvae.training.history import EpochRecord
 from jaxvae.training.placement import Placement, auto_mesh, placed_state, placement_of
 from jaxvae.training.state import TrainState, init_state
+from jaxvae.training.whole_files import read_json
 
 DESCRIBED = ("vae", "optimizer")  # entries of a fingerprint that are descriptions
 VALIDATION = "validation"  # that of the held-out examples; a run may do without some of the time
@@ -282,9 +283,31 @@ def _records(beside: dict[str, Any], losses: np.ndarray) -> list[list[EpochRecor
         own = losses[start : start + steps]
         flat.append(EpochRecord(**fields, batch_losses=own, more=more))
         start += steps
-    lengths = beside.get("lengths", [len(flat)])
+    return _by_run(beside, flat)
+
+
+def _by_run(beside: Mapping[str, Any], epochs: list[Any]) -> list[list[Any]]:
+    """What there is of each epoch, of several runs one after another, by run."""
+    lengths = beside.get("lengths", [len(epochs)])
     ends = np.cumsum(lengths).tolist()
-    return [flat[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+    return [epochs[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+
+
+def validation_losses(folder: Path) -> list[list[float | None]]:
+    """The losses on the held-out examples after each epoch, by the last checkpoint.
+
+    Args:
+      folder: of the checkpoints.
+
+    Returns:
+      Those of each run; none where there is no checkpoint, or the last one cannot be read.
+    """
+    if not (found := checkpoints.checkpoints_in(folder)):
+        return []
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        beside = read_json(found[-1] / checkpoints.ABOUT)["beside"]
+        return _by_run(beside, [record["validation_loss"] for record in beside["epochs"]])
+    return []
 
 
 def load_state(

@@ -14,7 +14,7 @@ from jax.tree_util import keystr
 
 from jaxvae.data import examples as data_forms
 from jaxvae.data import sparse, streaming
-from jaxvae.data.batches import Batch
+from jaxvae.data.batches import Batch, rows_of
 from jaxvae.training import devices as places
 from jaxvae.training.exchange import split_data
 from jaxvae.training.programs import Program, States
@@ -49,8 +49,8 @@ class Arrays:
         if data.mask is not None and not any(leaf.any() for leaf in jax.tree.leaves(data.mask)):
             raise ValueError("mask must be 1 for at least one value, got none")
         self.all, self.first = data, data_forms.first(data)
-        self.batch_size = self.program_batch = min(batch_size, data_forms.count(data))
-        self.examples_split = data_forms.count(data) if splits_data else None
+        self.batch_size = self.program_batch = min(batch_size, rows_of(data))
+        self.examples_split = rows_of(data) if splits_data else None
         self._devices, self._mesh = split or spread, mesh
 
     @functools.cached_property
@@ -83,13 +83,13 @@ class Arrays:
 
     def steps(self, epochs: int) -> int | None:
         """How many steps so many epochs have, where it is known."""
-        return epochs * -(-data_forms.count(self.all) // self.batch_size)
+        return epochs * -(-rows_of(self.all) // self.batch_size)
 
     def run_epoch(
         self, program: Program, states: States, *, skip: bool
     ) -> tuple[States, Metrics, int]:
         """The states after an epoch, the metrics of its steps, and how many examples it had."""
-        return *program(states, *self._placed), data_forms.count(self.all)
+        return *program(states, *self._placed), rows_of(self.all)
 
     def last_rows(self) -> Batch:
         """The examples among which the last steps' were."""
@@ -247,13 +247,9 @@ class Stream:
 
 
 def source_of(
-    x: Any,
-    y: Any,
-    *,
-    weight: Any,
-    condition: Any,
-    mask: Any,
+    given: Batch,
     batch_size: int,
+    *,
     split: Devices = None,
     spread: Devices = None,
     mesh: Mesh | None = None,
@@ -262,11 +258,7 @@ def source_of(
     """What `fit` was given, checked.
 
     Args:
-      x: examples, or a stream of batches.
-      y: labels, or None.
-      weight: weights, or None.
-      condition: conditions, or None.
-      mask: what of x was seen, or None.
+      given: its arguments of these names; its x may be a stream of batches, or a `Batch`.
       batch_size: examples a step.
       split: devices over which each batch is split.
       spread: devices on each of which all batches are needed.
@@ -279,16 +271,15 @@ def source_of(
     Raises:
       ValueError, TypeError: if one cannot be used; it is named.
     """
+    x, y, weight, _, condition, mask = given
     if not data_forms.is_stream(x):
         data = data_forms.examples(x, y, weight=weight, condition=condition, mask=mask)
         where: dict[str, Any] = {"split": split, "spread": spread, "mesh": mesh}
         return Arrays(data, batch_size, splits_data=splits_data, **where)
     held = {"y": "labels", "weight": "weights", "condition": "conditions", "mask": "masks"}
-    for name, value in (("y", y), ("weight", weight), ("condition", condition), ("mask", mask)):
-        if value is not None:
-            raise ValueError(
-                f"{name} must be None where x gives batches: they hold the {held[name]}"
-            )
+    for name, what in held.items():
+        if getattr(given, name) is not None:
+            raise ValueError(f"{name} must be None where x gives batches: they hold the {what}")
     if splits_data:
         raise ValueError(
             "data of Placement must be 'copied' where x gives batches, which are split anyway, "

@@ -13,7 +13,7 @@ import pytest
 from jaxvae import figures
 from jaxvae.apps import chosen, cli, compare, compared
 from jaxvae.apps.options import Options
-from jaxvae.apps.run_config import of_options, write_config
+from jaxvae.apps.run_config import of_options, read_config, write_config
 from jaxvae.data import datasets
 from jaxvae.training import whole_files
 
@@ -123,6 +123,19 @@ def test_several_seeds_are_a_mean_and_a_deviation(write, tmp_path, capsys):
     assert float(row["test_loss"]) == 3
     assert float(row["test_loss_std"]) == pytest.approx(deviation)
     assert Path(row["folder"]) == tmp_path / "three"
+
+
+def test_a_config_of_before_is_read(write):
+    """It also holds how many examples there are to test on."""
+    path = write("run", model="normal") / "config.json"
+    config, fields = read_config(path), json.loads(path.read_text())
+    fields["origin"]["test_examples"] = 360
+    path.write_text(json.dumps(fields))
+    assert read_config(path) == config
+    fields["origin"]["other"] = 1
+    path.write_text(json.dumps(fields))
+    with pytest.raises(ValueError, match="must hold options that"):
+        read_config(path)
 
 
 def test_a_run_that_was_stopped_is_listed(write, tmp_path, capsys):

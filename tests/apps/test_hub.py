@@ -20,7 +20,7 @@ from huggingface_hub import constants
 
 import jaxvae
 from jaxvae import likelihoods
-from jaxvae.apps import description, hub, model_card, saved_models
+from jaxvae.apps import description, hub, model_card
 
 TOKEN = "hf_of_the_tests"
 
@@ -186,10 +186,6 @@ def folder(model, tmp_path):
     (path / "checkpoints").mkdir()
     (path / "checkpoints" / "model.json").write_text("{}")
     return path
-
-
-def test_the_files_are_those_of_a_saved_model():
-    assert set(hub.MODEL_FILES) == saved_models.FILES
 
 
 def test_what_is_pushed_and_fetched(model, folder, stand_in, server, tmp_path):

@@ -16,7 +16,7 @@ from jaxvae.apps import seeds as seeds_module
 from jaxvae.apps.run_config import read_config
 from jaxvae.training import run_folder
 from jaxvae.training.averaging import averaged_params
-from jaxvae.training.loop import load_state
+from jaxvae.training.saves import load_state
 
 SMALL = ["--model", "normal", "--layers", "1", "--hidden-units", "16", "--batch-size", "256"]
 
@@ -89,6 +89,16 @@ def test_evaluate_prints_means_and_standard_deviations(seeds, capsys):
         mean, deviation = map(float, rows[label].split())
         assert mean == pytest.approx(spread[f"{name}_mean"], abs=1e-4)
         assert deviation == pytest.approx(spread[f"{name}_std"], abs=1e-4)
+
+
+def test_figures_of_a_run_that_was_killed_as_it_wrote(seeds, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(seeds / "seed-4", folder, ignore=shutil.ignore_patterns("figures"))
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "lo')
+    assert cli.main(["figures", str(folder), "--quiet"]) == 0
+    assert (folder / "figures" / "loss.png").is_file()
+    capsys.readouterr()
 
 
 def test_figures_draws_each_run_and_the_curves_of_all(seeds, capsys, monkeypatch):

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import re
+import zipfile
 
 import flax.linen as nn
 import jax
@@ -342,6 +343,15 @@ def test_weights_there_and_back(tmp_path):
         other = dirichlet(layers=11)
     vae.set_weights(other.encoder, vae.get_weights(v.encoder))
     np.testing.assert_array_equal(v.encoder(x), other.encoder(x))
+
+
+def test_no_header_of_a_file_of_weights_is_believed(tmp_path):
+    path = tmp_path / "weights.npz"
+    with zipfile.ZipFile(path, "w") as archive, archive.open("a.npy", "w") as file:
+        claimed = {"descr": "<f8", "fortran_order": False, "shape": (10**16,)}
+        np.lib.format.write_array_header_1_0(file, claimed)
+    with pytest.raises(ValueError, match=r"source must be a readable .npz file, got .*weights.npz"):
+        vae.set_weights(normal(), path)
 
 
 def test_attributes_are_read_when_used():

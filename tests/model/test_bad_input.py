@@ -140,9 +140,9 @@ def other_model():
     return jaxvae.normal_vae(normal_network()), jax.eval_shape(other.init, KEY, X)
 
 
-def posterior_elbo(vae, params):
-    q = jaxvae.latents.Normal(X[:, :2], 1 + X[:, :2])
-    return jaxvae.evaluation.posterior_elbo(KEY, vae, params, q, X)
+def posterior_elbo(vae, params, x=X):
+    q = jaxvae.latents.Normal(x[:, :2], 1 + x[:, :2])
+    return jaxvae.evaluation.posterior_elbo(KEY, vae, params, q, x)
 
 
 def categories(number):
@@ -573,6 +573,7 @@ BAD_CALLS = [
     (lambda: jax.grad(lambda params: jaxvae.evaluate(KEY, small_vae("normal"), params, X).loss)({"w": 1.0}), TypeError, "params must be given outside .*call vae.loss"),
     (lambda: jax.jit(lambda x: jaxvae.encode_mean(small_vae("normal"), {}, x))(X), TypeError, "x must be given outside .*call vae.encode"),
     (lambda: jax.jit(lambda y: jaxvae.accuracy(small_vae("normal"), {}, X, y))(Y), TypeError, "y must be given outside .*call vae.encode"),
+    (lambda: jax.jit(lambda x: posterior_elbo(small_vae("normal"), {}, x))(X), TypeError, "q must be given outside .*use vae.terms"),
     (lambda: jax.vmap(lambda x: jaxvae.load_state("run", small_vae("normal"), SGD, x))(X[None]), TypeError, "x must be given outside jit.*load the state before"),
     # figures
     (lambda: figures.latent_scatter(np.zeros(3)), ValueError, r"z must have the shape \[N, D\], not empty, got \(3,\)"),

@@ -176,6 +176,32 @@ def test_kl_by_dimension_sums_to_the_kl():
     np.testing.assert_allclose(part.kl_by_dimension.sum(), part.kl, rtol=1e-5)
 
 
+def test_a_report_does_not_depend_on_its_batches():
+    vae = MODELS["normal"]()
+    params = vae.init(jax.random.key(0), X[:1])
+    few, all_ = (jaxvae.collapse_report(KEY, vae, params, X, batch_size=n) for n in (7, 23))
+    np.testing.assert_allclose(few.explained, all_.explained, rtol=1e-5)
+
+
+def test_a_report_does_not_see_what_is_missing():
+    """Each value that was seen is the mean: in the model's units no example differs."""
+    network = jaxvae.Network(
+        init=lambda key, x: {"mean": jnp.zeros(12)},
+        encode=lambda params, x: (x[:, :2], jnp.ones((len(x), 2))),
+        decode=lambda params, z: jnp.broadcast_to(params["mean"], (len(z), 12)),
+    )
+    parts = network, latents.normal, priors.standard_normal(), likelihoods.normal(1.0)
+    vae = jaxvae.bind(*parts, transform=transforms.standardized(2.0, 0.1))
+    params = vae.init(jax.random.key(0), X[:1])
+    mask = np.random.default_rng(3).random(X.shape) < 0.6
+    reports = [
+        jaxvae.collapse_report(KEY, vae, params, np.where(mask, 2.0, missing), mask=mask)
+        for missing in (2.0, 3.0)
+    ]
+    assert str(reports[0]) == str(reports[1])
+    assert reports[1].parts["z"].active == 0
+
+
 def test_the_original_has_no_likelihood():
     for vae in (
         jaxvae.dirichlet_vae(dense(), objective="original"),

@@ -23,7 +23,7 @@ from safetensors.numpy import load_file
 import jaxvae
 from conftest import small_vae
 from jaxvae.apps import cli, runs, seeds
-from jaxvae.training import checkpoints, loop, manifest, run_folder, saves, whole_files
+from jaxvae.training import checkpoints, manifest, run_folder, saves, whole_files
 from jaxvae.training.averaging import AveragedState, average_params, averaged_params
 
 SMALL = {"batch_size": 256}
@@ -143,7 +143,7 @@ def test_early_stopping(digits, tmp_path):
     assert len(validation) == best + 4
     evaluated = jaxvae.evaluate(jax.random.key(5), vae, state.params, *held_out)
     assert evaluated.loss == validation[best]
-    same = loop.load_state(tmp_path, vae, optimizer, digits.x_train, best=True)
+    same = jaxvae.load_state(tmp_path, vae, optimizer, digits.x_train, best=True)
     assert_same(same, state)
     again, _ = fit(
         vae, digits, tmp_path, epochs=50, optimizer=optimizer, validation=held_out, patience=3
@@ -189,7 +189,7 @@ def test_a_nan_is_reported_at_its_step(vae, digits, tmp_path, what):
     assert int(caught.value.state.step) == 15
     never = poisoned(vae, 10_000, what)  # a program of another shape may round otherwise
     before, _ = fit(never, digits, None, epochs=2)
-    assert_same(loop.load_state(tmp_path, vae, optax.adam(1e-3), digits.x_train), before)
+    assert_same(jaxvae.load_state(tmp_path, vae, optax.adam(1e-3), digits.x_train), before)
     for leaf in jax.tree.leaves(caught.value.state):
         assert np.isfinite(leaf).all()
 
@@ -229,7 +229,7 @@ def test_a_relative_folder(digits, tmp_path, monkeypatch):
     vae = small_vae("normal")
     whole, _ = fit(vae, digits, "runs/mine", epochs=2)
     assert (tmp_path / "runs" / "mine" / "0000000012").is_dir()
-    assert_same(loop.load_state("runs/mine", vae, optax.adam(1e-3), digits.x_train), whole)
+    assert_same(jaxvae.load_state("runs/mine", vae, optax.adam(1e-3), digits.x_train), whole)
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +261,7 @@ def test_each_damage_is_found_and_the_checkpoint_before_used(two_checkpoints, di
     rng, optimizer = np.random.default_rng(0), optax.adam(1e-3)
 
     def load():
-        return loop.load_state(folder, vae, optimizer, digits.x_train)
+        return jaxvae.load_state(folder, vae, optimizer, digits.x_train)
 
     for i in range(500):
         path = files[i % len(files)]
@@ -288,7 +288,7 @@ def test_a_run_goes_on_from_before_a_damaged_checkpoint(digits, tmp_path):
     with pytest.warns(UserWarning, match="0000000018 is damaged.*going on from 0000000012"):
         resumed, _ = fit(vae, digits, folder, epochs=6)
     assert_same(resumed, whole)
-    assert_same(loop.load_state(folder, vae, optax.adam(1e-3), digits.x_train), whole)
+    assert_same(jaxvae.load_state(folder, vae, optax.adam(1e-3), digits.x_train), whole)
 
 
 def test_nothing_whole_is_left(two_checkpoints, digits, tmp_path):
@@ -296,9 +296,9 @@ def test_nothing_whole_is_left(two_checkpoints, digits, tmp_path):
     name = checkpoints.checkpoints_in(folder)[0].name
     (tmp_path / name).mkdir()
     with pytest.raises(checkpoints.DamagedCheckpointError, match=r"manifest\.json.*no whole one"):
-        loop.load_state(tmp_path, vae, optax.adam(1e-3), digits.x_train)
+        jaxvae.load_state(tmp_path, vae, optax.adam(1e-3), digits.x_train)
     with pytest.raises(FileNotFoundError, match="path must hold a checkpoint"):
-        loop.load_state(tmp_path / "none", vae, optax.adam(1e-3), digits.x_train)
+        jaxvae.load_state(tmp_path / "none", vae, optax.adam(1e-3), digits.x_train)
 
 
 # Where Orbax does notice, it sometimes closes its event loop before TensorStore has called back.
@@ -343,7 +343,7 @@ def test_what_is_as_written_but_cannot_be_read(two_checkpoints, digits, tmp_path
     (path / manifest.MANIFEST).unlink()
     manifest.write(path)
     with pytest.raises(ValueError, match=f"{path.name}.* (is damaged|must hold)"):
-        loop.load_state(path, vae, optax.adam(1e-3), digits.x_train)
+        jaxvae.load_state(path, vae, optax.adam(1e-3), digits.x_train)
     assert caplog.text == ""
 
 
@@ -445,6 +445,8 @@ def test_the_best_epoch_is_of_one_held_out_set(tmp_path, digits):
     _, history = go_on("none", 2, one)
     assert [record.validation_loss is None for record in history.epochs] == [True, False]
     assert go_on("none", 3, None)[1].epochs[2].validation_loss is None
+    # Epochs without held-out examples bring no lower loss, and no higher one.
+    assert len(go_on("none", 4, one, patience=1)[1].epochs) == 4
 
 
 def small(make=jaxvae.normal_vae, activation="relu", floor=0.1, **options):
@@ -534,7 +536,7 @@ def test_another_format_is_refused(two_checkpoints, tmp_path, digits):
     (target / checkpoints.ABOUT).write_text(json.dumps(about | {"format": 0, "jaxvae": "0.0.1"}))
     manifest.write(target)
     with pytest.raises(ValueError, match=r"format 1, got 0, written by jaxvae 0\.0\.1"):
-        loop.load_state(target, vae, optax.adam(1e-3), digits.x_train)
+        jaxvae.load_state(target, vae, optax.adam(1e-3), digits.x_train)
 
 
 def test_one_writer_a_folder(tmp_path):
@@ -637,7 +639,7 @@ def state_of(run):
     opened = runs.open_run(run)
     config, data, vae = opened.config, opened.data, opened.vae
     optimizer = runs.optimizer(config)
-    return loop.load_state(run / run_folder.CHECKPOINTS, vae, optimizer, data.x_train)
+    return jaxvae.load_state(run / run_folder.CHECKPOINTS, vae, optimizer, data.x_train)
 
 
 def wait_for_epoch(process):
@@ -792,7 +794,7 @@ def test_a_whole_checkpoint_gives_no_warning(two_checkpoints, digits):
     folder, vae, _ = two_checkpoints
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        state = loop.load_state(folder, vae, optax.adam(1e-3), digits.x_train)
+        state = jaxvae.load_state(folder, vae, optax.adam(1e-3), digits.x_train)
     assert int(state.step) == 12
 
 
@@ -810,7 +812,7 @@ def test_checkpoints_of_the_first_version_are_read(name, digits):
     else:
         vae = jaxvae.dirichlet_vae(jaxvae.dense_dirichlet_network(64, 10, **shape), **unit)
     last = checkpoints.checkpoints_in(folder)[-1]
-    state = loop.load_state(last, vae, optimizer, digits.x_train)
+    state = jaxvae.load_state(last, vae, optimizer, digits.x_train)
     assert int(state.step) == int(last.name)
     tree = functools.partial(saves.saved_tree, state)
     found, beside = checkpoints.read_checkpoint(last, tree)

@@ -16,6 +16,7 @@ from jaxvae.apps.explore import packing
 from jaxvae.apps.runs import Run
 from jaxvae.model.modules import ACTIVATIONS
 from jaxvae.model.networks import Network
+from jaxvae.model.values import recipe_of
 
 LARGEST_ERROR = 0.02  # share of the room in which a value is shown
 TRIED = 16  # points
@@ -186,7 +187,7 @@ def entry_of(run: Run) -> Entry | None:
 
 def _transparent(network: Network) -> Network:
     """A network whose wrappers are kept and whose decoder gives back what it is shown."""
-    recipe = getattr(network.decode, "recipe", None)
+    recipe = recipe_of(network.decode)
     inner = None if recipe is None else recipe.arguments.get("network")
     if recipe is not None and isinstance(inner, Network):
         return recipe.constructor(**{**recipe.arguments, "network": _transparent(inner)})

@@ -11,7 +11,8 @@ from jaxvae.data import files
 from jaxvae.data.formats.source import (
     Reading,
     Source,
-    chosen,
+    by_name,
+    by_place,
     label_strings,
     needed,
     refuse_unused,
@@ -171,26 +172,14 @@ def _named(path: Path, source: Source, lower: dict[str, np.ndarray], reading: Re
     columns = lower.get("feature_names")
     if columns is None or source.x.ndim != 2 or columns.shape != source.x.shape[1:]:
         return _by_place(path, source, reading)
-    own = _strings(columns)
-    picked = chosen(str(path), own, reading)
-    if picked is None:
-        return source._replace(column_names=own)
-    return source._replace(x=source.x[:, picked], column_names=tuple(own[i] for i in picked))
+    x, own = by_name(str(path), source.x, _strings(columns), reading)
+    return source._replace(x=x, column_names=own)
 
 
 def _by_place(path: Path, source: Source, reading: Reading) -> Source:
     """Examples without names of columns: a model's count by their number."""
-    refuse_unused(str(path), reading, ("columns",))
-    if reading.columns is None:
-        return source
-    width, wanted = int(np.prod(source.x.shape[1:])), len(reading.columns)
-    if width != wanted:
-        raise ValueError(
-            f"{path}: it names no columns, so it must have the {wanted} that the model knows, in "
-            f"their order; got {width}"
-        )
-    sentence = f"The file names no columns: its {width} are taken in the model's order."
-    return source._replace(column_names=reading.columns, said=(*source.said, sentence))
+    names, said = by_place(str(path), int(np.prod(source.x.shape[1:])), reading)
+    return source._replace(column_names=names, said=(*source.said, *said))
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

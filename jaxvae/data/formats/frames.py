@@ -9,10 +9,12 @@ from jaxvae.data import sparse
 from jaxvae.data.formats import columns as own_columns
 from jaxvae.data.formats.columns import NotNumbers, Table
 from jaxvae.data.formats.source import (
+    LABEL_NAMES,
     NO_LABEL,
     Reading,
     Source,
     brief,
+    by_name,
     chosen,
     counts_or_table,
     listed,
@@ -22,7 +24,6 @@ from jaxvae.data.formats.source import (
 )
 from jaxvae.data.formats.texts import count_words
 
-LABEL_NAMES = ("label", "labels", "target", "class", "y")  # in any case
 # What pandas calls a column without a name, here the index that it wrote; once or several times.
 INDEX_NAME = re.compile(r"(Unnamed: 0(\.\d+)*)?")
 NAMELESS = re.compile(r"Unnamed: \d+")
@@ -152,9 +153,7 @@ def from_anndata(
             )
         column = obs.columns[reading.ids]
         ids = tuple(cell or "" for cell in own_columns.strings(column))
-    places = chosen(where, names, reading)
-    if places is not None:
-        x, names = x[:, places], tuple(names[i] for i in places)
+    x, names = by_name(where, x, names, reading)
     kind = counts_or_table(x.data if sparse.is_sparse(x) else x)
     if kind == "table" and reading.layer is None and "counts" in adata.layers:
         said.append("X does not hold counts; --layer counts takes the layer of that name.")

@@ -125,7 +125,7 @@ def forms(paths: Sequence[Path]) -> list[Form]:
             width, height = picture.size
             if _orientation(picture) in TURNED:
                 width, height = height, width
-            return Form(height, width, _is_grey(picture), picture.mode in DEEP)
+            return Form(height, width, is_grey(picture), picture.mode in DEEP)
 
     return [own for part in in_threads(form, paths) for own in part]
 
@@ -232,12 +232,12 @@ def decoder(shape: tuple[int, ...]) -> Callable[[Path], np.ndarray]:
     def read(path: Path) -> np.ndarray:
         with image.open(path) as picture:
             turn = TURNS.get(_orientation(picture))
-            plain = _plain(image, picture, mode)
+            own = plain(picture, mode)
             if turn is not None:
-                plain = plain.transpose(image.Transpose[turn])
-            if plain.size != size:
-                plain = plain.resize(size, image.Resampling.BOX)
-            return np.asarray(plain)
+                own = own.transpose(image.Transpose[turn])
+            if own.size != size:
+                own = own.resize(size, image.Resampling.BOX)
+            return np.asarray(own)
 
     return read
 
@@ -337,15 +337,45 @@ def _orientation(picture: Any) -> int:
         return 1  # what a camera wrote wrong; the picture itself may be whole
 
 
-def _is_grey(picture: Any) -> bool:
+def is_grey(picture: Any) -> bool:
+    """Whether a picture has no colours, by its mode and palette.
+
+    Args:
+      picture: of Pillow.
+
+    Returns:
+      Whether it has none.
+
+    Example:
+      >>> from PIL import Image
+      >>> is_grey(Image.new("LA", (2, 1))), is_grey(Image.new("RGB", (2, 1)))
+      (True, False)
+    """
     if picture.mode not in ("P", "PA"):
         return picture.mode in GREY
     palette = np.array(picture.getpalette() or [], np.uint8).reshape(-1, 3)
     return bool((palette == palette[:, :1]).all())
 
 
-def _plain(image: Any, picture: Any, mode: str) -> Any:
-    """A picture of 8 bits, grey or RGB, without transparency."""
+def plain(picture: Any, mode: str) -> Any:
+    """A picture of 8 bits, without transparency: what is transparent is laid on white.
+
+    Args:
+      picture: of Pillow, in any mode.
+      mode: "L" or "RGB".
+
+    Returns:
+      A picture in this mode.
+
+    Raises:
+      ValueError: if its values are floats, or integers beyond 16 bits.
+
+    Example:
+      >>> from PIL import Image
+      >>> np.asarray(plain(Image.new("RGBA", (2, 1), (9, 9, 9, 0)), "L")).tolist()
+      [[255, 255]]
+    """
+    image = needed("PIL.Image", "pictures")
     if picture.mode in DEEP:
         deep = np.asarray(picture).astype(np.int64)
         if deep.min() < 0 or deep.max() > 65535:

@@ -13,7 +13,8 @@ import numpy as np
 from jaxvae.data.formats.source import (
     Reading,
     Source,
-    chosen,
+    by_name,
+    by_place,
     counts_or_table,
     needed,
     refuse_unused,
@@ -57,19 +58,10 @@ def read_mtx(path: Path, reading: Reading, *, examples_only: bool = False) -> So
     if barcodes is not None or features is not None:
         matrix, names, ids, said = _cells_by_genes(path, matrix, barcodes, features)
     if names is None:
-        refuse_unused(where, reading, ("columns",))
-        if reading.columns is not None:
-            if len(reading.columns) != matrix.shape[1]:
-                raise ValueError(
-                    f"{path}: it names no columns, so it must have the {len(reading.columns)} that "
-                    f"the model knows, in their order; got {matrix.shape[1]}"
-                )
-            names = reading.columns
-            said = (*said, "The file names no columns: they are taken in the model's order.")
+        names, more = by_place(where, matrix.shape[1], reading)
+        said = (*said, *more)
     else:
-        places = chosen(where, names, reading)
-        if places is not None:
-            matrix, names = matrix[:, places], tuple(names[i] for i in places)
+        matrix, names = by_name(where, matrix, names, reading)
     kind = counts_or_table(matrix if isinstance(matrix, np.ndarray) else matrix.data)
     return Source(matrix, column_names=names, ids=ids, kind=kind, said=said)
 

@@ -9,11 +9,10 @@ import numpy as np
 from jaxvae._door import door
 from jaxvae.data.formats import row_values
 from jaxvae.data.formats.passes import Passes
-from jaxvae.data.formats.source import NO_LABEL, brief, listed
+from jaxvae.data.formats.source import LABEL_NAMES, NO_LABEL, brief, listed
 from jaxvae.data.labels import MISSING, plain_labels
 from jaxvae.numerics import checks
 
-LABELS = ("label", "labels", "target", "class", "y")  # of a row's fields, in any case
 ONCE = (
     "source must be readable once an epoch: a data set, or a function that returns an iterator "
     "(lambda: ...); got {}, which can be read once only"
@@ -309,7 +308,7 @@ def _label_field(
     if y is not None:
         _check_field("y", y, fields)
         return y
-    found = [name for name in fields if str(name).lower() in LABELS and name != x]
+    found = [name for name in fields if str(name).lower() in LABEL_NAMES and name != x]
     if not found:
         found = [name for name in fields if hasattr(features.get(name), "names") and name != x]
     if len(found) > 1:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.data.formats.images import DEEP, GREY, WITH_ALPHA
+from jaxvae.data.formats.images import is_grey, plain
 from jaxvae.data.formats.source import brief
 
 
@@ -77,7 +77,7 @@ def label(value: Any) -> Any:
 
 
 def picture(value: Any) -> np.ndarray:
-    """A picture of Pillow as `read_images` would give it, by its own methods alone.
+    """A picture of Pillow as `read_images` would give it.
 
     Args:
       value: the picture.
@@ -93,23 +93,6 @@ def picture(value: Any) -> np.ndarray:
       >>> picture(Image.new("RGBA", (2, 1), (9, 9, 9, 0))).tolist()
       [[[255, 255, 255], [255, 255, 255]]]
     """
-    mode = value.mode
-    if mode == "F":
+    if value.mode == "F":
         return np.asarray(value)
-    if mode in DEEP:
-        deep = np.asarray(value).astype(np.int64)
-        if deep.min() < 0 or deep.max() > 65535:
-            raise ValueError(f"its values must be from 0 to 65535, got {deep.min()}, {deep.max()}")
-        return ((deep * 255 + 32767) // 65535).astype(np.uint8)
-    grey = mode in GREY
-    if mode in ("P", "PA"):
-        palette = np.array(value.getpalette() or [], np.uint8).reshape(-1, 3)
-        grey = bool((palette == palette[:, :1]).all())
-    if mode in WITH_ALPHA or "transparency" in value.info:
-        over = value.convert("RGBA")
-        value = over.copy()
-        value.paste((255, 255, 255, 255), (0, 0, *over.size))
-        value.alpha_composite(over)
-    if value.mode not in ("1", "L"):
-        value = value.convert("RGB")
-    return np.asarray(value.convert("L" if grey else "RGB"))
+    return np.asarray(plain(value, "L" if is_grey(value) else "RGB"))

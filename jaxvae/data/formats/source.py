@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+# What a column or a field with the labels is called, in any case.
+LABEL_NAMES = ("label", "labels", "target", "class", "y")
 NO_LABEL = "none"  # of Reading.label: what could be taken for labels is not
 # Which extra brings a package.
 EXTRAS = {"pandas": "tables", "pyarrow": "tables", "anndata": "anndata"}
@@ -218,6 +220,63 @@ def chosen(where: str, names: Sequence[str], reading: Reading) -> list[int] | No
     if not left:
         raise ValueError(f"{where}: --leave-out must leave at least one column, got all of them")
     return left
+
+
+def by_name(
+    where: str, x: Any, names: tuple[str, ...], reading: Reading
+) -> tuple[Any, tuple[str, ...]]:
+    """The columns that are asked for, of a matrix that has their names.
+
+    Args:
+      where: the file, for the error.
+      x: an array or a CSR [N, D].
+      names: of its columns [D].
+      reading: its `columns` and `leave_out` count.
+
+    Returns:
+      The matrix of these columns, and their names.
+
+    Raises:
+      ValueError: as `chosen` does.
+
+    Example:
+      >>> by_name("a.npz", np.array([[1, 2]]), ("a", "b"), Reading(leave_out=("a",)))
+      (array([[2]]), ('b',))
+    """
+    places = chosen(where, names, reading)
+    return (x, names) if places is None else (x[:, places], tuple(names[i] for i in places))
+
+
+def by_place(
+    where: str, width: int, reading: Reading
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """What columns are called that a file does not name: as a model calls its own, by their number.
+
+    Args:
+      where: the file, for the error.
+      width: how many it has.
+      reading: its `columns` count.
+
+    Returns:
+      The names, or None where there is no such model; and what is to be said of them.
+
+    Raises:
+      ValueError: if there are not as many as the model knows, or names are asked for.
+
+    Example:
+      >>> by_place("a.npy", 2, Reading(columns=("a", "b")))[0]
+      ('a', 'b')
+    """
+    refuse_unused(where, reading, ("columns",))
+    if reading.columns is None:
+        return None, ()
+    if width != len(reading.columns):
+        raise ValueError(
+            f"{where}: it names no columns, so it must have the {len(reading.columns)} that the "
+            f"model knows, in their order; got {width}"
+        )
+    said = f"The file names no columns: its {width} are taken in the model's order."
+    return reading.columns, (said,)
 
 
 def require(where: str, columns: Sequence[str], found: Iterable[str]) -> None:
