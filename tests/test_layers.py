@@ -1,6 +1,10 @@
 """The house: a folder imports only from those above it; each heavy package has one importer."""
 
 import ast
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,6 +88,20 @@ def test_a_door_only_names_what_lies_behind_it(door):
 def test_no_file_is_long(name):
     lines = len(FILES[name].read_text().splitlines())
     assert lines <= LONGEST, f"{name} has {lines} lines"
+
+
+def test_the_numerics_stand_alone(tmp_path):
+    shutil.copytree(PACKAGE / "numerics", tmp_path / "jaxvae" / "numerics")
+    (tmp_path / "jaxvae" / "__init__.py").touch()
+    code = "from jaxvae.numerics import distributions as d; print(d.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith(str(tmp_path))
 
 
 @pytest.mark.parametrize(("package", "importer"), SOLE_IMPORTERS.items())

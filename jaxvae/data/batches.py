@@ -49,10 +49,17 @@ def as_batch(x: Any) -> Batch:
     Returns:
       The `Batch`; anything else as the x of one.
 
+    Raises:
+      TypeError: if it is a list or a tuple, which JAX takes for a tree of numbers.
+
     Example:
       >>> as_batch(np.zeros((5, 64))).x.shape
       (5, 64)
     """
+    if type(x) in (list, tuple):
+        raise TypeError(
+            f"x must be an array [B, ...], a tree of such or a Batch, got a {type(x).__name__}"
+        )
     return x if isinstance(x, Batch) else Batch(x)
 
 

@@ -113,6 +113,20 @@ def check_batch(batch: Batch) -> None:
                          f"got {shapes(batch.mask)}")  # fmt: skip
 
 
+def check_z(z: Any) -> None:
+    """Refuse what is no array, by its place in a list of numbers it would be one of many arrays.
+
+    Args:
+      z: of `vae.decode`.
+
+    Raises:
+      TypeError: if it is none, nor a tree of such.
+    """
+    for leaf in jax.tree.leaves(z, is_leaf=lambda node: type(node) in (list, tuple)):
+        if not getattr(leaf, "shape", ()):
+            raise TypeError(f"z must be an array [..., K], by part of a product, got {leaf!r}")
+
+
 def check_posterior(latent: Latent, q: Any, outputs: Any, rows: int) -> None:
     """Refuse what an encoder returned if it is not the latent's parameters for each example.
 

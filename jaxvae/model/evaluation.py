@@ -1,7 +1,7 @@
 """What a trained model is worth: its loss on data, its latent means, its marginal likelihood."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -107,12 +107,12 @@ def evaluate(
     if checks.boolean("per_example", per_example):
         parts_of_vae("per_example", vae)
         each = functools.partial(_each_loss, vae, params, key)
-        loss, terms = by_batches(each, data, batch_size)
+        loss, terms = by_batches(each, data, batch_size, FEW_SIZES)
         numbers("the loss", loss, params)
         nelbo = terms["reconstruction"] + terms["kl"] if density else None
         reconstruction, kl = terms.pop("reconstruction"), terms.pop("kl")
         return Evaluation(loss, reconstruction, kl, nelbo, terms)
-    means = mean_losses(key, vae, params, data, batch_size)
+    means = mean_losses(key, vae, params, data, batch_size, FEW_SIZES)
     numbers("the loss", means["loss"], params)
     reconstruction, kl = means.pop("reconstruction"), means.pop("kl")
     nelbo = reconstruction + kl if density else None
@@ -120,7 +120,12 @@ def evaluate(
 
 
 def mean_losses(
-    key: jax.Array, vae: VAE, params: Params, data: Batch, batch_size: int
+    key: jax.Array,
+    vae: VAE,
+    params: Params,
+    data: Batch,
+    batch_size: int,
+    sizes: Sequence[int] = (),
 ) -> dict[str, float]:
     """What `evaluate` measures, of examples that were checked before: a check takes longer.
 
@@ -130,12 +135,13 @@ def mean_losses(
       params: its parameters.
       data: of `examples`.
       batch_size: examples a compiled call.
+      sizes: as for `host_batches`.
 
     Returns:
       The means over all examples, by their weights: of "loss", "reconstruction", "kl", and more.
     """
     sums: dict[str, float] = {}
-    for batch in host_batches(data, batch_size):
+    for batch in host_batches(data, batch_size, sizes):
         for name, value in jax.device_get(
             _loss_totals(key, vae, {}, params, jax.device_put(batch))
         ).items():

@@ -18,6 +18,7 @@ from jaxvae.model.draws import (
     scaled_path,
     split_alike,
 )
+from jaxvae.model.given_params import check_params
 from jaxvae.model.latents import Latent
 from jaxvae.model.likelihoods import Likelihood
 from jaxvae.model.loss_terms import LossTerms, weighted_mean
@@ -101,12 +102,11 @@ def check_model(vae: VAE, params: Any = None) -> None:
 
     Raises:
       TypeError: if it is no VAE, one of its functions is not hashable, or params are a state.
+      ValueError: if params were given to a step, which took them.
     """
     checks.instance("vae", vae, VAE, "a jaxvae.VAE")
     checks.hashable("vae", vae, "made of hashable functions")
-    if hasattr(params, "opt_state"):
-        raise TypeError(f"params must be a model's parameters, got a {type(params).__name__}: "
-                        f"take its params")  # fmt: skip
+    check_params(params)
 
 
 @made_by
@@ -168,6 +168,7 @@ def bind(
     in_units = functools.partial(transforms.in_units, transform)
 
     def posterior(params: Params, batch: Batch, training: Training | None) -> tuple[Any, Params]:
+        check_params(params)
         outputs, statistics = net.encode(params, batch, training)
         q = latent.wrap(outputs)
         bind_checks.check_posterior(latent, q, outputs, rows_of(batch))
@@ -301,7 +302,7 @@ def bind(
         *,
         axis_name: str | None = None,
     ) -> tuple[jax.Array, LossTerms]:
-        training = None
+        batch, training = as_batch(batch), None
         if step is not None:
             training = Training(None, batch.weight, axis_name)  # the keys: `noise_of`
         terms, statistics = all_terms(params, key, batch, training, objective.draws, None)
@@ -314,6 +315,8 @@ def bind(
         return weighted_mean(each, batch.weight), reported
 
     def decode(params: Params, z: Any, batch: Any = None) -> Any:
+        check_params(params)
+        bind_checks.check_z(z)
         leading = jnp.shape(jax.tree.leaves(z)[0])[:-1]
         flat = jax.tree.map(lambda leaf: jnp.reshape(leaf, (-1, leaf.shape[-1])), z)
         given = None if batch is None else in_units(as_batch(batch))

@@ -233,6 +233,9 @@ def frozen(value: Any, seen: frozenset[int] = frozenset()) -> Hashable:
         return types.MethodType, frozen((value.__func__, value.__self__), seen)
     if isinstance(value, types.FunctionType):
         cells = (content_of(cell) for cell in value.__closure__ or ())
+        if value.__module__.startswith("optax."):
+            # Its schedules make a float of their own integer when they are first called.
+            cells = (float(own) if type(own) is int else own for own in cells)
         parts = (value.__defaults__, value.__kwdefaults__, tuple(cells))
         return value.__code__, id(value.__globals__), frozen(parts, seen)
     if isinstance(value, types.CodeType | type | types.ModuleType):

@@ -3,6 +3,7 @@
 Every error names the argument, says what is allowed, and shows the value it got.
 """
 
+import inspect
 import math
 import operator
 import os
@@ -104,10 +105,21 @@ def hashable(name: str, value: Any, allowed: str) -> None:
         raise TypeError(f"{name} must be {allowed}, got {_show(value)}: {error}") from None
 
 
-def function(name: str, value: Any) -> Any:
-    """Return `value` if it can be called."""
+def function(name: str, value: Any, *takes: str) -> Any:
+    """Return `value` if it can be called, with so many arguments where they are named."""
     if not callable(value):
         raise TypeError(f"{name} must be a function, got {_show(value)}")
+    if takes:
+        try:
+            signature = inspect.signature(value)
+        except (TypeError, ValueError):  # one that does not say
+            return value
+        try:
+            signature.bind(*takes)
+        except TypeError as error:
+            raise TypeError(
+                f"{name} must take ({', '.join(takes)}), got a function: {error}"
+            ) from None
     return value
 
 

@@ -36,6 +36,10 @@ def choose_devices(devices: Devices) -> tuple[jax.Device, ...]:
         if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(present):
             raise ValueError(f"devices must be different ones of {present}, got {devices}")
     else:
+        if not hasattr(devices, "__index__") or isinstance(devices, bool):
+            raise TypeError(
+                f"devices must be JAX devices or how many, or for fit a Placement, got {devices!r}"
+            )
         number = checks.positive_int("devices", devices)
         if number > len(present):
             raise ValueError(f"devices must be at most {len(present)} here, got {number}")

@@ -17,6 +17,7 @@ from jaxvae.model.network_wrappers import takes_counts
 from jaxvae.model.networks import Params
 from jaxvae.model.transforms import identity
 from jaxvae.model.vae import VAE
+from jaxvae.numerics import checks
 
 # A network is made for values of about one. Beyond the first of these, data are named where a step
 # was not finite; beyond the second always.
@@ -80,6 +81,29 @@ def _takes_fractions(likelihood: Likelihood, x: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+def check_schedule(vae: VAE, steps: int | None) -> None:
+    """Refuse a KL schedule whose first weight, or last, is none.
+
+    Args:
+      vae: the model.
+      steps: how many updates the run makes; None where it is not known.
+
+    Raises:
+      ValueError, TypeError: if it is no finite number of at least 0.
+    """
+    weights = None if vae.parts is None else vae.parts.objective.kl_weight
+    if weights is None:
+        return
+    for step in (0, steps or 0):
+        for part, weight in jax.device_get(weights(np.int32(step))).items():
+            name = f"kl_weight of {part}" if part else "kl_weight"
+            if np.ndim(weight):
+                raise ValueError(
+                    f"{name} must be one number at step {step}, got the shape {np.shape(weight)}"
+                )
+            checks.number(f"{name} at step {step}", weight, zero=True)
 
 
 def schedule_note(vae: VAE, steps: int | None) -> str:

@@ -121,11 +121,13 @@ def fit_many(
     )
     members = checks.typed_keys("keys", keys)
     names = _names(make)
+    if hyperparams is not None:
+        checks.instance("hyperparams", hyperparams, Mapping, "a mapping {name: values}")
     given = {name: _values(name, own, members) for name, own in (hyperparams or {}).items()}
-    for name in names:
-        if name not in given:
+    for name, needed in names.items():
+        if needed and name not in given:
             raise ValueError(f"hyperparams must hold {name!r}, which make takes, got {list(given)}")
-    values = {name: given.pop(name) for name in names}
+    values = {name: given.pop(name) for name in names if name in given}
     if optimizer is None:
         optimizer = optax.inject_hyperparams(optax.adam)(1e-3) if given else optax.adam(1e-3)
     options = checked_options(
@@ -158,14 +160,17 @@ def fit_many(
         return run(who, Batch(x, y, weight, condition=condition, mask=mask), options, state)
 
 
-def _names(make: Any) -> list[str]:
-    """The parameters of a function that makes the model; of a model none."""
+def _names(make: Any) -> dict[str, bool]:
+    """The parameters of a function that makes the model, and whether it needs them; else none."""
     if isinstance(make, VAE):
         check_model(make)
-        return []
+        return {}
     if not callable(make):
         raise TypeError(f"make must be a jaxvae.VAE or a function that returns one, got {make!r}")
-    return list(inspect.signature(make).parameters)
+    parameters = inspect.signature(make).parameters
+    if any(own.kind in (own.VAR_KEYWORD, own.VAR_POSITIONAL) for own in parameters.values()):
+        raise TypeError("make must name each hyper-parameter that it takes, got one of * or **")
+    return {name: own.default is own.empty for name, own in parameters.items()}
 
 
 def _models(make: Any, values: Mapping[str, np.ndarray], members: int) -> list[VAE]:

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from jaxvae._door import door
+from jaxvae._output import warn
 from jaxvae.model.vae import VAE
 from jaxvae.training.diagnosis import why_not_finite
 from jaxvae.training.state import Metrics, TrainState
@@ -183,7 +184,10 @@ def users_metrics(given: Any, record: EpochRecord) -> EpochRecord:
       The record, the numbers in its `more`.
 
     Raises:
-      ValueError, TypeError: if it is no mapping from names to finite numbers, or a name is taken.
+      ValueError, TypeError: if it is no mapping from names to numbers, or a name is taken.
+
+    Warns:
+      UserWarning: if a number is not finite; it stands in the record as it is.
     """
     if not isinstance(given, Mapping):
         raise TypeError(f"metrics must return {{name: number}}, got {type(given).__name__}")
@@ -196,9 +200,11 @@ def users_metrics(given: Any, record: EpochRecord) -> EpochRecord:
         if name in record.more:
             raise ValueError(f"metrics must not use what the objective reports, got {name!r}")
         array = np.asarray(jax.device_get(value))
-        if array.ndim or array.dtype.kind not in "biuf" or not np.isfinite(array):
-            raise ValueError(f"metrics must return finite numbers, got {value!r} for {name!r}")
+        if array.ndim or array.dtype.kind not in "biuf":
+            raise ValueError(f"metrics must return numbers, got {value!r} for {name!r}")
         own[name] = float(array)
+        if not np.isfinite(array):
+            warn(f"metrics returned {own[name]} for {name!r} after epoch {record.epoch}")
     return record._replace(more={**record.more, **own})
 
 

@@ -13,11 +13,12 @@ import numpy as np
 import optax
 
 from jaxvae.data.batches import Batch
+from jaxvae.model.given_params import check_present
 from jaxvae.model.vae import VAE, check_model
 from jaxvae.numerics import checks
 from jaxvae.training import compilation_cache
 from jaxvae.training import devices as places
-from jaxvae.training.diagnosis import schedule_note, too_large
+from jaxvae.training.diagnosis import check_schedule, schedule_note, too_large
 from jaxvae.training.history import (
     EpochRecord,
     History,
@@ -29,7 +30,7 @@ from jaxvae.training.history import (
 )
 from jaxvae.training.members import One
 from jaxvae.training.on_mesh import trained_by
-from jaxvae.training.options import Options, checked_options
+from jaxvae.training.options import Options, check_alike, checked_options
 from jaxvae.training.placement import Placement, placement_of
 from jaxvae.training.preparation import prepared
 from jaxvae.training.programs import States, trusts
@@ -194,6 +195,8 @@ def run(
         mesh=who.mesh,
         splits_data=who.splits_data,
     )
+    if options.held_out is not None:
+        check_alike(options.held_out, source.first)
     who.see(source.labels)
     params = who.one(source.first).params
     for checked in filter(None, (source.all, options.held_out)):
@@ -201,8 +204,12 @@ def run(
     # Over a mesh no device might have room for all parameters, which it would look at once.
     trust = who.mesh is None and trusts(who.optimizer, params)
     shapes = who.shapes(source.first)
+    check_present("state", state)
     if state is not None and _shapes(state) != _shapes(shapes):
         raise ValueError("state must be of this model and optimizer, got arrays of other shapes")
+    steps = source.steps(epochs)
+    for own_model in who.models:
+        check_schedule(own_model, steps)
     fingerprint = {}
     if options.checkpoints is not None:
         model = who.models[0] if isinstance(who.make, VAE) else tuple(who.models)
@@ -235,9 +242,8 @@ def run(
             state, best, records = restored
             show.restored(*records)
             if not any(live()):
-                return (state if best is None else best), histories(0.0)
+                return _result(state, best, patience), histories(0.0)
         started = time.perf_counter()
-        steps = source.steps(epochs)
         model = who.models[0]
         for note in (too_large(source.all, vae=model), schedule_note(model, steps)):
             if note:
@@ -295,12 +301,23 @@ def run(
             show.epoch(*latest)
             if options.on_epoch is not None:
                 seen = latest[0] if who.members is None else latest
-                stop = bool(options.on_epoch(seen, who.local(carried)))
+                stop = _is_true(options.on_epoch(seen, who.local(carried)))
             state_now = functools.partial(who.local, carried)
             saves.save(state_now, best, records, last=stop or not any(live()))
         if steps is None and (note := schedule_note(model, int(_steps(carried).max()))):
             show.note(note)
-    return (who.local(carried) if best is None else best), histories(compile_seconds)
+    return _result(who.local(carried), best, patience), histories(compile_seconds)
+
+
+def _result(last: TrainState, best: TrainState | None, patience: int | None) -> TrainState:
+    """The state to return: without patience a run that goes on from its best goes to its end."""
+    return last if patience is None or best is None else best
+
+
+def _is_true(returned: Any) -> bool:
+    """Whether it is True itself: a function for its effect may return any other thing."""
+    found = np.asarray(returned)
+    return found.dtype == bool and found.ndim == 0 and bool(found)
 
 
 def _steps(states: States) -> np.ndarray:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+import numpy as np
 import optax
 
 from jaxvae.data import examples as data_forms
@@ -66,9 +68,10 @@ def checked_options(
     epochs = checks.positive_int("epochs", epochs)
     check_optimizer(optimizer)
     checks.one_of("on_non_finite", on_non_finite, ("raise", "skip"))
-    for name, function in (("on_epoch", on_epoch), ("metrics", metrics)):
-        if function is not None:
-            checks.function(name, function)
+    if on_epoch is not None:
+        checks.function("on_epoch", on_epoch, "record", "state")
+    if metrics is not None:
+        checks.function("metrics", metrics, "key", "vae", "state")
     return Options(
         batch_size,
         epochs,
@@ -81,6 +84,32 @@ def checked_options(
         progress,
         on_epoch,
     )
+
+
+def check_alike(held_out: Batch, trained: Batch) -> None:
+    """Refuse held-out examples of another form than those that are trained on.
+
+    Args:
+      held_out: examples.
+      trained: the first of the others.
+
+    Raises:
+      ValueError: the argument is named.
+    """
+    for field in ("x", "condition"):
+        own, like = (
+            jax.tree.map(lambda leaf: ("N", *np.shape(leaf)[1:]), getattr(batch, field))
+            for batch in (held_out, trained)
+        )
+        if own != like:
+            raise ValueError(
+                f"validation {field} must have the shape of {field}, {_shown(like)}, "
+                f"got {_shown(own)}"
+            )
+
+
+def _shown(shape: Any) -> str:
+    return str(shape).replace("'", "")
 
 
 def _held_out(validation: Any, patience: int | None) -> Batch | None:

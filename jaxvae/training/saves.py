@@ -88,7 +88,12 @@ def checkpoints_of(
     if every is not None:
         checks.positive_int(names[0], every)
     checks.positive_int(names[1], keep)
-    return None if folder is None else Checkpoints(folder, every, keep)
+    if folder is not None:
+        return Checkpoints(folder, every, keep)
+    for name, value, usual in (("checkpoint_every", every, None), ("keep", keep, 3)):
+        if value != usual:
+            raise ValueError(f"checkpoint_dir must be given where {name} is, got None")
+    return None
 
 
 def run_print(

@@ -99,6 +99,7 @@ def step_function(
     def step(
         key: jax.Array, state: TrainState, batch: Batch, alive: jax.Array | bool
     ) -> tuple[TrainState, Metrics]:
+        checks.instance("state", state, TrainState, "a jaxvae.TrainState")
         checks.instance("batch", batch, Batch, "a jaxvae.Batch")
         if rows_of(batch) == 0:
             raise ValueError("batch must hold at least one example, got none")

@@ -106,6 +106,30 @@ def test_five_fits_of_an_estimator_compile_once():
         assert compilations(lambda: estimator.fit(X)) == 0
 
 
+def test_a_schedule_made_anew_compiles_nothing():
+    def again():
+        fit(vae, optax.adam(optax.cosine_decay_schedule(1e-3, 10)))
+
+    vae = model()
+    assert compilations(again) > 0
+    assert compilations(again) == 0
+
+
+def test_evaluation_of_fewer_examples_shares_a_program():
+    """And the examples that fill it up count for nothing."""
+    vae, key = model(), jax.random.key(0)
+    x = np.random.default_rng(1).random((64, 8)).astype(np.float32)
+    params = vae.init(key, x[:1])
+    whole = jaxvae.evaluate(key, vae, params, x, per_example=True)
+
+    def evaluate(rows):
+        part = jaxvae.evaluate(key, vae, params, x[:rows])
+        assert part.loss == pytest.approx(whole.loss[:rows].mean(), rel=1e-5)
+
+    evaluate(50)
+    assert compilations(lambda: [evaluate(rows) for rows in range(49, 65)]) == 0
+
+
 def test_evaluation_of_equal_models_compiles_once():
     """And holds no more programs than after the first."""
     network = jaxvae.dense_normal_network(8, 2, layers=1, hidden_units=4)

@@ -186,7 +186,7 @@ def test_split_rows():
     [
         (0, ValueError, "devices must be at least 1, got 0"),
         (9, ValueError, "devices must be at most 8 here, got 9"),
-        (1.5, TypeError, "devices must be an integer, got 1.5"),
+        (1.5, TypeError, "devices must be JAX devices or how many, .* got 1.5"),
         ([], ValueError, "devices must be different ones of"),
         ([jax.devices()[0]] * 2, ValueError, "devices must be different ones of"),
     ],

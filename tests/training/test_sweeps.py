@@ -184,9 +184,8 @@ def test_metrics_are_in_the_record_and_in_the_checkpoint(tmp_path):
     [
         ({"loss": 1.0}, ValueError, "metrics must not use the names of a record, got 'loss'"),
         ({"more": 1.0}, ValueError, "metrics must not use the names of a record, got 'more'"),
-        ({"a": np.nan}, ValueError, "metrics must return finite numbers, got nan for 'a'"),
-        ({"a": np.ones(2)}, ValueError, "metrics must return finite numbers, got .* for 'a'"),
-        ({"a": "b"}, ValueError, "metrics must return finite numbers, got 'b' for 'a'"),
+        ({"a": np.ones(2)}, ValueError, "metrics must return numbers, got .* for 'a'"),
+        ({"a": "b"}, ValueError, "metrics must return numbers, got 'b' for 'a'"),
         ({1: 1.0}, TypeError, r"metrics must return \{name: number\}, got the name 1"),
         ([1.0], TypeError, r"metrics must return \{name: number\}, got list"),
     ],
