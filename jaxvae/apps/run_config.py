@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxvae.apps import description, first_version, options
+from jaxvae.apps import description, first_version, options, topic_runs
 from jaxvae.apps.description import Description
 from jaxvae.apps.options import DataOptions, TrainingOptions
 from jaxvae.data.dataset import Dataset
@@ -13,11 +13,13 @@ from jaxvae.training import whole_files
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What a run was trained on: how it is called, and by what its content is known again."""
+    """What a run was trained on: how it is called, by what its content is known again, and of
+    documents how their words come in bursts (`topics/starts.py`), which training needs."""
 
     name: str
     train_examples: int
     fingerprint: str
+    dispersion: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,5 +114,6 @@ def of_options(model: Description, own: options.Options, data: Dataset | None) -
             name=data.name,
             train_examples=len_of(data.x_train),
             fingerprint=data.fingerprint,
+            dispersion=topic_runs.dispersion_for(model, data.x_train),
         ),
     )

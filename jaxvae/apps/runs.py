@@ -369,7 +369,8 @@ def optimizer(config: Config) -> optax.GradientTransformation:
         )
     adam = optax.adam(rate, b1=MOMENTUM if training.momentum is None else training.momentum)
     if is_topical(config.model):
-        adam = with_word_prior(adam, examples, CONCENTRATION)
+        dispersion = config.origin.dispersion if config.origin is not None else 1.0
+        adam = with_word_prior(adam, examples, CONCENTRATION, dispersion)
     if training.clip_norm is not None:
         norm = checks.positive_float("clip_norm", training.clip_norm)
         adam = optax.chain(optax.clip_by_global_norm(norm), adam)

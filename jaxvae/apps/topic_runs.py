@@ -29,6 +29,7 @@ from jaxvae.numerics import compiled
 FILE = "topics.csv"
 TOP, LISTED = 10, 50  # words of a topic that are judged and printed; that the file holds
 DIVERSE = 25  # words of a topic, of which it is asked whether another has them
+BEFOREHAND = 1000  # documents, at most, whose dispersion is found before training
 DOCUMENTS = 5000  # of which the mixtures are looked at, at most
 PERPLEXITY, UNIGRAM = "test_perplexity", "unigram_perplexity"
 # What the summary of a run of topics holds beside what each has.
@@ -48,6 +49,28 @@ def is_topical(model: Description) -> bool:
       Whether they are.
     """
     return getattr(model.network, "of_topics", False)
+
+
+def dispersion_for(model: Description, x: Any) -> float:
+    """How far counts lie from as many topics as a model has, by a sample of them.
+
+    Args:
+      model: what it is.
+      x: its training examples; of a model of topics counts [N, V].
+
+    Returns:
+      The number that `starts.dispersion` says; 1 for a model of another kind.
+    """
+    if not is_topical(model):
+        return 1.0
+    from jaxvae.apps.topics import starts
+
+    rows = _csr(x)
+    rows = rows[np.diff(rows.indptr) > 0]
+    some = rows[evenly(rows.shape[0], BEFOREHAND)]
+    if not some.shape[0]:
+        return 1.0  # where training starts it is refused
+    return starts.dispersion(some, starts.factors(some, model.latent_dim, 0))
 
 
 def topic_word(vae: VAE, params: Params) -> np.ndarray:
@@ -218,13 +241,12 @@ class TopicRun:
         data, width = self._run.data, len(self.words)
         best = self._best(TOP)
         rows = _csr(data.x_train)
-        use = np.bincount(self.mixtures.argmax(axis=1), minlength=len(self.topic_word))
         found = {
             **self._perplexities(rows),
             "npmi": _npmi(best, rows),
             "diversity": matching.diversity(self.relevance, top=min(DIVERSE, width)),
             "redundancy": matching.redundancy(self.relevance, top=min(TOP, width)),
-            "topics_in_use": int((use > 0.002 * len(self.mixtures)).sum()),
+            "topics_in_use": evaluation.topics_in_use(self.mixtures),
             "topics": len(self.topic_word),
         }
         seen = self._run.vae.parts.prior.uses_labels

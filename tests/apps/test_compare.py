@@ -126,10 +126,11 @@ def test_several_seeds_are_a_mean_and_a_deviation(write, tmp_path, capsys):
 
 
 def test_a_config_of_before_is_read(write):
-    """It also holds how many examples there are to test on."""
+    """It also holds how many examples there are to test on, and no dispersion."""
     path = write("run", model="normal") / "config.json"
     config, fields = read_config(path), json.loads(path.read_text())
     fields["origin"]["test_examples"] = 360
+    assert fields["origin"].pop("dispersion") == 1
     path.write_text(json.dumps(fields))
     assert read_config(path) == config
     fields["origin"]["other"] = 1

@@ -1,6 +1,7 @@
 """Runs of topics: what `jaxvae train` does with counts, and what is done with such a run."""
 
 import csv
+import dataclasses
 import json
 import re
 
@@ -15,7 +16,9 @@ from conftest import results_of
 from jaxvae import topics
 from jaxvae.apps import advice, chosen, cli, results, runs, topic_runs
 from jaxvae.apps.options import Options
+from jaxvae.apps.run_config import of_options
 from jaxvae.data.formats.source import needed
+from jaxvae.model.values import frozen
 from jaxvae.topics import planted
 
 TOPICS, WORDS = 4, 40
@@ -44,6 +47,20 @@ def counts(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "planted.npz"
     np.savez(path, data=DATA.counts.toarray(), target=LABELS, feature_names=NAMES)
     return path
+
+
+@pytest.mark.parametrize("burst", [1, 32])
+def test_a_run_knows_the_bursts_of_its_words_as_the_estimator_does(burst):
+    """Each token of a planted document, or each thirty-two times."""
+    data = jaxvae.datasets.from_arrays((burst * DATA.counts).astype(np.int32))
+    options = chosen.resolve(Options(latent_dim=TOPICS, network="topics"), data)
+    config = of_options(chosen.describe(options, data), options, data)
+    model = topics.TopicModel(TOPICS, max_iter=1, random_state=0).fit(data.x_train)
+    assert config.origin.dispersion == model._burstiness == burst
+    origin = dataclasses.replace(config.origin, dispersion=2.0)
+    other = dataclasses.replace(config, origin=origin)
+    assert frozen(runs.optimizer(config)) == frozen(runs.optimizer(config))
+    assert frozen(runs.optimizer(config)) != frozen(runs.optimizer(other))
 
 
 @pytest.fixture(scope="module")
