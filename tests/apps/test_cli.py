@@ -112,6 +112,8 @@ def test_the_errors_of_a_summary(run, digits, factor):
     x, mean = digits.x_test / factor, digits.x_train.mean(axis=0) / factor
     assert found["test_rmse"] == pytest.approx(np.sqrt(np.mean(x**2)), rel=1e-5)
     assert found["baseline_rmse"] == pytest.approx(np.sqrt(np.mean((x - mean) ** 2)), rel=1e-5)
+    share = 1 - np.mean(x**2) / np.mean((x - mean) ** 2)
+    assert found["test_explained"] == pytest.approx(share, rel=1e-5)
     terms = found["test_reconstruction"] + found["test_kl"]
     assert found["test_nelbo"] == pytest.approx(terms, rel=1e-6)
 
