@@ -12,11 +12,13 @@ from jaxvae._version import __version__
 from jaxvae.apps import topic_runs
 from jaxvae.apps.advice import advice, of_topics
 from jaxvae.apps.model_parts import kind
-from jaxvae.apps.runs import Run
+from jaxvae.apps.options import BATCH_SIZE, MOST_STEPS, PATIENCE
+from jaxvae.apps.runs import Run, held_out
 from jaxvae.data.batches import Batch
 from jaxvae.data.flat import dense, len_of
 from jaxvae.model import evaluation, generation, reports
 from jaxvae.model.vae import VAE
+from jaxvae.training.epochs import steps_per_epoch
 from jaxvae.training.history import EpochRecord, History
 
 ROWS = 4096  # looked at together, so that a large data set is never dense or decoded whole
@@ -157,8 +159,21 @@ def latent_use(run: Run) -> dict[str, Any]:
         for figure in used
     }
     assert vae.parts is not None
-    notes = advice(report, vae.parts.latent, run.config.model)
+    notes = advice(report, vae.parts.latent, run.config.model, short=_short(run))
     return {**figures, "notes": notes}
+
+
+def _short(run: Run) -> int | None:
+    """The epochs of a run, where they are fewer than those after which patience ends one and than
+    small data get; else None.
+    """
+    training, origin = run.config.training, run.config.origin
+    epochs = training.epochs
+    if epochs is None or origin is None or not origin.train_examples or epochs >= PATIENCE:
+        return None
+    examples = max(1, origin.train_examples - held_out(training, origin.train_examples))
+    steps = steps_per_epoch(examples, min(training.batch_size or BATCH_SIZE, examples))
+    return epochs if epochs * steps < MOST_STEPS else None
 
 
 def errors(run: Run) -> tuple[float | None, float | None]:
