@@ -198,6 +198,7 @@ def describe(options: Options, data: Dataset) -> Description:
     for name in ("smoothness", "total_concentration", "prior_concentration", "prior_variance"):
         if (value := getattr(options, name)) is not None:
             checks.positive_float(name, value)
+    unfit_data.check_size(options, data)
     assert options.model is not None
     assert options.network is not None
 

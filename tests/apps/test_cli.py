@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
@@ -563,6 +564,32 @@ def test_what_is_no_count_is_refused_before_training_is_spoken_of(tmp_path, caps
     assert "x must hold counts, integers of at least 0, for a" in error
     assert " likelihood, got 0." in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("large", "said"),
+    [
+        (["when"], "column 'when' must hold numbers of at most 1e+18 in size, got 1.7e+18; leave it"),
+        (["when", "b c"], "columns when, b c must hold numbers of at most 1e+18 in size, got"),
+        ([], "x must hold numbers of at most 1e+18 in size, got 1.7e+18; divide them by"),
+    ],
+)
+def test_numbers_beyond_what_is_scaled_are_refused_before_training(tmp_path, capsys, large, said):
+    table = {"a": np.arange(30.0), "when": np.arange(30.0), "b c": np.arange(30.0)}
+    for name in large or ["when"]:
+        table[name] = 1.7e18 + np.arange(30) * 1e12
+    data = tmp_path / ("mine.csv" if large else "mine.npy")
+    if large:
+        pd.DataFrame(table).to_csv(data, index=False)
+    else:
+        np.save(data, np.column_stack(list(table.values())))
+    assert train(tmp_path / "run", "--data", str(data)) == 1
+    out, error = capsys.readouterr()
+    assert not out
+    assert error.startswith(f"jaxvae: error: {data}: {said}")
+    assert ("--leave-out when 'b c'," in error) == (len(large) == 2)
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [data]
 
 
 def test_one_example_is_one(tmp_path, capsys):
