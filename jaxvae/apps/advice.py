@@ -39,7 +39,8 @@ def advice(
       'The latent has collapsed: it says nothing of the examples. Tr'
     """
     parts = latents.parts_of(latent)
-    found = (_of_part(name, part, parts, report.parts, model, short) for name, part in parts.items())
+    each = parts.items()
+    found = (_of_part(name, part, parts, report.parts, model, short) for name, part in each)
     return [sentence for sentence in found if sentence]
 
 

@@ -29,6 +29,7 @@ from jaxvae.data.batches import Batch
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.flat import len_of
 from jaxvae.data.sparse import is_sparse
+from jaxvae.model import generation
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE
 from jaxvae.numerics import checks
@@ -111,6 +112,12 @@ class Run:
             for start in range(0, total, step)
         ]
         return np.concatenate(blocks)[:total]
+
+    def sample(self, key: jax.Array, z: Any) -> np.ndarray:
+        """A draw of x given each z, with the likelihood's noise, in data space [N, D]."""
+        z = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), z)
+        made = np.asarray(generation.sampled(key, self.vae, self.params, z))
+        return made.reshape(len(made), -1)
 
     def draw(self, key: jax.Array, count: int, category: int | None = None) -> Any:
         """Points from the prior, of one category if that is given."""

@@ -191,6 +191,65 @@ def test_generate(run, tmp_path):
     np.testing.assert_allclose(np.delete(mean, 3), 0.5 / 6, atol=0.021)
 
 
+@pytest.fixture(scope="module")
+def table_run(tmp_path_factory):
+    """Of a table with labels; the noise of its likelihood is 0.25 in units of its deviations."""
+    folder = tmp_path_factory.mktemp("runs")
+    rng, kinds = np.random.default_rng(0), np.repeat(["cat", "dog"], 60)
+    size = np.where(kinds == "cat", 100, 300) + rng.normal(0, 20, 120)
+    pd.DataFrame({"size": size, "category": size / 7, "kind": kinds}).to_csv(
+        folder / "pets.csv", index=False
+    )
+    options = ["--data", str(folder / "pets.csv"), "--label", "kind"]
+    assert train(folder / "run", *options, "--likelihood-scale", "0.25") == 0
+    return folder / "run"
+
+
+def test_rows_of_a_table_are_generated_with_noise(table_run, tmp_path, capsys):
+    """Of the scale that the likelihood has, around the means, whose z are the same."""
+    capsys.readouterr()
+    command = ["generate", str(table_run), "--count", "4000", "--out"]
+    made = {}
+    for name, own in {
+        "rows.csv": [],
+        "again.parquet": ["--noise", "yes"],
+        "means.csv": ["--noise", "no"],
+        "dogs.csv": ["--noise", "no", "--category", "dog"],
+    }.items():
+        assert cli.main([*command, str(tmp_path / name), *own]) == 0
+        path = tmp_path / name
+        made[name] = (pd.read_parquet if name.endswith("t") else pd.read_csv)(path)
+    printed = capsys.readouterr().out
+    assert printed.count("Each value is drawn from the likelihood; --noise no") == 2
+    assert printed.count("Each value is the mean given its z, without noise.") == 2
+    rows, means = made["rows.csv"], made["means.csv"]
+    np.testing.assert_allclose(made["again.parquet"]["size"], rows["size"], rtol=1e-6)
+    scale = runs.open_run(table_run).data.look.scale.width
+    for column, unit in zip(("size", "category"), scale, strict=True):
+        noise = (rows[column] - means[column]) / unit
+        assert noise.std() == pytest.approx(0.25, rel=0.08)  # 7 standard errors
+        assert abs(noise.mean()) < 7 * 0.25 / 4000**0.5
+    # As what the rows are drawn from: another column is called category already.
+    assert set(rows["jaxvae_category"]) == {"cat", "dog"}
+    assert (rows["jaxvae_category"] == means["jaxvae_category"]).all()
+    assert list(made["dogs.csv"].columns) == ["size", "category"]
+    opened, key = runs.open_run(table_run), jax.random.key(0)
+    largest = opened.draw(key, 4000)["category"].argmax(axis=1)
+    assert rows["jaxvae_category"].tolist() == np.array(["cat", "dog"])[largest].tolist()
+
+
+def test_what_is_no_table_is_generated_as_means(run, table_run, tmp_path):
+    """Unless noise is asked for; an .npy of a table too, as before there was the option."""
+    for folder, name in ((run, "x.csv"), (table_run, "rows.npy"), (run, "x.npy")):
+        command = ["generate", str(folder), "--count", "5", "--out"]
+        assert cli.main([*command, str(tmp_path / f"1-{name}")]) == 0
+        assert cli.main([*command, str(tmp_path / f"2-{name}"), "--noise", "no"]) == 0
+        assert cli.main([*command, str(tmp_path / f"3-{name}"), "--noise", "yes"]) == 0
+        one, two, three = ((tmp_path / f"{k}-{name}").read_bytes() for k in (1, 2, 3))
+        assert one == two != three
+    assert "category" in (tmp_path / "1-x.csv").read_text().partition("\n")[0]
+
+
 def test_interpolate_between_categories(run, tmp_path):
     command = ["interpolate", str(run), "--categories", "2", "7", "--out"]
     for name in ("a.npz", "a.png", "a.gif", "a.npy"):
@@ -569,7 +628,7 @@ def test_what_is_no_count_is_refused_before_training_is_spoken_of(tmp_path, caps
 @pytest.mark.parametrize(
     ("large", "said"),
     [
-        (["when"], "column 'when' must hold numbers of at most 1e+18 in size, got 1.7e+18; leave it"),
+        (["when"], "column 'when' must hold numbers of at most 1e+18 in size, got 1.7e+18; leave"),
         (["when", "b c"], "columns when, b c must hold numbers of at most 1e+18 in size, got"),
         ([], "x must hold numbers of at most 1e+18 in size, got 1.7e+18; divide them by"),
     ],

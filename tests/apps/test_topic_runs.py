@@ -189,7 +189,11 @@ def test_generate_and_compare_and_explore_and_load(trained, tmp_path, capsys):
     assert (
         cli.main(["generate", str(folder), "--count", "5", "--out", str(tmp_path / "g.csv")]) == 0
     )
-    assert (tmp_path / "g.csv").read_text().splitlines()[0].split(",") == NAMES.tolist()
+    header = (tmp_path / "g.csv").read_text().splitlines()[0].split(",")
+    assert header == [*NAMES.tolist(), "category"]
+    out = str(tmp_path / "noisy.csv")
+    assert cli.main(["generate", str(folder), "--noise", "yes", "--out", out]) == 1
+    assert "noise must be no for a multinomial likelihood" in capsys.readouterr().err
     assert cli.main(["generate", str(folder), "--category", "ant"]) == 1
     assert "except for a run whose prior is made from labels" in capsys.readouterr().err
     assert cli.main(["compare", str(folder), "--out", str(tmp_path / "c.png")]) == 0

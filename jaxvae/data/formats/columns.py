@@ -9,7 +9,6 @@ import numpy as np
 
 from jaxvae.data.formats.source import brief, label_strings, needed
 
-
 COARSE = 1e5  # deviations from 0, beyond which the seven digits of float32 are too few
 
 
