@@ -229,8 +229,19 @@ def _plan(config: Config, data: Dataset) -> str:
     tested = len_of(data.x_test)
     return (
         f"Training {what} on {counted(examples - held_out, 'example')}{kept}"
-        f"{',' if kept else ';'} {tested:,} {_are(tested)} for the test."
+        f"{',' if kept else ';'} {tested:,} {_are(tested)} for the test.{_missing_labels(data)}"
     )
+
+
+def _missing_labels(data: Dataset) -> str:
+    """How many examples have a label, where not all of them have."""
+    if data.y_train is None or data.y_test is None:
+        return ""
+    parts = [(int((y >= 0).sum()), len(y)) for y in (data.y_train, data.y_test)]
+    if all(known == count for known, count in parts):
+        return ""
+    train, test = (f"{known:,} of {count:,}" for known, count in parts)
+    return f" Labels are known of {train} examples to train on, and of {test} for the test."
 
 
 def _are(count: int) -> str:

@@ -71,12 +71,26 @@ class Evaluate(OnData):
     )
 
     def run(self) -> int:
-        found = {run.folder.name: results.of_test(run) for run in self.each()}
+        found = {}
+        for run in self.each():
+            self._refuse_without_labels(run)
+            found[run.folder.name] = results.of_test(run)
         if len(found) > 1:
             say(f"{len(found)} runs: {', '.join(found)}")
         results_table.show(*found.values())
         results_table.show_notes(found)
         return 0
+
+    def _refuse_without_labels(self, run: Run) -> None:
+        """Refuse data without labels where the prior is made from labels, as the loss is then."""
+        assert run.vae.parts is not None
+        if run.vae.parts.prior.uses_labels and run.data.y_test is None:
+            column = run.config.data.label
+            of = "" if column is None else f" in the column {column!r}"
+            raise ValueError(
+                f"{self.data or run.name}: it must hold labels{of}, as the run's prior is made from "
+                "them, got none; jaxvae encode takes it"
+            )
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,8 @@ def test_metrics(run: Run) -> dict[str, float | None]:
 
     Returns:
       Each by its name in the summary. The negative ELBO is None where the terms are no
-      log-densities, the accuracy where the prior is not made from labels. `test_explained` is the
+      log-densities, the accuracy where the prior is not made from labels or none is known; where
+      some are missing `test_labels` is how many are known. `test_explained` is the
       share of the variance about the mean training example, in the units of the two errors.
     """
     data, vae, params = run.data, run.vae, run.params
@@ -121,6 +122,13 @@ def test_metrics(run: Run) -> dict[str, float | None]:
     rmse, baseline = errors(run) if run.topics is None else (None, None)
     # The same two errors, so that the share cannot say another thing than they do.
     explained = None if rmse is None or not baseline else 1 - (rmse / baseline) ** 2
+    known = 0 if data.y_test is None else int((data.y_test >= 0).sum())
+    of_labels: dict[str, Any] = {"test_accuracy": None}
+    if vae.parts.prior.uses_labels and known:
+        of = Batch(data.x_test, mask=data.mask_test)
+        of_labels["test_accuracy"] = evaluation.accuracy(vae, params, of, data.y_test)
+        if known < len(data.y_test):
+            of_labels["test_labels"] = known
     return {
         "test_loss": test.loss,
         "test_reconstruction": test.reconstruction,
@@ -129,11 +137,7 @@ def test_metrics(run: Run) -> dict[str, float | None]:
         "test_rmse": rmse,
         "baseline_rmse": baseline,
         "test_explained": explained,
-        "test_accuracy": (
-            evaluation.accuracy(vae, params, Batch(data.x_test, mask=data.mask_test), data.y_test)
-            if vae.parts.prior.uses_labels
-            else None
-        ),
+        **of_labels,
     }
 
 

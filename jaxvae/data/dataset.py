@@ -270,7 +270,7 @@ def _codes(
     name = source.label_column
     column = {f"column {name!r}": given["y"]}
     try:
-        return labels.encode_together(column, source.label_names, known)
+        return labels.encode_together(column, source.label_names, known, rows=True)
     except (ValueError, TypeError) as error:
         option = f"--leave-out {name if ' ' not in name else repr(name)}"
         way_out = "" if known is not None else f"; {option} trains without labels"
