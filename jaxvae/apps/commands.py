@@ -88,8 +88,8 @@ class Evaluate(OnData):
             column = run.config.data.label
             of = "" if column is None else f" in the column {column!r}"
             raise ValueError(
-                f"{self.data or run.name}: it must hold labels{of}, as the run's prior is made from "
-                "them, got none; jaxvae encode takes it"
+                f"{self.data or run.name}: it must hold labels{of}, as the run's prior is made "
+                "from them, got none; jaxvae encode takes it"
             )
 
 
