@@ -122,12 +122,13 @@ def test_metrics(run: Run) -> dict[str, float | None]:
     rmse, baseline = errors(run) if run.topics is None else (None, None)
     # The same two errors, so that the share cannot say another thing than they do.
     explained = None if rmse is None or not baseline else 1 - (rmse / baseline) ** 2
-    known = 0 if data.y_test is None else int((data.y_test >= 0).sum())
+    labels = np.full(0, -1) if data.y_test is None else data.y_test
+    known = int((labels >= 0).sum())
     of_labels: dict[str, Any] = {"test_accuracy": None}
     if vae.parts.prior.uses_labels and known:
         of = Batch(data.x_test, mask=data.mask_test)
-        of_labels["test_accuracy"] = evaluation.accuracy(vae, params, of, data.y_test)
-        if known < len(data.y_test):
+        of_labels["test_accuracy"] = evaluation.accuracy(vae, params, of, labels)
+        if known < len(labels):
             of_labels["test_labels"] = known
     return {
         "test_loss": test.loss,

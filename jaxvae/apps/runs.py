@@ -20,7 +20,7 @@ from jaxvae.apps.options import (
     TrainingOptions,
 )
 from jaxvae.apps.run_config import Config, read_config, write_config
-from jaxvae.apps.run_data import NOWHERE, load_data, shaped
+from jaxvae.apps.run_data import NOWHERE, load_data
 from jaxvae.apps.saved_model import SavedModel
 from jaxvae.apps.topic_runs import TopicRun, is_topical
 from jaxvae.apps.topics.word_prior import CONCENTRATION, with_word_prior
@@ -36,10 +36,6 @@ from jaxvae.training import manifest, run_folder, whole_files
 from jaxvae.training.averaging import average_params, averaged_params
 from jaxvae.training.epochs import steps_per_epoch
 
-__all__ = [
-    "Run", "begin", "finish", "held_out", "hold_out", "load_data", "on_host", "open_run",
-    "optimizer", "read_config", "shaped", "write_config",
-]  # fmt: skip
 DECODED = 256  # points, in one call of the decoder
 
 

@@ -259,7 +259,7 @@ def _name_medians(
         ax.annotate(
             name_of(label),
             middle,
-            xytext=72 * place,
+            xytext=(72 * place[0], 72 * place[1]),
             textcoords="offset points",
             ha="center",
             va="center",
