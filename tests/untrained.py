@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.apps import chosen, description, runs
+from jaxvae.apps import chosen, description, run_data, runs
 from jaxvae.apps.options import DataOptions, Options, TrainingOptions
 from jaxvae.apps.run_config import Config, of_options
 
@@ -38,6 +38,6 @@ def run_of(vae, shape, **about):
         model=description.of(vae, data_shape=shape, **about),
         data=DataOptions(),
         training=TrainingOptions(),
-        origin=runs.NOWHERE,
+        origin=run_data.NOWHERE,
     )
     return runs.Run(Path("mine"), config, vae, random_params(vae, shape))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from jaxvae._output import counted
 from jaxvae.apps.description import Description
 from jaxvae.model import latents
 from jaxvae.model.latents import Latent
@@ -10,15 +11,19 @@ from jaxvae.model.reports import CollapseReport, PartReport
 
 REDUNDANT = 0.5  # of the words of a topic that another one has too, in the mean
 SMALLER_KL = "a smaller --kl-weight, as 0.3"
+FAR = 5.0  # nats between posterior and prior, with which no latent has collapsed
 
 
-def advice(report: CollapseReport, latent: Latent, model: Description) -> list[str]:
+def advice(
+    report: CollapseReport, latent: Latent, model: Description, *, short: int | None = None
+) -> list[str]:
     """What is wrong with the latent of a run of `jaxvae train`, and what to try.
 
     Args:
       report: on its test data.
       latent: of the model.
       model: what it is.
+      short: its epochs, where they were too few to judge it by; else None.
 
     Returns:
       Whole sentences, one for each part that is collapsed or half used; none where all is well.
@@ -34,7 +39,8 @@ def advice(report: CollapseReport, latent: Latent, model: Description) -> list[s
       'The latent has collapsed: it says nothing of the examples. Tr'
     """
     parts = latents.parts_of(latent)
-    found = (_of_part(name, part, parts, report.parts, model) for name, part in parts.items())
+    each = parts.items()
+    found = (_of_part(name, part, parts, report.parts, model, short) for name, part in each)
     return [sentence for sentence in found if sentence]
 
 
@@ -75,11 +81,22 @@ def _of_part(
     parts: Mapping[str, Latent],
     reports: Mapping[str, PartReport],
     model: Description,
+    short: int | None,
 ) -> str:
     report = reports[name]
     called = f"The {name}" if len(parts) > 1 else "The latent"
     on_simplex = latent.support == "simplex"
+    # What cures a latent that is used too little, beside the last phrase of each sentence below.
+    first = SMALLER_KL if short is None else "more --epochs first"
     if not report.active:
+        if report.kl > FAR or short is not None:
+            # Far from the prior it is no collapse: that is the prior for every example.
+            far = f" Its KL divergence is {report.kl:.1f} nats, so it is no collapse."
+            far = far if report.kl > FAR else ""
+            after = "" if short is None else f", after {counted(short, 'epoch')}"
+            then = "a larger --hidden-units" if report.kl > FAR else SMALLER_KL
+            tried = f"more --epochs{'' if short is None else ' first'}"
+            return f"{called} tells no examples apart yet{after}.{far} Try {tried}, or {then}."
         others = [other for other in parts if other != name and reports[other].active]
         what = f"{called} has collapsed: it says nothing of the examples."
         if on_simplex and others:  # whose style tells all
@@ -88,14 +105,20 @@ def _of_part(
             return f"{what} Try to leave --likelihood-scale out, or {SMALLER_KL}."
         return f"{what} Try {SMALLER_KL}, or a larger --hidden-units."
     if on_simplex and report.in_use is not None and 2 * report.in_use < report.dimensions:
+        larger = "a larger --prior-concentration, as 3" if short is None else first
         return (
-            f"Only {report.in_use} of {report.dimensions} categories are in use. Try a smaller "
-            "--latent-dim, or a larger --prior-concentration, as 3."
+            f"Only {report.in_use} of {report.dimensions} categories are in use. "
+            f"Try {_either('a smaller --latent-dim', larger, short)}."
         )
     if not on_simplex and 2 * report.active < report.dimensions:
         width = "--style-dim" if len(parts) > 1 else "--latent-dim"
         return (
             f"Only {report.active} of {report.dimensions} dimensions of "
-            f"{called.lower()} are active. Try a smaller {width}, or {SMALLER_KL}."
+            f"{called.lower()} are active. Try {_either(f'a smaller {width}', first, short)}."
         )
     return ""
+
+
+def _either(usual: str, other: str, short: int | None) -> str:
+    """Two things to try; after a short training the other one comes first."""
+    return f"{usual}, or {other}" if short is None else f"{other}, or {usual}"

@@ -198,6 +198,7 @@ def describe(options: Options, data: Dataset) -> Description:
     for name in ("smoothness", "total_concentration", "prior_concentration", "prior_variance"):
         if (value := getattr(options, name)) is not None:
             checks.positive_float(name, value)
+    unfit_data.check_size(options, data)
     assert options.model is not None
     assert options.network is not None
 
@@ -324,7 +325,11 @@ def _above_least_scale(likelihood: Any, data: Dataset, scaled: bool) -> Any:
 
 
 def load_data(
-    options: DataOptions, known: Description | None = None, *, split: bool = True
+    options: DataOptions,
+    known: Description | None = None,
+    *,
+    split: bool = True,
+    examples_only: bool = False,
 ) -> Dataset:
     """The data that a run is trained on.
 
@@ -333,6 +338,7 @@ def load_data(
       known: a model for which they are read: its names of labels and columns hold.
       split: whether a part of a file is held out, where it holds none out itself; where not, it is
         another file than the run's, perhaps of another format.
+      examples_only: whether labels may be missing all the same, as they may without a split.
 
     Returns:
       The data set.
@@ -348,7 +354,7 @@ def load_data(
             label_names=None if known is None else known.label_names,
             like=None if known is None else known.image_shape or known.series_shape,
             split=split,
-            examples_only=not split,
+            examples_only=examples_only or not split,
             **vars(reading_of(options, known)),
         )
     if options.dataset == "mnist":

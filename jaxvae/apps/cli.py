@@ -23,6 +23,7 @@ from jaxvae.apps import (
     help_pages,
     options,
     resuming,
+    run_data,
     runs,
     sweeps,
     topic_runs,
@@ -81,7 +82,7 @@ class Train(Options):
         own = chosen.resolve(self, data)
         check_effect(own)
         model = chosen.describe(own, data)
-        return self._train(of_options(model, own, data), runs.shaped(data, model), None)
+        return self._train(of_options(model, own, data), run_data.shaped(data, model), None)
 
     def _resume(self, folder: Path) -> int:
         """Go on with the run in `folder`, with its options but for those that may be given anew."""
@@ -110,7 +111,7 @@ class Train(Options):
             _say_where(training, folder)
             return 0
         self._join_hosts(training.seeds)
-        data, own = runs.load_data(config, self.data), config.data
+        data, own = run_data.load_data(config, self.data), config.data
         if self.data is not None:
             own = dataclasses.replace(own, data=options.absolute(self.data))
         return self._train(dataclasses.replace(config, training=training, data=own), data, folder)
@@ -229,8 +230,19 @@ def _plan(config: Config, data: Dataset) -> str:
     tested = len_of(data.x_test)
     return (
         f"Training {what} on {counted(examples - held_out, 'example')}{kept}"
-        f"{',' if kept else ';'} {tested:,} {_are(tested)} for the test."
+        f"{',' if kept else ';'} {tested:,} {_are(tested)} for the test.{_missing_labels(data)}"
     )
+
+
+def _missing_labels(data: Dataset) -> str:
+    """How many examples have a label, where not all of them have."""
+    if data.y_train is None or data.y_test is None:
+        return ""
+    parts = [(int((y >= 0).sum()), len(y)) for y in (data.y_train, data.y_test)]
+    if all(known == count for known, count in parts):
+        return ""
+    train, test = (f"{known:,} of {count:,}" for known, count in parts)
+    return f" Labels are known of {train} examples to train on, and of {test} for the test."
 
 
 def _are(count: int) -> str:

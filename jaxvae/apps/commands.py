@@ -1,10 +1,10 @@
 """What the command line does with a trained run: evaluate, draw, generate, interpolate, encode."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Annotated, Any, ClassVar
+from types import MappingProxyType, SimpleNamespace
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import numpy as np
@@ -22,13 +22,16 @@ from jaxvae.apps import (
 )
 from jaxvae.apps.latent_space import path_between
 from jaxvae.apps.latent_space import rows as rows_of
-from jaxvae.apps.model_parts import kind
+from jaxvae.apps.model_parts import UNIT, kind
 from jaxvae.apps.runs import Run
 from jaxvae.data.batches import Batch
 from jaxvae.data.flat import dense, len_of
 from jaxvae.model import evaluation
 from jaxvae.numerics import checks
 from jaxvae.training import run_folder
+
+TABLES = (".csv", ".parquet")
+NOISE = 1  # what the key of the draws of x is made of, beside the seed's
 
 RunPath = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
 
@@ -67,12 +70,26 @@ class Evaluate(OnData):
     )
 
     def run(self) -> int:
-        found = {run.folder.name: results.of_test(run) for run in self.each()}
+        found = {}
+        for run in self.each():
+            self._refuse_without_labels(run)
+            found[run.folder.name] = results.of_test(run)
         if len(found) > 1:
             say(f"{len(found)} runs: {', '.join(found)}")
         results_table.show(*found.values())
         results_table.show_notes(found)
         return 0
+
+    def _refuse_without_labels(self, run: Run) -> None:
+        """Refuse data without labels where the prior is made from labels, as the loss is then."""
+        assert run.vae.parts is not None
+        if run.vae.parts.prior.uses_labels and run.data.y_test is None:
+            column = run.config.data.label
+            of = "" if column is None else f" in the column {column!r}"
+            raise ValueError(
+                f"{self.data or run.name}: it must hold labels{of}, as the run's prior is made "
+                "from them, got none; jaxvae encode takes it"
+            )
 
 
 @dataclass(frozen=True)
@@ -121,7 +138,11 @@ class Generate:
     count: int = 100
     """The number of examples."""
     category: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Draw from the prior of this label alone. It needs a prior that is made from labels."""
+    """Draw from the prior of this label alone. It needs a prior that is made from labels. Without
+    it a .csv or .parquet of a model with categories has a column for each row's largest one."""
+    noise: Literal["auto", "yes", "no"] = "auto"
+    """Whether values are drawn from the likelihood around their means. auto: yes for rows of a
+    table in a .csv or .parquet, where the likelihood is Normal; pictures and all else are means."""
     seed: int = 0
     """The draws follow from this number."""
     out: Path | None = None
@@ -136,17 +157,47 @@ class Generate:
     def run(self) -> int:
         checks.axis_length("count", self.count)
         options.check_seed(self.seed)
+        said = ""
 
         def write(path: Path) -> None:
+            nonlocal said
             run = runs.open_run(self.folder)
-            _write_decoded(path, run, *self._draw(run))
+            (z, title), x = self._draw(run), None
+            if noise := self._with_noise(run, path):
+                x = run.sample(jax.random.fold_in(jax.random.key(self.seed), NOISE), z)
+            beside = {} if self.category is not None else _largest_category(run, z)
+            _write_decoded(path, run, z, title, x, beside)
+            if path.suffix in TABLES:
+                said = (
+                    "Each value is drawn from the likelihood; --noise no writes the means."
+                    if noise
+                    else "Each value is the mean given its z, without noise."
+                )
 
-        endings = (".png", ".npy", ".npz", ".csv", ".parquet")
+        endings = (".png", ".npy", ".npz", *TABLES)
         out = outputs.write_new(self.out, "generated.png", endings, write, replace=self.force)
+        if said:
+            say(said)
         say_made(
             f"{self.count:,} new {'example is' if self.count == 1 else 'examples are'} in", out
         )
         return 0
+
+    def _with_noise(self, run: Run, path: Path) -> bool:
+        """Whether values are drawn around their means."""
+        model, parts = run.config.model, run.vae.parts
+        assert parts is not None
+        total = not getattr(model.likelihood, "takes_masks", True)
+        if self.noise == "yes" and total:
+            raise ValueError(
+                f"noise must be no for a {kind(model.likelihood).replace('_', '-')} likelihood, "
+                "which says nothing of an example's total, got yes"
+            )
+        if self.noise != "auto":
+            return self.noise == "yes"
+        is_table = model.image_shape is None and model.series_shape is None
+        has_scale = type(model.likelihood) is type(UNIT) and parts.likelihood.normalized
+        return path.suffix in TABLES and is_table and has_scale
 
     def _draw(self, run: Run) -> tuple[Any, str]:
         """The draws, and what to call them."""
@@ -204,7 +255,7 @@ class Interpolate(OnData):
             z = path_between(rows_of(ends, 0), rows_of(ends, 1), steps)
             _write_decoded(path, run, z, f"From {first} to {last}")
 
-        endings = (".png", ".gif", ".npy", ".npz", ".csv", ".parquet")
+        endings = (".png", ".gif", ".npy", ".npz", *TABLES)
         out = outputs.write_new(self.out, "interpolation.png", endings, write, replace=self.force)
         say_made(f"The {steps} steps of the way are in", out)
         return 0
@@ -280,17 +331,44 @@ class Encode:
         return 0
 
 
-def _write_decoded(path: Path, run: Run, z: Any, title: str) -> None:
-    """What points decode to, as the kind of file that the path's ending asks for."""
-    x, shape = run.decode(z), run.config.model.image_shape
+def _largest_category(run: Run, z: Any) -> dict[str, Any]:
+    """The name of the largest category of each point, as a column; none without categories."""
+    part = run.space.categories
+    if part is None:
+        return {}
+    taken = run.config.model.column_names or ()
+    name = "category" if "category" not in taken else encodings.CATEGORY
+    return {name: [run.category_names[k] for k in run.space.of(part, z).argmax(axis=1)]}
+
+
+def _write_decoded(
+    path: Path,
+    run: Run,
+    z: Any,
+    title: str,
+    x: np.ndarray | None = None,
+    beside: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """What points decode to, as the kind of file that the path's ending asks for.
+
+    Args:
+      path: the file.
+      run: the run.
+      z: the points.
+      title: of a picture.
+      x: draws given them, or None for the means.
+      beside: more columns of a table.
+    """
+    x = run.decode(z) if x is None else x
+    shape = run.config.model.image_shape
     if path.suffix in (".png", ".gif"):
         from jaxvae.apps import gallery
 
         gallery.save_decoded(path, run, z, x, title)
         return
-    if path.suffix in (".csv", ".parquet"):
+    if path.suffix in TABLES:
         names = run.config.model.column_names or tuple(map(str, range(x.shape[1])))
-        outputs.write_table(path, dict(zip(names, x.T, strict=True)))
+        outputs.write_table(path, {**dict(zip(names, x.T, strict=True)), **beside})
         return
     shape = shape or run.config.model.series_shape
     x = x if shape is None else x.reshape(-1, *shape)

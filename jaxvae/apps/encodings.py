@@ -9,7 +9,7 @@ import numpy as np
 from jaxvae.apps import outputs, topic_runs
 from jaxvae.apps.chosen import reading_of
 from jaxvae.apps.runs import Run
-from jaxvae.data import labels
+from jaxvae.data import labels, refusals
 from jaxvae.data.flat import laid_flat, len_of
 from jaxvae.data.formats.registry import read
 from jaxvae.data.formats.source import Source, needed
@@ -84,6 +84,15 @@ def encode_file(run: Run, path: Path) -> Encoding:
     try:
         like = model.image_shape or model.series_shape
         x, *_ = laid_flat("x", source.x, None if flat and not like else model.data_kind, like)
+        if source.column_names is not None:  # else the place in the array is named, by the model
+            refusals.check_finite(
+                "x",
+                x,
+                model.data_shape,
+                source.column_names,
+                missing="mask" if model.masked else "refuse",
+                way_out=refusals.TRAINED_MODEL,
+            )
     except (ValueError, TypeError) as error:
         raise type(error)(f"{path}: {error}") from None
     if x.shape[1] != width:
@@ -190,7 +199,7 @@ def _posteriors(run: Run, x: Any, where: str) -> tuple[Any, dict[str, np.ndarray
         else:
             posterior = topic_runs.posteriors(run, rows)
     except ValueError as error:
-        hint = "; a run that was trained with --missing mask takes NaN" if _has_nan(rows) else ""
+        hint = f"; {refusals.TRAINED_MODEL}" if _has_nan(rows) else ""
         raise ValueError(f"{where}: {error}{hint}") from None
     assert run.vae.parts is not None
     z, arrays = run.vae.parts.latent.mean(posterior), {}

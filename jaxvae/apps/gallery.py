@@ -1,6 +1,9 @@
 """The pictures of a run, and the files they go to."""
 
-from collections.abc import Sequence
+import contextlib
+import re
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +20,7 @@ from jaxvae.model.vae import VAE
 from jaxvae.training import run_folder
 
 FRAMES = 12  # a second
+GLYPH = re.compile(r"Glyph (\d+) .*missing from")  # Matplotlib's warning
 
 
 def draw(run: Run) -> None:
@@ -27,11 +31,12 @@ def draw(run: Run) -> None:
         out, and said.
     """
     data = _data_of(run)
-    drawn = (pages if run.topics is None else topic_pages).pages_of(run, data)
-    records = [SimpleNamespace(**record) for record in run_folder.records(run.folder)]
-    if records:
-        drawn["loss.png"] = losses.loss_curves(records, unit=_unit(run.vae))
-    _save_all(run.folder / run_folder.FIGURES, drawn)
+    with _letters_noted():
+        drawn = (pages if run.topics is None else topic_pages).pages_of(run, data)
+        records = [SimpleNamespace(**record) for record in run_folder.records(run.folder)]
+        if records:
+            drawn["loss.png"] = losses.loss_curves(records, unit=_unit(run.vae))
+        _save_all(run.folder / run_folder.FIGURES, drawn)
 
 
 def draw_seeds(folder: Path, vae: VAE, histories: Sequence[Sequence[Any]]) -> None:
@@ -59,7 +64,8 @@ def save_decoded(path: Path, run: Run, z: Any, x: np.ndarray, title: str) -> Non
     """
     drawing = drawing_of(run, None, x.shape[1])
     if path.suffix == ".png":
-        _save(path, drawing.several(x, title))
+        with _letters_noted():
+            _save(path, drawing.several(x, title))
         return
     there_and_back = [*range(len(x)), *range(len(x) - 2, 0, -1)]
     part = run.space.categories
@@ -67,6 +73,27 @@ def save_decoded(path: Path, run: Run, z: Any, x: np.ndarray, title: str) -> Non
     captions = [title] * len(there_and_back)
     names = run.category_names if shares is not None else None
     _save(path, drawing.walk(x[there_and_back], captions, shares=shares, names=names))
+
+
+@contextlib.contextmanager
+def _letters_noted() -> Iterator[None]:
+    """Say in one sentence that letters are missing, in place of a warning for each of them."""
+    found: list[str] = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", GLYPH.pattern, UserWarning)
+        usual = warnings.showwarning
+
+        def show(message: Any, *others: Any, **more: Any) -> None:
+            if glyph := GLYPH.match(str(message)):
+                found.append(chr(int(glyph[1])))
+            else:
+                usual(message, *others, **more)
+
+        warnings.showwarning = show
+        yield
+    if letters := "".join(dict.fromkeys(found)):
+        shown = letters if len(letters) <= 8 else f"{letters[:8]}…"
+        say(f"Matplotlib's font lacks letters ({shown}): the pictures show boxes in their place.")
 
 
 def _data_of(run: Run) -> Dataset | None:

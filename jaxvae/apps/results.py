@@ -12,11 +12,13 @@ from jaxvae._version import __version__
 from jaxvae.apps import topic_runs
 from jaxvae.apps.advice import advice, of_topics
 from jaxvae.apps.model_parts import kind
-from jaxvae.apps.runs import Run
+from jaxvae.apps.options import BATCH_SIZE, MOST_STEPS, PATIENCE
+from jaxvae.apps.runs import Run, held_out
 from jaxvae.data.batches import Batch
 from jaxvae.data.flat import dense, len_of
 from jaxvae.model import evaluation, generation, reports
 from jaxvae.model.vae import VAE
+from jaxvae.training.epochs import steps_per_epoch
 from jaxvae.training.history import EpochRecord, History
 
 ROWS = 4096  # looked at together, so that a large data set is never dense or decoded whole
@@ -108,7 +110,9 @@ def test_metrics(run: Run) -> dict[str, float | None]:
 
     Returns:
       Each by its name in the summary. The negative ELBO is None where the terms are no
-      log-densities, the accuracy where the prior is not made from labels.
+      log-densities, the accuracy where the prior is not made from labels or none is known; where
+      some are missing `test_labels` is how many are known. `test_explained` is the
+      share of the variance about the mean training example, in the units of the two errors.
     """
     data, vae, params = run.data, run.vae, run.params
     key = jax.random.key(run.config.training.seed)
@@ -116,6 +120,16 @@ def test_metrics(run: Run) -> dict[str, float | None]:
     assert vae.parts is not None
     # Of the counts of thousands of words, nearly all 0, an error in squares says nothing.
     rmse, baseline = errors(run) if run.topics is None else (None, None)
+    # The same two errors, so that the share cannot say another thing than they do.
+    explained = None if rmse is None or not baseline else 1 - (rmse / baseline) ** 2
+    labels = np.full(0, -1) if data.y_test is None else data.y_test
+    known = int((labels >= 0).sum())
+    of_labels: dict[str, Any] = {"test_accuracy": None}
+    if vae.parts.prior.uses_labels and known:
+        of = Batch(data.x_test, mask=data.mask_test)
+        of_labels["test_accuracy"] = evaluation.accuracy(vae, params, of, labels)
+        if known < len(labels):
+            of_labels["test_labels"] = known
     return {
         "test_loss": test.loss,
         "test_reconstruction": test.reconstruction,
@@ -123,11 +137,8 @@ def test_metrics(run: Run) -> dict[str, float | None]:
         "test_nelbo": test.nelbo,
         "test_rmse": rmse,
         "baseline_rmse": baseline,
-        "test_accuracy": (
-            evaluation.accuracy(vae, params, Batch(data.x_test, mask=data.mask_test), data.y_test)
-            if vae.parts.prior.uses_labels
-            else None
-        ),
+        "test_explained": explained,
+        **of_labels,
     }
 
 
@@ -139,7 +150,7 @@ def latent_use(run: Run) -> dict[str, Any]:
 
     Returns:
       Of each part, as `z_active`: its dimensions, how many are active, its KL, its categories in
-      use; and `test_explained`, the share of the variance that reconstructions explain.
+      use; and `notes`, what is to be said about them.
     """
     data, vae, params = run.data, run.vae, run.params
     key = jax.random.key(run.config.training.seed)
@@ -153,9 +164,21 @@ def latent_use(run: Run) -> dict[str, Any]:
         for figure in used
     }
     assert vae.parts is not None
-    notes = advice(report, vae.parts.latent, run.config.model)
-    explained = report.explained if run.topics is None else None
-    return {**figures, "test_explained": explained, "notes": notes}
+    notes = advice(report, vae.parts.latent, run.config.model, short=_short(run))
+    return {**figures, "notes": notes}
+
+
+def _short(run: Run) -> int | None:
+    """The epochs of a run, where they are fewer than those after which patience ends one and than
+    small data get; else None.
+    """
+    training, origin = run.config.training, run.config.origin
+    epochs = training.epochs
+    if epochs is None or origin is None or not origin.train_examples or epochs >= PATIENCE:
+        return None
+    examples = max(1, origin.train_examples - held_out(training, origin.train_examples))
+    steps = steps_per_epoch(examples, min(training.batch_size or BATCH_SIZE, examples))
+    return epochs if epochs * steps < MOST_STEPS else None
 
 
 def errors(run: Run) -> tuple[float | None, float | None]:

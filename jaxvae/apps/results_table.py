@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae._output import number, say
+from jaxvae._output import counted, number, say
 
 WIDE = 11  # columns of a number
 
@@ -107,7 +107,9 @@ def _rows(runs: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
     if values := of("test_explained"):
         yield Row("share of the variance explained", values)
     if values := of("test_accuracy"):
-        yield Row("accuracy of the category", values)
+        known = of("test_labels")
+        remark = f"of the {counted(int(known[0]), 'example')} with a label" if known else ""
+        yield Row("accuracy of the category", values, remark=remark)
     if of("topics_in_use"):
         if values := of("test_perplexity"):
             unigram = number(float(np.mean(of("unigram_perplexity"))), WIDE)

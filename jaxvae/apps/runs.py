@@ -1,6 +1,5 @@
 """A run: its folder, and from it its model, its parameters and its data."""
 
-import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 import optax
 
 from jaxvae.apps import chosen, description, options, saved_models, seeds
-from jaxvae.apps.description import Description
 from jaxvae.apps.latent_space import LatentSpace, count, rows
 from jaxvae.apps.options import (
     BATCH_SIZE,
@@ -21,7 +19,8 @@ from jaxvae.apps.options import (
     DataOptions,
     TrainingOptions,
 )
-from jaxvae.apps.run_config import Config, Origin, read_config, write_config
+from jaxvae.apps.run_config import Config, read_config, write_config
+from jaxvae.apps.run_data import NOWHERE, load_data
 from jaxvae.apps.saved_model import SavedModel
 from jaxvae.apps.topic_runs import TopicRun, is_topical
 from jaxvae.apps.topics.word_prior import CONCENTRATION, with_word_prior
@@ -29,6 +28,7 @@ from jaxvae.data.batches import Batch
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.flat import len_of
 from jaxvae.data.sparse import is_sparse
+from jaxvae.model import generation
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE
 from jaxvae.numerics import checks
@@ -37,8 +37,6 @@ from jaxvae.training.averaging import average_params, averaged_params
 from jaxvae.training.epochs import steps_per_epoch
 
 DECODED = 256  # points, in one call of the decoder
-# Of a model that `jaxvae.save` saved: it names no data.
-NOWHERE = Origin(name="a saved model", train_examples=0, fingerprint="")
 
 
 class Run:
@@ -111,6 +109,12 @@ class Run:
             for start in range(0, total, step)
         ]
         return np.concatenate(blocks)[:total]
+
+    def sample(self, key: jax.Array, z: Any) -> np.ndarray:
+        """A draw of x given each z, with the likelihood's noise, in data space [N, D]."""
+        z = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), z)
+        made = np.asarray(generation.sampled(key, self.vae, self.params, z))
+        return made.reshape(len(made), -1)
 
     def draw(self, key: jax.Array, count: int, category: int | None = None) -> Any:
         """Points from the prior, of one category if that is given."""
@@ -213,71 +217,6 @@ def finish(folder: Path, params: Params) -> None:
     """
     whole_files.save_params(folder / run_folder.PARAMS, params)
     manifest.write(folder, (run_folder.CONFIG, run_folder.PARAMS))
-
-
-def load_data(config: Config, path: Path | None = None, *, other: bool = False) -> Dataset:
-    """The data of a run, read as the run's options say.
-
-    Args:
-      config: of the run.
-      path: where they lie now; None: where they lay.
-      other: whether they may be others than it was trained on. Labels are then by the names that
-        the model knows, columns by their names, and all examples are test examples.
-
-    Returns:
-      The data, examples of the shape that the model sees.
-
-    Raises:
-      ValueError: if their content is not what the run was trained on.
-      ValueError, TypeError, OSError: if they cannot be read.
-    """
-    if path is None and config.origin == NOWHERE:
-        raise ValueError("data must be given for a saved model, which names none: --data and "
-                         "--other-data")  # fmt: skip
-    own, model = config.data, config.model
-    if path is not None:
-        own = dataclasses.replace(own, data=options.absolute(path), dataset="digits", data_dir=None)
-    known = model if other or config.origin is None else None
-    try:
-        data = chosen.load_data(own, known, split=not other)
-    except FileNotFoundError as error:
-        if path is None:
-            raise FileNotFoundError(f"{error}; --data says where the run's data lie now") from None
-        raise
-    origin = config.origin
-    if not other and origin is not None and data.fingerprint != origin.fingerprint:
-        where = own.data or own.dataset
-        raise ValueError(
-            f"data must be what the run was trained on, but the content of {where} is another; "
-            "--other-data takes it all the same"
-        )
-    return shaped(data, model)
-
-
-def shaped(data: Dataset, model: Description) -> Dataset:
-    """Data as the model sees them.
-
-    Args:
-      data: examples [N, D].
-      model: of the run.
-
-    Returns:
-      The data, their examples [N, ...] of the model's shape.
-
-    Raises:
-      ValueError: if they are of another size.
-    """
-    shape, width = model.data_shape, data.x_train.shape[1]
-    if np.prod(shape) != width:
-        raise ValueError(f"data must be examples of the shape {shape} as the model's, got {width} "
-                         f"values in {data.name}")  # fmt: skip
-    if len(shape) == 1:  # as a data set has them, sparse ones too
-        return data
-    names = ("x_train", "x_test", "mask_train", "mask_test")
-    whole = {name: getattr(data, name) for name in names}
-    return data._replace(
-        **{name: x.reshape(-1, *shape) for name, x in whole.items() if x is not None}
-    )
 
 
 def hold_out(config: Config, data: Dataset) -> tuple[Batch, Batch | None]:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxvae._output import number, say
-from jaxvae.apps import compare, compared, description, runs, topic_runs, topic_sweeps
+from jaxvae.apps import compare, compared, description, run_data, runs, topic_runs, topic_sweeps
 from jaxvae.apps.compared import Entry
 from jaxvae.apps.model_parts import Elbo
 from jaxvae.apps.sweep_training import Member, runs_of
@@ -144,7 +144,7 @@ class Results:
             run = runs.open_run(own.folder)
             # At a KL weight of 1, so that runs that differ in it alone share one program.
             model = dataclasses.replace(own.config.model, objective=Elbo())
-            _, held_out = runs.hold_out(own.config, runs.shaped(data, model))
+            _, held_out = runs.hold_out(own.config, run_data.shaped(data, model))
             key = jax.random.key(own.config.training.seed)
             found = evaluation.evaluate(key, description.build(model), run.params, held_out)
             whole_files.write_json(path, {**summary, NELBO: found.nelbo})

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import optax
 
 from jaxvae._output import say
-from jaxvae.apps import description, experiments, runs
+from jaxvae.apps import description, experiments, run_data, runs
 from jaxvae.apps.description import Description
 from jaxvae.apps.option_effects import FACE
 from jaxvae.apps.run_config import Config
@@ -196,7 +196,7 @@ def _called(run: One) -> str:
 def _fit(group: Sequence[One], names: Sequence[str], data: Dataset, devices: int | None) -> int:
     """Train runs of one program."""
     first = group[0].config
-    shaped = runs.shaped(data, first.model)
+    shaped = run_data.shaped(data, first.model)
     if len(group) == 1:
         folder = group[0].folder
         folder.mkdir(parents=True, exist_ok=True)

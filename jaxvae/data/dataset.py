@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxvae._door import door
+from jaxvae._output import counted
 from jaxvae.data import fields, labels, looks, refusals, sparse
 from jaxvae.data.flat import laid_flat, len_of
 from jaxvae.data.formats.source import Reading, Source
@@ -98,13 +99,14 @@ class Dataset(NamedTuple):
         """What the data are, in words."""
         size = " x ".join(map(str, self.image_shape or self.shape))
         examples = len_of(self.x_train) + len_of(self.x_test)
+        s = "" if size == "1" else "s"
         what = {
             "images": f"images of {size}",
             "series": f"series of {size} (steps x values)",
-            "counts": f"rows of {size} counts",
-            "table": f"rows of {size} columns",
+            "counts": f"rows of {size} count{s}",
+            "table": f"rows of {size} column{s}",
         }[self.kind]
-        known = "" if self.label_names is None else f", {len(self.label_names)} labels"
+        known = "" if self.label_names is None else f", {counted(len(self.label_names), 'label')}"
         return f"{examples:,} {what}{known}; {self.look.sentence}"
 
 
@@ -270,7 +272,7 @@ def _codes(
     name = source.label_column
     column = {f"column {name!r}": given["y"]}
     try:
-        return labels.encode_together(column, source.label_names, known)
+        return labels.encode_together(column, source.label_names, known, rows=True)
     except (ValueError, TypeError) as error:
         option = f"--leave-out {name if ' ' not in name else repr(name)}"
         way_out = "" if known is not None else f"; {option} trains without labels"

@@ -48,7 +48,11 @@ def encode_labels(
 
 
 def encode_together(
-    named: dict[str, Any], order: Names | None = None, known: Names | None = None
+    named: dict[str, Any],
+    order: Names | None = None,
+    known: Names | None = None,
+    *,
+    rows: bool = False,
 ) -> tuple[list[np.ndarray], Names]:
     """Encode several arrays of labels alike, as those to train on and those held out.
 
@@ -57,6 +61,7 @@ def encode_together(
       order: the names in the order that the source has; None sorts them. A name that no example
         has gets no number.
       known: the names that a model knows, and there are no others; None: those that are there.
+      rows: whether a label that is refused is of a table: then its row is named, the first one 1.
 
     Returns:
       Their codes, and the names of all.
@@ -73,7 +78,7 @@ def encode_together(
     joined = np.concatenate(values)
     order = known or order or next((own for _, own in each.values() if own is not None), None)
     joined = _without_missing(joined, order)  # of all at once: -1 is the same in each
-    codes, names = _encoded(next(iter(named)), joined, order, order is None)
+    codes, names = _encoded(next(iter(named)), joined, order, order is None, rows)
     used = np.unique(codes[codes != MISSING])
     if known is None and len(used) < len(names):  # categories that no example has
         place = np.full(len(names) + 1, MISSING, np.int32)
@@ -253,7 +258,7 @@ def _objects(values: Iterable[Any]) -> np.ndarray:
 
 
 def _encoded(
-    name: str, values: np.ndarray, order: Names | None, found: bool
+    name: str, values: np.ndarray, order: Names | None, found: bool, rows: bool = False
 ) -> tuple[np.ndarray, Names]:
     present = {value for value in values.tolist() if value is not None}
     if not present:
@@ -275,9 +280,8 @@ def _encoded(
     for i, value in enumerate(values.tolist()):
         code = MISSING if value is None else place.get(str(value))
         if code is None:
-            raise ValueError(
-                f"{name} must hold labels of {_list(order)}, got {value!r} at index {i}"
-            )
+            where = f"in row {i + 1}" if rows else f"at index {i}"
+            raise ValueError(f"{name} must hold labels of {_list(order)}, got {value!r} {where}")
         codes[i] = code
     return codes, order
 

@@ -8,9 +8,18 @@ from jaxvae.data import sparse
 from jaxvae.data.labels import Names
 from jaxvae.numerics import checks
 
+NEW_MODEL = "with missing=mask (--missing mask) a model is trained on the values that are there"
+TRAINED_MODEL = "a run that was trained with --missing mask takes NaN"
+
 
 def check_finite(
-    name: str, x: Any, shape: tuple[int, ...], columns: Names | None, *, missing: str
+    name: str,
+    x: Any,
+    shape: tuple[int, ...],
+    columns: Names | None,
+    *,
+    missing: str,
+    way_out: str = NEW_MODEL,
 ) -> None:
     """Refuse what is infinite, and NaN unless it is to be masked.
 
@@ -20,6 +29,7 @@ def check_finite(
       shape: of an example.
       columns: the names of its values, or None.
       missing: "refuse" or "mask".
+      way_out: what can be done about NaN that is refused.
 
     Raises:
       ValueError: the column and the row are named, or the place in the array.
@@ -45,9 +55,7 @@ def check_finite(
     what, where = _place(name, row, column, shape, columns)
     hint = checks.beyond(value)
     if np.isnan(value) and not sparse.is_sparse(x):
-        hint = (
-            "; with missing=mask (--missing mask) a model is trained on the values that are there"
-        )
+        hint = f"; {way_out}"
     raise ValueError(f"{what} must be finite, got {value} {where}{hint}")
 
 

@@ -106,7 +106,7 @@ def generate(
     checks.on_host("there call vae.sample_prior and vae.decode", key=key, params=params, y=y)
     checks.typed_key("key", key)
     check_model(vae, params)
-    parts = parts_of_vae("generate", vae)
+    parts_of_vae("generate", vae)
     checks.boolean("noise", noise)
     shape = count if isinstance(count, tuple | list | dict) else None
     rows = checks.positive_int("count", count) if shape is None else _rows(shape)
@@ -128,11 +128,31 @@ def generate(
         with named_params(f"z and {bind_checks.told(Batch(condition=condition))}"):
             means = jax.device_get(vae.decode(params, z, None if condition is None else seen))
         return numbers("the mean", means, params)
+    return sampled(x_key, vae, params, z, condition=condition)
+
+
+def sampled(key: jax.Array, vae: VAE, params: Params, z: Any, *, condition: Any = None) -> Any:
+    """Draws of x given z, in the user's units.
+
+    Args:
+      key: one typed key.
+      vae: the model.
+      params: its parameters.
+      z: points of the latent space [N, K], or a dict of such by part.
+      condition: what the decoder sees beside z [N, ...], or None.
+
+    Returns:
+      [N, ...].
+
+    Raises:
+      ValueError: if the likelihood needs the totals of examples.
+    """
+    parts = parts_of_vae("sampled", vae)
     net, batch = whole(parts.network), Batch(condition=condition)
     with named_params(f"z and {bind_checks.told(batch)}"):
         decoded, _ = net.decode(params, z, batch, None)
     own = params.get("likelihood", {})
-    keys = jax.random.split(x_key, rows)
+    keys = jax.random.split(key, len(jax.tree.leaves(z)[0]))
     example = None if condition is None else batch
     drawn = jax.vmap(parts.likelihood.sample, (None, 0, 0, None if example is None else 0))(
         own, keys, decoded, example

@@ -1,7 +1,7 @@
 """Does a model use its latent? A report that prints as a table."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -52,9 +52,10 @@ class CollapseReport(NamedTuple):
 
     Attributes:
       parts: {name: PartReport}; one, "z", unless the latent is a product.
-      explained: the share of the variance about the mean example that the reconstructions explain;
-        at most 1, and 0 for a model that says nothing of x. None where x is no array of numbers of
-        the reconstructions' shape.
+      explained: the share of the variance about the mean example that the reconstructions explain,
+        in the model's units, so that no column counts more for its unit; at most 1, and 0 for a
+        model that says nothing of x. None where x is no array of numbers of the reconstructions'
+        shape.
       notes: sentences about what is wrong.
 
     Example:
@@ -184,22 +185,38 @@ def _notes(parts: Mapping[str, PartReport], explained: float | None, params: Par
 def _explained(
     key: jax.Array, vae: VAE, params: Params, data: Batch, batch_size: int
 ) -> float | None:
-    """The share of x's variance about its mean that reconstructions explain."""
+    """The share of x's variance about its mean that reconstructions explain, in model units."""
     if not hasattr(data.x, "mean") or data.mask is not None:
         return None
-    mean = np.asarray(data.x.mean(axis=0), np.float64).reshape(1, *data.x.shape[1:])
-    errors = total = 0.0
+    forward = parts_of_vae("collapse_report", vae).transform.forward
+
+    def in_model_units(x: Any) -> np.ndarray:
+        return np.asarray(forward(np.asarray(x, np.float32)), np.float64)
+
+    mean, errors, total = _mean_in_model_units(in_model_units, data, batch_size), 0.0, 0.0
     for batch in host_batches(data, batch_size):
         own = np.asarray(batch.weight) > 0
         x = np.asarray(batch.x)
         # By their places in all of the data, so that the draws are those of one call.
-        seen = Batch(x, position=batch.position, condition=batch.condition)
-        made = reconstruct(key, vae, params, seen, batch_size=len(x))
+        placed = Batch(x, position=batch.position, condition=batch.condition)
+        made = reconstruct(key, vae, params, placed, batch_size=len(x))
         if np.shape(made) != x.shape:
             return None
-        errors += float(((np.float64(x) - made)[own] ** 2).sum())
-        total += float(((np.float64(x) - mean)[own] ** 2).sum())
+        seen = in_model_units(x)
+        errors += float(((seen - in_model_units(made))[own] ** 2).sum())
+        total += float(((seen - mean)[own] ** 2).sum())
     return 1 - errors / total if total else None
+
+
+def _mean_in_model_units(
+    in_model_units: Callable[[Any], np.ndarray], data: Batch, batch_size: int
+) -> np.ndarray:
+    """The mean example, weights left aside as in the errors."""
+    sums = 0.0
+    for batch in host_batches(data, batch_size):
+        own = in_model_units(batch.x)[np.asarray(batch.weight) > 0]
+        sums = sums + own.sum(axis=0)
+    return np.asarray(sums) / rows_of(data)
 
 
 def _kl_by_dimension(

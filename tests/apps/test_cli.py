@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
@@ -112,6 +113,8 @@ def test_the_errors_of_a_summary(run, digits, factor):
     x, mean = digits.x_test / factor, digits.x_train.mean(axis=0) / factor
     assert found["test_rmse"] == pytest.approx(np.sqrt(np.mean(x**2)), rel=1e-5)
     assert found["baseline_rmse"] == pytest.approx(np.sqrt(np.mean((x - mean) ** 2)), rel=1e-5)
+    share = 1 - np.mean(x**2) / np.mean((x - mean) ** 2)
+    assert found["test_explained"] == pytest.approx(share, rel=1e-5)
     terms = found["test_reconstruction"] + found["test_kl"]
     assert found["test_nelbo"] == pytest.approx(terms, rel=1e-6)
 
@@ -186,6 +189,65 @@ def test_generate(run, tmp_path):
         mean = arrays["z"].mean(axis=0)  # of the prior: 1.5 and nine times 0.5, by 6
     assert mean[3] == pytest.approx(1.5 / 6, abs=0.033)  # 5 standard errors
     np.testing.assert_allclose(np.delete(mean, 3), 0.5 / 6, atol=0.021)
+
+
+@pytest.fixture(scope="module")
+def table_run(tmp_path_factory):
+    """Of a table with labels; the noise of its likelihood is 0.25 in units of its deviations."""
+    folder = tmp_path_factory.mktemp("runs")
+    rng, kinds = np.random.default_rng(0), np.repeat(["cat", "dog"], 60)
+    size = np.where(kinds == "cat", 100, 300) + rng.normal(0, 20, 120)
+    pd.DataFrame({"size": size, "category": size / 7, "kind": kinds}).to_csv(
+        folder / "pets.csv", index=False
+    )
+    options = ["--data", str(folder / "pets.csv"), "--label", "kind"]
+    assert train(folder / "run", *options, "--likelihood-scale", "0.25") == 0
+    return folder / "run"
+
+
+def test_rows_of_a_table_are_generated_with_noise(table_run, tmp_path, capsys):
+    """Of the scale that the likelihood has, around the means, whose z are the same."""
+    capsys.readouterr()
+    command = ["generate", str(table_run), "--count", "4000", "--out"]
+    made = {}
+    for name, own in {
+        "rows.csv": [],
+        "again.parquet": ["--noise", "yes"],
+        "means.csv": ["--noise", "no"],
+        "dogs.csv": ["--noise", "no", "--category", "dog"],
+    }.items():
+        assert cli.main([*command, str(tmp_path / name), *own]) == 0
+        path = tmp_path / name
+        made[name] = (pd.read_parquet if name.endswith("t") else pd.read_csv)(path)
+    printed = capsys.readouterr().out
+    assert printed.count("Each value is drawn from the likelihood; --noise no") == 2
+    assert printed.count("Each value is the mean given its z, without noise.") == 2
+    rows, means = made["rows.csv"], made["means.csv"]
+    np.testing.assert_allclose(made["again.parquet"]["size"], rows["size"], rtol=1e-6)
+    scale = runs.open_run(table_run).data.look.scale.width
+    for column, unit in zip(("size", "category"), scale, strict=True):
+        noise = (rows[column] - means[column]) / unit
+        assert noise.std() == pytest.approx(0.25, rel=0.08)  # 7 standard errors
+        assert abs(noise.mean()) < 7 * 0.25 / 4000**0.5
+    # As what the rows are drawn from: another column is called category already.
+    assert set(rows["jaxvae_category"]) == {"cat", "dog"}
+    assert (rows["jaxvae_category"] == means["jaxvae_category"]).all()
+    assert list(made["dogs.csv"].columns) == ["size", "category"]
+    opened, key = runs.open_run(table_run), jax.random.key(0)
+    largest = opened.draw(key, 4000)["category"].argmax(axis=1)
+    assert rows["jaxvae_category"].tolist() == np.array(["cat", "dog"])[largest].tolist()
+
+
+def test_what_is_no_table_is_generated_as_means(run, table_run, tmp_path):
+    """Unless noise is asked for; an .npy of a table too, as before there was the option."""
+    for folder, name in ((run, "x.csv"), (table_run, "rows.npy"), (run, "x.npy")):
+        command = ["generate", str(folder), "--count", "5", "--out"]
+        assert cli.main([*command, str(tmp_path / f"1-{name}")]) == 0
+        assert cli.main([*command, str(tmp_path / f"2-{name}"), "--noise", "no"]) == 0
+        assert cli.main([*command, str(tmp_path / f"3-{name}"), "--noise", "yes"]) == 0
+        one, two, three = ((tmp_path / f"{k}-{name}").read_bytes() for k in (1, 2, 3))
+        assert one == two != three
+    assert "category" in (tmp_path / "1-x.csv").read_text().partition("\n")[0]
 
 
 def test_interpolate_between_categories(run, tmp_path):
@@ -561,6 +623,32 @@ def test_what_is_no_count_is_refused_before_training_is_spoken_of(tmp_path, caps
     assert "x must hold counts, integers of at least 0, for a" in error
     assert " likelihood, got 0." in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("large", "said"),
+    [
+        (["when"], "column 'when' must hold numbers of at most 1e+18 in size, got 1.7e+18; leave"),
+        (["when", "b c"], "columns when, b c must hold numbers of at most 1e+18 in size, got"),
+        ([], "x must hold numbers of at most 1e+18 in size, got 1.7e+18; divide them by"),
+    ],
+)
+def test_numbers_beyond_what_is_scaled_are_refused_before_training(tmp_path, capsys, large, said):
+    table = {"a": np.arange(30.0), "when": np.arange(30.0), "b c": np.arange(30.0)}
+    for name in large or ["when"]:
+        table[name] = 1.7e18 + np.arange(30) * 1e12
+    data = tmp_path / ("mine.csv" if large else "mine.npy")
+    if large:
+        pd.DataFrame(table).to_csv(data, index=False)
+    else:
+        np.save(data, np.column_stack(list(table.values())))
+    assert train(tmp_path / "run", "--data", str(data)) == 1
+    out, error = capsys.readouterr()
+    assert not out
+    assert error.startswith(f"jaxvae: error: {data}: {said}")
+    assert ("--leave-out when 'b c'," in error) == (len(large) == 2)
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [data]
 
 
 def test_one_example_is_one(tmp_path, capsys):

@@ -1,17 +1,18 @@
 """What `jaxvae train` and `vae_for` choose where nothing is said; what is said of the result."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import jaxvae
 from jaxvae import latents
-from jaxvae.apps import chosen, description, runs
+from jaxvae.apps import chosen, description, results, runs
 from jaxvae.apps import model_parts as parts
 from jaxvae.apps.advice import advice
-from jaxvae.apps.options import Options
-from jaxvae.apps.run_config import of_options
+from jaxvae.apps.options import DataOptions, Options, TrainingOptions
+from jaxvae.apps.run_config import Config, Origin, of_options
 from jaxvae.data.dataset import from_arrays
 from jaxvae.model.reports import CollapseReport, PartReport
 
@@ -252,6 +253,44 @@ def test_a_latent_that_is_not_used_is_told_with_two_things_to_try(latent, report
     sentences = advice(CollapseReport(made, 0.5, ()), latent, NORMAL)
     assert len(sentences) == bool(said)
     assert all(words in sentences[0] for words in said)
+
+
+@pytest.mark.parametrize(
+    ("short", "kl", "said", "unsaid"),
+    [
+        (None, 0.01, "The latent has collapsed", "--epochs"),
+        (1, 0.01, "no examples apart yet, after 1 epoch. Try more --epochs first, or", "collapsed"),
+        (3, 76.9, "after 3 epochs. Its KL divergence is 76.9 nats", "--kl-weight"),
+        (None, 76.9, "Its KL divergence is 76.9 nats, so it is no collapse.", "--kl-weight"),
+    ],
+)
+def test_a_latent_is_said_to_have_collapsed_at_the_prior_and_after_training(
+    short, kl, said, unsaid
+):
+    report = CollapseReport({"z": PartReport(8, 0, kl, None, None)}, 0.5, ())
+    (sentence,) = advice(report, latents.normal, NORMAL, short=short)
+    assert said in sentence
+    assert unsaid not in sentence
+
+
+def test_after_a_short_training_more_epochs_come_first():
+    few = CollapseReport({"z": PartReport(8, 3, 1.0, None, None)}, 0.5, ())
+    (sentence,) = advice(few, latents.normal, NORMAL, short=2)
+    assert sentence.endswith("active. Try more --epochs first, or a smaller --latent-dim.")
+    use = CollapseReport({"z": PartReport(10, 2, 1.0, None, 4)}, 0.5, ())
+    (sentence,) = advice(use, latents.dirichlet, NORMAL, short=2)
+    assert sentence.endswith("in use. Try more --epochs first, or a smaller --latent-dim.")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "examples", "batch", "short"),
+    [(3, 1000, 64, 3), (20, 1000, 64, None), (3, 10**6, 64, None), (None, 1000, 64, None)],
+)
+def test_what_is_a_short_training(epochs, examples, batch, short):
+    training = TrainingOptions(epochs=epochs, batch_size=batch)
+    origin = Origin(name="x", train_examples=examples, test_examples=1, fingerprint="")
+    config = Config(model=NORMAL, data=DataOptions(), training=training, origin=origin)
+    assert results._short(SimpleNamespace(config=config)) == short
 
 
 def test_a_given_scale_is_the_first_suspect():

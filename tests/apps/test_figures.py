@@ -49,6 +49,29 @@ def test_latent_scatter(tmp_path, latent_dim, labels):
     assert points == 200
 
 
+@pytest.mark.parametrize("spread", [0.01, 0.1, 2.0])
+def test_names_in_the_plane_do_not_hide_the_points_of_their_label(tmp_path, spread):
+    """Of tight groups they stand beside the points, inside of the axes; else in their middle."""
+    y = np.arange(300) % 3
+    z = (
+        np.array([[0, 0], [9, 0], [0, 9]])[y]
+        + np.random.default_rng(0).normal(size=(300, 2)) * spread
+    )
+    figure = figures.latent_scatter(z, y, names=["cat", "dog", "a long name"])
+    figure.savefig(tmp_path / "a.png")
+    (ax,) = figure.axes
+    inside = ax.get_window_extent()
+    for label, text in enumerate(ax.texts):
+        box = text.get_bbox_patch().get_window_extent()
+        points = ax.transData.transform(z[y == label])
+        hidden = [box.contains(*point) for point in points]
+        assert np.mean(hidden) < 0.31
+        assert inside.contains(box.x0 + 12, box.y0)
+        assert inside.contains(box.x1 - 12, box.y1)
+    at_median = [tuple(text.get_position()) == (0, 0) for text in ax.texts]
+    assert all(at_median) == (spread == 2.0)
+
+
 def test_latent_scatter_of_a_simplex_puts_each_corner_on_its_ray(tmp_path):
     figure = figures.latent_scatter(np.eye(5), np.arange(5))
     assert rendered(figure, tmp_path) > 0.005
@@ -253,7 +276,7 @@ def test_ternary_places_each_share_between_its_corners(tmp_path):
     assert points[2] == pytest.approx([-np.sqrt(3) / 2, -0.5])
     assert points[3] == pytest.approx((points[0] + points[1]) / 2)
     assert points[4] == pytest.approx([0, 0])
-    assert {"a", "b", "c", "50%"} <= set(titles(figure))
+    assert {"a", "b", "c", "50% of a", "25% of b", "75% of c"} <= set(titles(figure))
 
 
 @pytest.mark.parametrize("shape", [(8, 8), None])

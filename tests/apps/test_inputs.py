@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -805,9 +806,72 @@ def test_other_data_are_read_by_the_models_names(animals, tmp_path, capsys):
     capsys.readouterr()
     table.replace({"label": {"owl": "cow"}}).to_csv(tmp_path / "cows.csv", index=False)
     assert cli.main([*command, str(tmp_path / "cows.csv")]) == 1
-    assert "column 'label' must hold labels of cat, dog, owl, got 'cow' at index 2" in one_line(
+    assert "column 'label' must hold labels of cat, dog, owl, got 'cow' in row 3" in one_line(
         capsys
     )
+    table.drop(columns="label").to_csv(tmp_path / "none.csv", index=False)
+    assert cli.main([*command, str(tmp_path / "none.csv")]) == 1
+    assert f"{tmp_path / 'none.csv'}: it must hold labels, as the run's prior" in one_line(capsys)
+
+
+def test_the_runs_own_data_with_more_columns_or_without_labels(animals, tmp_path, capsys):
+    """More columns change nothing, as of `jaxvae encode`; what is advised is an option that the
+    command has.
+    """
+    folder, table = animals
+    command = ["evaluate", str(folder / "run"), "--data"]
+    capsys.readouterr()
+    assert cli.main([*command, str(folder / "own.csv")]) == 0
+    before = evaluated(capsys)
+    for name, value in (("word", "text"), ("number", 1.5)):
+        more = tmp_path / f"{name}.csv"
+        table.assign(**{name: value}).to_csv(more, index=False)
+        assert cli.main([*command, str(more)]) == 0
+        assert evaluated(capsys) == before
+    changed = table.assign(word="text")
+    changed.loc[9, "length"] += 1
+    changed.to_csv(tmp_path / "changed.csv", index=False)
+    table.drop(columns="label").to_csv(tmp_path / "none.csv", index=False)
+    for name in ("changed", "none"):
+        assert cli.main([*command, str(tmp_path / f"{name}.csv")]) == 1
+        error = one_line(capsys)
+        assert "--other-data takes it all the same" in error
+        assert "--leave-out" not in error
+        assert "--label" not in error
+    table.drop(columns="age").to_csv(tmp_path / "few.csv", index=False)
+    assert cli.main([*command, str(tmp_path / "few.csv")]) == 1
+    assert "the columns that the model knows, and lacks age" in one_line(capsys)
+
+
+@pytest.mark.parametrize("known", [slice(None, None, 3), slice(1, 2)])
+def test_how_many_labels_are_known_is_said(tmp_path, capsys, monkeypatch, known):
+    """And of how many examples an accuracy is; without a label for the test there is none."""
+    monkeypatch.setattr(gallery, "draw", lambda run: None)
+    labels = np.full(N, None, object)
+    labels[known] = np.resize(["cat", "dog"], N)[known] if known.step else "cat"
+    labels[2] = "dog"
+    table = pd.DataFrame(UNITS, columns=list(COLUMNS)).assign(label=labels)
+    table.to_csv(tmp_path / "some.csv", index=False)
+    capsys.readouterr()
+    assert train(tmp_path / "some.csv", tmp_path / "run") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    held_out = np.arange(N) % 10 == 9
+    here = table.label.notna().to_numpy()
+    of_train, of_test = int(here[~held_out].sum()), int(here[held_out].sum())
+    assert (
+        f"Labels are known of {of_train} of 54 examples to train on, and of {of_test} of 6 for the "
+        "test."
+    ) in printed
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    if of_test:
+        said = "example" if of_test == 1 else "examples"
+        assert re.search(
+            rf"accuracy of the category [\d.]+ of the {of_test} {said} with a", printed
+        )
+        assert summary["test_labels"] == of_test
+    else:
+        assert "accuracy" not in printed
+        assert summary["test_accuracy"] is None
 
 
 def test_other_data_of_another_format(inputs, tmp_path, monkeypatch, capsys):
@@ -865,7 +929,7 @@ def test_encode_finds_columns_by_name(animals, tmp_path, capsys):
     holes.to_csv(tmp_path / "holes.csv", index=False)
     assert cli.main(["encode", str(folder / "run"), str(tmp_path / "holes.csv")]) == 1
     error = one_line(capsys)
-    assert "holes.csv: x must be finite, got nan" in error
+    assert "holes.csv: column 'age' must be finite, got nan in row 4; a run that" in error
     assert "--missing mask takes NaN" in error
 
 

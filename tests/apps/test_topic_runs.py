@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import re
+import warnings
 
 import jax
 import numpy as np
@@ -14,7 +15,8 @@ from PIL import Image
 import jaxvae
 from conftest import results_of
 from jaxvae import topics
-from jaxvae.apps import advice, chosen, cli, results, runs, topic_runs
+from jaxvae.apps import advice, chosen, cli, gallery, results, runs, topic_pages, topic_runs
+from jaxvae.apps.figures import sheets
 from jaxvae.apps.options import Options
 from jaxvae.apps.run_config import of_options
 from jaxvae.data.formats.source import needed
@@ -201,12 +203,34 @@ def test_encode_refines(trained, counts, tmp_path):
     assert bound(refined) > bound(quick.concentration) + 0.1
 
 
+def test_letters_that_the_font_lacks_are_told_of_once(trained, monkeypatch, capsys):
+    """And no other warning is lost."""
+    opened = runs.open_run(trained[0])
+
+    def pages_of(run, data):
+        warnings.warn("another", UserWarning, stacklevel=1)
+        return {"a.png": sheets.sheet(3, 1, title="银行 and 市场")[0]}
+
+    monkeypatch.setattr(topic_pages, "pages_of", pages_of)
+    capsys.readouterr()
+    with pytest.warns(UserWarning, match="another") as caught:
+        gallery.draw(opened)
+    assert len(caught) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("Matplotlib's font lacks letters (") == 1
+    assert set("银行市场") <= set(said)
+
+
 def test_generate_and_compare_and_explore_and_load(trained, tmp_path, capsys):
     folder = trained[0]
     assert (
         cli.main(["generate", str(folder), "--count", "5", "--out", str(tmp_path / "g.csv")]) == 0
     )
-    assert (tmp_path / "g.csv").read_text().splitlines()[0].split(",") == NAMES.tolist()
+    header = (tmp_path / "g.csv").read_text().splitlines()[0].split(",")
+    assert header == [*NAMES.tolist(), "category"]
+    out = str(tmp_path / "noisy.csv")
+    assert cli.main(["generate", str(folder), "--noise", "yes", "--out", out]) == 1
+    assert "noise must be no for a multinomial likelihood" in capsys.readouterr().err
     assert cli.main(["generate", str(folder), "--category", "ant"]) == 1
     assert "except for a run whose prior is made from labels" in capsys.readouterr().err
     assert cli.main(["compare", str(folder), "--out", str(tmp_path / "c.png")]) == 0

@@ -169,6 +169,25 @@ def test_the_report_of_a_collapsed_model():
     assert "The model reconstructs no better than the mean example does." in report.notes
 
 
+def test_what_is_explained_is_in_the_units_of_the_model():
+    """A column of a large unit that is not reconstructed counts as one of two, not as all."""
+    table = np.column_stack([X[:, 0], 1e4 * X[:, 1]])
+    mean, scale = table.mean(axis=0), table.std(axis=0)
+    network = jaxvae.Network(
+        init=lambda key, x: {},
+        encode=lambda params, x: (x[:, :1], jnp.full((len(x), 1), 1e-6)),
+        decode=lambda params, z: jnp.concatenate([z, jnp.zeros_like(z)], axis=1),
+    )
+    own = {"transform": transforms.standardized(mean, scale)}
+    for x, model in (
+        (table, jaxvae.normal_vae(network, **own)),
+        (np.float32((table - mean) / scale), jaxvae.normal_vae(network)),
+    ):
+        params = model.init(jax.random.key(0), np.float32(x[:1]))
+        report = jaxvae.collapse_report(KEY, model, params, x, batch_size=7)
+        assert report.explained == pytest.approx(0.5, abs=1e-4)
+
+
 def test_kl_by_dimension_sums_to_the_kl():
     vae = MODELS["normal"]()
     params = vae.init(jax.random.key(0), X[:1])

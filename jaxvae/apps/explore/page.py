@@ -17,7 +17,8 @@ from jaxvae.apps.explore.examples import Examples
 from jaxvae.apps.figures.style import PALETTE
 from jaxvae.apps.latent_space import count, rows
 from jaxvae.apps.model_parts import kind
-from jaxvae.apps.runs import NOWHERE, Run
+from jaxvae.apps.run_data import NOWHERE
+from jaxvae.apps.runs import Run
 
 LARGEST = 3_000_000  # bytes of the page
 OF_DECODER, OF_EXAMPLES = 2_150_000, 500_000  # characters of base64, about

@@ -12,6 +12,8 @@ from jaxvae.apps.figures.style import PALETTE, colour_and_marker, short, styled
 from jaxvae.numerics import checks
 
 MOST_NAMES = 40  # of corners, around a polygon
+ROOM = 5.0  # inches that points in the plane have, about
+MOST_HIDDEN = 0.3  # of the points of a label, behind its name
 
 
 @styled
@@ -85,11 +87,8 @@ def latent_scatter(
         ax.set(xlabel=f"{of}$z_0$", ylabel=f"{of}$z_1$")
     _draw_points(ax, z[:, :2], y, name_of)
     if y is not None:
-        for label in [] if simplex or not medians else np.unique(y[y >= 0]):
-            colour, _ = colour_and_marker(label)
-            box = {"boxstyle": "round,pad=0.25", "fc": "white", "ec": colour, "alpha": 0.85}
-            middle = np.median(z[y == label, :2], axis=0)
-            ax.annotate(name_of(label), middle, ha="center", va="center", bbox=box)
+        if medians and not simplex:
+            _name_medians(ax, z[:, :2], y, name_of)
         _legend(figure, y, legend)
     return figure
 
@@ -147,11 +146,11 @@ def ternary(
             near = [start * share + triangle[other] * (1 - share) for other in ((k + 1) % 3, k - 1)]
             ax.plot(*np.transpose(near), color="0.88", linewidth=1, zorder=0)
             ax.annotate(
-                f"{share:.0%}",
+                f"{share:.0%} of {short(names[k].removeprefix('category '), 10)}",
                 start * share + end * (1 - share),
-                xytext=14 * (start + end) / np.linalg.norm(start + end),
+                xytext=(14 if k == 1 else 8) * (start + end) / np.linalg.norm(start + end),
                 textcoords="offset points",
-                ha="center",
+                ha=("left", "center", "right")[k],
                 va="center",
                 fontsize=8,
                 color="0.45",
@@ -234,6 +233,38 @@ def _draw_points(
         ax.scatter(*points[y == label].T, color=colour, marker=marker, **look)
         # The legend's own: of one size, however small the points are.
         ax.scatter([], [], color=colour, marker=marker, s=45, label=name_of(label))
+
+
+def _name_medians(
+    ax: Axes, points: np.ndarray, y: np.ndarray, name_of: Callable[[int], str]
+) -> None:
+    """The name of each label at the median of its points; beside points that it would hide."""
+    labels = np.unique(y[y >= 0])
+    middles = {label: np.median(points[y == label], axis=0) for label in labels}
+    centre = np.mean(list(middles.values()), axis=0) if middles else np.zeros(2)
+    inch = max(float(np.ptp(points, axis=0).max()), 1e-12) / ROOM
+    for label, middle in middles.items():
+        colour, _ = colour_and_marker(label)
+        box = {"boxstyle": "round,pad=0.25", "fc": "white", "ec": colour, "alpha": 0.85}
+        half = np.array([sheets.text_width([name_of(label)], 11) + 0.15, 0.3]) / 2
+        from_middle = (points[y == label] - middle) / inch
+        hidden = (np.abs(from_middle) < half).all(axis=1).mean()
+        place = np.zeros(2)
+        if hidden > MOST_HIDDEN:  # towards the other labels, where the picture has room
+            inwards = (centre - middle) / inch
+            length = float(np.linalg.norm(inwards))
+            inwards = inwards / length if length > 0.5 else np.array([0.0, 1.0])
+            points_end = float(np.quantile(from_middle @ inwards, 0.95))
+            place = inwards * (points_end + float(half @ np.abs(inwards)) + 0.15)
+        ax.annotate(
+            name_of(label),
+            middle,
+            xytext=(72 * place[0], 72 * place[1]),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            bbox=box,
+        )
 
 
 def _draw_simplex_axes(ax: Axes, *, radius: float, names: Sequence[str]) -> None:

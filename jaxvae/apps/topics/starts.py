@@ -139,7 +139,8 @@ def _factorised(tfidf: Any, factors: int, random_state: int, **start: Any) -> np
     own = {"init": "nndsvda" if factors <= min(tfidf.shape) else "random"} | start
     weights = {name: own.pop(name) for name in ("W", "H") if name in own}
     model = NMF(factors, max_iter=ITERATIONS, tol=1e-3, random_state=random_state, **own)
-    with warnings.catch_warnings():
+    # Where factors fit exactly, the square of scikit-learn's error rounds to one below zero.
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
         warnings.simplefilter("ignore", ConvergenceWarning)  # a start need not be the end
         model.fit_transform(tfidf, **weights)
     return model.components_

@@ -9,6 +9,8 @@ import numpy as np
 
 from jaxvae.data.formats.source import brief, label_strings, needed
 
+COARSE = 1e5  # deviations from 0, beyond which the seven digits of float32 are too few
+
 
 class Table(NamedTuple):
     """A table in memory, of either kind.
@@ -202,6 +204,32 @@ def is_missing(cell: Any) -> bool:
     if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(cell, float | np.floating) and math.isnan(cell)
+
+
+def is_coarse(column: Any) -> bool:
+    """Whether a column lies so far from 0, beside its spread, that float32 loses what it says.
+
+    Args:
+      column: an array [N] of numbers, as they stand in the table; NaN where a cell is missing.
+
+    Returns:
+      True where the mean is beyond 1e5 standard deviations: float32 has seven digits. False for
+      one number alone.
+
+    Example:
+      >>> is_coarse(np.array([1.7e9, 1.7e9 + 1])), is_coarse(np.array([1.7e9, 1.7e9]))
+      (True, False)
+    """
+    if not isinstance(column, np.ndarray) or column.dtype.kind not in "iuf":
+        return False
+    low, high = float(np.fmin.reduce(column)), float(np.fmax.reduce(column))  # NaN left out
+    # The deviation is at least the range over the square root of 2 N: most columns end here.
+    least = (high - low) / (2 * len(column)) ** 0.5
+    if not -np.inf < low < high < np.inf or max(-low, high) <= COARSE * least:
+        return False
+    values = column.astype(np.float64)
+    values = values[np.isfinite(values)] - low
+    return bool(abs(low + values.mean()) > COARSE * values.std())
 
 
 def filled(columns: list[np.ndarray], rows: int) -> np.ndarray:

@@ -91,6 +91,8 @@ def from_frame(
     names = _data_columns(where, reading, table, others, said)
     arrays = [own_columns.numbers(table.columns[name]) for name in names]
     _refuse_text(where, dict(zip(names, arrays, strict=True)), has_label=label is not None)
+    if coarse := [n for n, own in zip(names, arrays, strict=True) if own_columns.is_coarse(own)]:
+        said.append(_of_coarse(coarse))
     x = own_columns.filled([array for array in arrays if isinstance(array, np.ndarray)], table.rows)
     source = Source(x, y, None, None, tuple(names), label_names, ids, kind="table")
     return source._replace(said=tuple(said), label_column=label)
@@ -272,6 +274,18 @@ def _data_columns(
             f"{where}: it must have at least one column of numbers, got {listed(table.names)}"
         )
     return names
+
+
+def _of_coarse(names: list[str]) -> str:
+    """What is said of columns whose numbers float32 cannot tell apart."""
+    which, them = f"The column {names[0]!r} is", "it"
+    if len(names) > 1:
+        which, them = f"The columns {listed(names)} are", "them"
+    options = " ".join(name if " " not in name else repr(name) for name in names)
+    return (
+        f"{which} so far from 0 that digits are lost, for seven are kept: take a number near the "
+        f"mean away from {them} first, or leave {them} out with --leave-out {options}."
+    )
 
 
 def _is_empty(column: Any) -> bool:

@@ -11,12 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from jaxvae._output import counted
 from jaxvae.data.formats.source import Reading, Source, label_strings, needed, refuse_unused
 from jaxvae.data.formats.trees import Tree, scan
 
 ENOUGH = 20  # documents; of fewer every word is kept
 RAREST, COMMONEST = 2, 0.5  # a word is in so many documents at least, in this share at most
 ENDINGS = (".txt", ".txt.gz")
+# Thai, Lao, Burmese, Khmer, kana, Han: scripts of languages that put no spaces between words.
+UNSPACED = re.compile(
+    "[\u0e01-\u0e2e\u0e81-\u0eae\u1000-\u102a\u1780-\u17b3\u3041-\u30fa\u3400-\u9fff]"
+)
+SOME, MOST_READ = 100, 100_000  # texts, letters that are looked at for it
+LONG = 4  # letters of a word, in the mean, above which these are no words
 NUMBERS = re.compile(r"[\s\d.,;eE+-]+")  # a line of a table
 
 
@@ -52,7 +59,8 @@ def read_text(path: Path, reading: Reading, *, examples_only: bool = False) -> S
     if not documents:
         raise ValueError(f"{path}: it must hold at least one line with a text, got none")
     if len(documents) < len(lines):
-        said.append(f"{len(lines) - len(documents)} empty lines are left out.")
+        empty = len(lines) - len(documents)
+        said.append(f"{counted(empty, 'empty line')} {'is' if empty == 1 else 'are'} left out.")
     if all(NUMBERS.fullmatch(line) for line in documents[:ENOUGH]):
         said.append("Its lines hold numbers, taken for words here; a table is read from a .csv.")
     counts, words, more = count_words(str(path), documents, reading)
@@ -98,7 +106,8 @@ def read_text_folder(path: Path, reading: Reading, *, examples_only: bool = Fals
             texts.append(text)
         parts.append(texts)
     if latin:
-        said.append(f"{latin} files are not UTF-8: they are read as Latin-1.")
+        they = "is not UTF-8: it is" if latin == 1 else "are not UTF-8: they are"
+        said.append(f"{counted(latin, 'file')} {they} read as Latin-1.")
     counts, words, more = count_words(str(path), parts[0], reading)
     x_test = None
     if parts[1]:
@@ -164,7 +173,7 @@ def count_words(
     Example:
       >>> counts, words, said = count_words("a.txt", ["Red, red rose", "?"], Reading())
       >>> words, counts.toarray().tolist(), said[1]
-      (('red', 'rose'), [[2.0, 1.0], [0.0, 0.0]], '1 of 2 documents have no word of it.')
+      (('red', 'rose'), [[2.0, 1.0], [0.0, 0.0]], '1 of 2 documents has no word of it.')
     """
     vectorizer = needed("sklearn.feature_extraction.text", where).CountVectorizer
     enough = len(texts) >= ENOUGH
@@ -191,11 +200,27 @@ def count_words(
         found = len(counter.vocabulary_)
         most = f", the {found} most frequent of them" if found == reading.words else ""
         said = [f"The vocabulary has {found} words: {why}{most}; no list of stop words is used."]
+        alone = enough and bool((counts.astype(bool).sum(axis=0) <= 1).all())
+        if alone or _without_spaces(texts, list(counter.vocabulary_)):
+            said.append(
+                f"{'No word comes in two texts. ' if alone else ''}Words are what stands between "
+                "spaces and marks: texts that are written without spaces, as in Chinese or "
+                "Japanese, must be cut into words first."
+            )
     words = tuple(map(str, counter.get_feature_names_out()))
     empty = int((np.diff(counts.indptr) == 0).sum())
     if empty:
-        said.append(f"{empty} of {len(texts)} documents have no word of it.")
+        have = "has" if empty == 1 else "have"
+        said.append(f"{empty} of {len(texts)} documents {have} no word of it.")
     return needed("scipy.sparse", where).csr_array(counts), words, tuple(said)
+
+
+def _without_spaces(texts: Sequence[str], words: Sequence[str]) -> bool:
+    """Whether texts are of a script that knows no spaces, and what is taken for words is long."""
+    some = "".join(texts[i] for i in range(0, len(texts), max(1, len(texts) // SOME)))[:MOST_READ]
+    letters = sum(map(str.isalpha, some))
+    few = 2 * len(UNSPACED.findall(some)) <= letters
+    return not few and sum(map(len, words)) > LONG * len(words)
 
 
 def _decoded(path: str | os.PathLike) -> tuple[str, bool]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxvae._output import counted
 from jaxvae.data.formats.source import listed
 
 TRAIN = ("train", "training")
@@ -122,12 +123,13 @@ def scan(folder: Path, endings: Sequence[str], what: str, *, loose_labels: bool 
         raise ValueError(f"{folder}: it must hold {what} ({', '.join(endings)}), got {others}")
     said = []
     if len(everything) > len(found):
-        said.append(f"{len(everything) - len(found)} other files are left out.")
+        said.append(f"{_files(len(everything) - len(found), 'other ')} left out.")
     depth = _wrapping(found)
     split = _split({parts[depth] for parts in found if len(parts) > depth + 1})
     at_top = [parts for parts in found if len(parts) == depth + 1]
     if split and at_top:
-        said.append(f"{len(at_top)} files beside the folder {split[0]} are left out.")
+        beside = f"beside the folder {split[0]} "
+        said.append(f"{_files(len(at_top), after=beside)} left out.")
     rows: list[list[File]] = [[], []]
     for number, name in enumerate(split or (None,)):
         part = found if name is None else [p for p in found if p[depth] == name and p not in at_top]
@@ -145,6 +147,11 @@ def scan(folder: Path, endings: Sequence[str], what: str, *, loose_labels: bool 
             said.append("The labels of the test are left out, for train has none.")
         return Tree(tuple(train), tuple(test), None, tuple(said))
     return Tree(tuple(train), tuple(test), tuple(sorted(map(str, names))), tuple(said))
+
+
+def _files(count: int, before: str = "", after: str = "") -> str:
+    """So many files, and what is or are."""
+    return f"{counted(count, f'{before}file')} {after}{'is' if count == 1 else 'are'}"
 
 
 def _passed_over(name: str) -> bool:

@@ -360,3 +360,10 @@ def test_the_table_fits_a_terminal(fitted):
     text = str(fitted.topics([f"a rather long word {i}" for i in range(60)]))
     assert len(text.splitlines()) == 6
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_factors_that_fit_exactly_start_without_a_warning():
+    """Texts of one word each: by rounding, scikit-learn takes the root of a number below zero."""
+    words = np.random.default_rng(0).integers(0, 3, 100)
+    odds = starts.factors(scipy.sparse.csr_array(np.eye(3, dtype=np.float32)[words]), 3, 0)
+    assert sorted(odds.argmax(axis=1).tolist()) == [0, 1, 2]

@@ -220,3 +220,28 @@ def test_annotated_views_and_bad_files(cells, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "anndata", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'jaxvae\[anndata\]'"):
         read(tmp_path / "bad.h5ad")
+
+
+def test_columns_so_far_from_0_that_digits_are_lost_are_named():
+    """Whether float32 keeps the differences; not of a constant, which has none."""
+    rng, rows = np.random.default_rng(0), 300
+    spread = rng.normal(size=rows)
+    table = {
+        "near": spread,
+        "an hour": 1_700_000_000 + np.arange(rows) * 12,
+        "a year": 1_700_000_000.0 + np.arange(rows) * 86400.0,
+        "constant": np.full(rows, 1.7e9),
+        "holes": np.where(np.arange(rows) % 7, 1e9 + spread, np.nan),
+        "empty": np.full(rows, np.nan),
+        "infinite": np.where(np.arange(rows) == 4, np.inf, 1e9 + spread),
+        "outlier": np.where(np.arange(rows) == 4, 1e9, spread),
+    }
+    said = from_frame(pd.DataFrame(table), Reading()).said
+    assert said[-1].startswith("The columns an hour, holes are so far from 0 that digits are lost")
+    assert said[-1].endswith("leave them out with --leave-out 'an hour' holes.")
+    cast = {name: len(np.unique(np.float32(table[name]))) for name in ("an hour", "a year")}
+    assert cast["an hour"] < rows / 5
+    assert cast["a year"] == rows
+    one = from_frame(pd.DataFrame({"a": table["an hour"], "b": spread}), Reading()).said
+    assert one[-1].startswith("The column 'a' is so far from 0")
+    assert from_frame(pd.DataFrame({"a": table["a year"], "b": spread}), Reading()).said == ()

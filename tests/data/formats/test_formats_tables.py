@@ -303,7 +303,7 @@ def test_texts_in_a_table(csv):
     assert source.y.tolist() == ["a", "b", "a"]
     assert source.ids == ("1", "2", "3")
     assert source.kind == "counts"
-    assert "1 of 3 documents have no word" in source.said[-1]
+    assert "1 of 3 documents has no word" in source.said[-1]
     known = read(csv(text), Reading(text="body", columns=("sky", "sea"), label="none"))
     assert known.x.toarray().tolist() == [[0, 0], [1, 0], [0, 0]]
     assert known.y is None

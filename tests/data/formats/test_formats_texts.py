@@ -36,7 +36,7 @@ def test_a_document_a_line(tmp_path, name):
     assert source.kind == "counts"
     assert source.column_names == ("cat", "dog", "the")
     assert source.said[0] == "2 empty lines are left out."
-    assert source.said[-1] == "1 of 3 documents have no word of it."
+    assert source.said[-1] == "1 of 3 documents has no word of it."
 
 
 def test_which_words(tmp_path):
@@ -53,6 +53,45 @@ def test_which_words(tmp_path):
     known = read(few, Reading(columns=("zebra", "often")))
     assert known.column_names == ("zebra", "often")
     assert by_word(known, 0) == {"often": 1}
+
+
+HAN = ("我们", "今天", "天气", "很好", "股票", "市场", "下跌", "银行")
+KANA = ("すし", "ねこ", "いぬ", "やま", "かわ", "そら")
+
+
+def texts_of(words, rows, length, between):
+    rng = np.random.default_rng(0)
+    return "\n".join(between.join(rng.choice(words, length)) for _ in range(rows))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (texts_of(HAN, 40, 12, ""), ["No word comes in two texts.", "as in Chinese or Japanese"]),
+        (texts_of(KANA[:3], 40, 3, ""), ["as in Chinese or Japanese"]),
+        (texts_of(["abc", "def", "xyz"], 40, 9, ""), ["No word comes in two texts."]),
+        (texts_of(HAN, 40, 12, " "), []),
+        (texts_of(KANA, 40, 2, " "), []),
+        (texts_of(["Rindfleisch", "Donaudampfer"], 40, 2, " "), []),
+    ],
+)
+def test_texts_without_spaces_are_told_of(tmp_path, text, said):
+    told = " ".join(read(written(tmp_path / "a.txt", text)).said)
+    assert all(words in told for words in said)
+    assert ("must be cut into words first" in told) == bool(said)
+
+
+def test_one_line_is_one(tmp_path):
+    source = read(written(tmp_path / "a.txt", "a cat\n\na dog\n"))
+    assert source.said[0] == "1 empty line is left out."
+    written(tmp_path / "texts" / "a.txt", "caf\xe9", "latin-1")
+    written(tmp_path / "texts" / "b.txt", "tea")
+    written(tmp_path / "texts" / "b.md", "tea")
+    source = read(tmp_path / "texts")
+    assert source.said[:2] == (
+        "1 other file is left out.",
+        "1 file is not UTF-8: it is read as Latin-1.",
+    )
 
 
 def test_encodings(tmp_path):
