@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxvae.apps import description
 from jaxvae.apps.description import Description
-from jaxvae.apps.estimator_inputs import seed_of, to_numpy, weights
+from jaxvae.apps.estimator_inputs import seed_of, to_numpy, unchanged_if_refused, weights
 from jaxvae.apps.model_parts import BY_NAME, KINDS, Dense, Elbo, Identity
 from jaxvae.data import looks
 from jaxvae.data.batches import Batch
@@ -285,11 +285,12 @@ class Unsupervised(Transformer):
 
     def _fit(self, X: Any, sample_weight: Any, *, partial: bool) -> Self:
         goes_on = self._goes_on(partial=partial)
-        x = validate_data(self, to_numpy(X)[0], **self._taken(), reset=not goes_on)
-        weight = weights(sample_weight, x.shape[0])
-        model = self._own_model(x if weight is None else x[weight > 0])
-        data = self._masked(x)._replace(weight=weight)
-        return self._train(model, data, goes_on=goes_on, partial=partial)
+        with unchanged_if_refused(self):
+            x = validate_data(self, to_numpy(X)[0], **self._taken(), reset=not goes_on)
+            weight = weights(sample_weight, x.shape[0])
+            model = self._own_model(x if weight is None else x[weight > 0])
+            data = self._masked(x)._replace(weight=weight)
+            return self._train(model, data, goes_on=goes_on, partial=partial)
 
     def _own_model(self, x: Any) -> Description:
         raise NotImplementedError

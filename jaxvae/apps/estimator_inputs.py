@@ -1,6 +1,7 @@
-"""What scikit-learn's estimators are given, as the library takes it."""
+"""What scikit-learn's estimators are given, as the library takes it; what refusing it leaves."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -110,3 +111,24 @@ def seed_of(random_state: Any) -> int:
             "random_state must be None, an integer from 0 to 2**32 - 1 or a numpy.random."
             f"RandomState, got {random_state!r}"
         ) from None
+
+
+@contextlib.contextmanager
+def unchanged_if_refused(model: Any) -> Iterator[None]:
+    """Leave an estimator as it was where what is done with it fails.
+
+    Its attributes must be replaced, not changed in place.
+
+    Args:
+      model: the estimator.
+
+    Yields:
+      Nothing.
+    """
+    before = dict(vars(model))
+    try:
+        yield
+    except BaseException:
+        vars(model).clear()
+        vars(model).update(before)
+        raise

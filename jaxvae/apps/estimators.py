@@ -17,7 +17,7 @@ from sklearn.utils.validation import validate_data
 from jaxvae._door import door
 from jaxvae.apps.description import Description
 from jaxvae.apps.estimator_base import Transformer, Unsupervised
-from jaxvae.apps.estimator_inputs import classes_of, to_numpy, weights
+from jaxvae.apps.estimator_inputs import classes_of, to_numpy, unchanged_if_refused, weights
 from jaxvae.apps.first_version import PickledModel
 from jaxvae.apps.model_parts import (
     UNIT,
@@ -323,27 +323,30 @@ class DirichletVAEClassifier(ClassifierMixin, Transformer):
         self, X: Any, y: Any, sample_weight: Any, classes: Any = None, *, partial: bool
     ) -> Self:
         goes_on = self._goes_on(partial=partial)
-        arrays = (to_numpy(array)[0] for array in (X, y))
-        x, y = validate_data(self, *arrays, **self._taken(), reset=not goes_on)
-        check_classification_targets(y)
-        weight = weights(sample_weight, x.shape[0])
-        before = self.classes_ if goes_on else None
-        known = classes_of(y, weight, classes, before, partial=partial)
-        place = np.minimum(np.searchsorted(known, y), len(known) - 1)
-        if (strange := known[place] != y).any():
-            raise ValueError(f"y must hold labels of the classes {known}, got {y[strange][0]!r}")
-        prior = FromLabels(
-            smoothness=checks.positive_float("smoothness", self.smoothness),
-            total_concentration=checks.positive_float(
-                "total_concentration", self.total_concentration
-            ),
-        )
-        counted = x if weight is None else x[weight > 0]
-        model = self._model_of(counted, len(known), DirichletLatent(), prior)
-        data = self._masked(x)._replace(y=place, weight=weight)
-        self._train(model, data, goes_on=goes_on, partial=partial)
-        self.classes_ = known
-        return self
+        with unchanged_if_refused(self):
+            arrays = (to_numpy(array)[0] for array in (X, y))
+            x, y = validate_data(self, *arrays, **self._taken(), reset=not goes_on)
+            check_classification_targets(y)
+            weight = weights(sample_weight, x.shape[0])
+            before = self.classes_ if goes_on else None
+            known = classes_of(y, weight, classes, before, partial=partial)
+            place = np.minimum(np.searchsorted(known, y), len(known) - 1)
+            if (strange := known[place] != y).any():
+                raise ValueError(
+                    f"y must hold labels of the classes {known}, got {y[strange][0]!r}"
+                )
+            prior = FromLabels(
+                smoothness=checks.positive_float("smoothness", self.smoothness),
+                total_concentration=checks.positive_float(
+                    "total_concentration", self.total_concentration
+                ),
+            )
+            counted = x if weight is None else x[weight > 0]
+            model = self._model_of(counted, len(known), DirichletLatent(), prior)
+            data = self._masked(x)._replace(y=place, weight=weight)
+            self._train(model, data, goes_on=goes_on, partial=partial)
+            self.classes_ = known
+            return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The posterior mean: each class's share of an example.

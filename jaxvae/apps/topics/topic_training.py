@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxvae.apps.estimator_inputs import seed_of, weights
+from jaxvae.apps.estimator_inputs import seed_of, unchanged_if_refused, weights
 from jaxvae.apps.samples import evenly
 from jaxvae.apps.topics import finishing, inputs, schedule, settings, starts, tables
 from jaxvae.apps.topics.covariates import Covariates
@@ -120,7 +120,7 @@ class TopicTraining(TopicInputs):
         goes_on = partial and hasattr(self, "params_")
         if goes_on and "_fixed" in vars(self):  # none in a pickle of before
             settings.refuse_changes(self, self._fixed)
-        with settings.unchanged_if_refused(self):
+        with unchanged_if_refused(self):
             if not goes_on:
                 self._anew()
             if inputs.is_batches(X):
