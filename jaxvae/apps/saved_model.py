@@ -12,6 +12,7 @@ from jaxvae._door import door
 from jaxvae.apps import description
 from jaxvae.apps.description import Description
 from jaxvae.apps.latent_space import LatentSpace
+from jaxvae.apps.topics.posteriors import is_topical, mean_of, refined
 from jaxvae.data import labels
 from jaxvae.data.batches import Batch, as_batch
 from jaxvae.data.examples import FEW_SIZES, examples, host_batches
@@ -52,28 +53,34 @@ class SavedModel(NamedTuple):
     params: Params
     description: Description
 
-    def encode(self, x: Any, *, batch_size: int = 1024) -> Any:
+    def encode(self, x: Any, *, refine: bool = True, batch_size: int = 1024) -> Any:
         """The posterior mean of z for each example.
 
         Args:
           x: examples [N, ...].
-          batch_size: examples a compiled call.
+          refine: of topics, whether the posterior of each document is found by itself, by gradients
+            from where the encoder puts it, as `TopicModel.transform` and `jaxvae encode` do; it
+            is drawn with the seed 0. Other models have their encoder's.
+          batch_size: examples a compiled call, where nothing is refined.
 
         Returns:
-          [N, K]; of a product a dict by part.
+          [N, K]; of a product a dict by part. Of a document without a word the mean of the prior.
 
         Raises:
           ValueError, TypeError: if x is not examples of the model's shape.
         """
         data = self._examples(x)
+        if self._refines(refine):
+            return mean_of(refined(self.vae, self.params, data).concentration)
         return evaluation.encode_mean(self.vae, self.params, data, batch_size=batch_size)
 
-    def posterior(self, x: Any, *, batch_size: int = 1024) -> Any:
+    def posterior(self, x: Any, *, refine: bool = True, batch_size: int = 1024) -> Any:
         """The parameters of the posterior of each example.
 
         Args:
           x: examples [N, ...].
-          batch_size: examples a compiled call.
+          refine: as for `encode`.
+          batch_size: examples a compiled call, where nothing is refined.
 
         Returns:
           As `Normal(loc, scale)`, each [N, K]; of a product a dict by part.
@@ -81,10 +88,12 @@ class SavedModel(NamedTuple):
         Raises:
           ValueError, TypeError: if x is not examples of the model's shape.
         """
+        if self._refines(refine):
+            return refined(self.vae, self.params, self._examples(x))
         return self._each(_posterior, x, batch_size)
 
     def reconstruct(self, x: Any, *, batch_size: int = 1024) -> Any:
-        """The mean of x given the posterior mean of z, without noise.
+        """The mean of x given the posterior mean of z, the encoder's, without noise.
 
         Args:
           x: examples [N, ...].
@@ -172,8 +181,8 @@ class SavedModel(NamedTuple):
     def categories(self, x: Any, *, batch_size: int = 1024) -> np.ndarray:
         """The largest category of each example.
 
-        Of a product, of its part on the simplex; where there are several, of the one whose prior
-        is made from labels.
+        Of topics by their refined posteriors, as `encode` has them. Of a product, of its part on
+        the simplex; where there are several, of the one whose prior is made from labels.
 
         Args:
           x: examples [N, ...].
@@ -239,6 +248,9 @@ class SavedModel(NamedTuple):
     def parts(self) -> Parts:
         """What the model was bound of."""
         return evaluation.parts_of_vae("a saved model", self.vae)
+
+    def _refines(self, refine: bool) -> bool:
+        return checks.boolean("refine", refine) and is_topical(self.vae)
 
     def _each(self, function: Any, x: Any, batch_size: int) -> Any:
         data = examples(self._examples(x))

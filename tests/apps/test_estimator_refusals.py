@@ -1,12 +1,10 @@
 """What the estimators refuse: by the names of what the user gave, and without a trace."""
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.sparse import csr_array
 
-from jaxvae.apps.estimators import DirichletVAE, DirichletVAEClassifier, NormalVAE
+from jaxvae.apps.estimators import DirichletVAEClassifier, NormalVAE
 
 SMALL = {"layers": 1, "hidden_units": 8, "epochs": 1, "random_state": 0}
 X = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)

@@ -319,11 +319,7 @@ class TopicTraining(TopicInputs):
             steps = most if checks.boolean("refine", self.refine) else 0
         data = self._unlabelled(data)
         key = jax.random.key(self._seed)
-        q = posteriors_of(key, self.vae_, self.params_, data, steps=steps)
-        own = self.params_.get("prior")  # none where it never moves
-        usual = np.exp(own["log_concentration"]) if own else self._setting("doc_topic_prior")
-        q[np.asarray(data.x.sum(axis=1)).ravel() == 0] = usual
-        return q
+        return posteriors_of(key, self.vae_, self.params_, data, steps=steps)
 
 
 def _first(condition: Any) -> Any:
