@@ -16,6 +16,7 @@ from jaxvae.apps.description import Description
 from jaxvae.apps.saved_model import SavedModel
 from jaxvae.data.batches import as_batch
 from jaxvae.data.dataset import Dataset
+from jaxvae.data.formats.source import listed
 from jaxvae.model.evaluation import parts_of_vae
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE, check_model
@@ -66,7 +67,8 @@ def save(
         too, its examples of the shape that the model sees; or examples [N, ...], one is enough; or
         a `jaxvae.Batch` of them, where there is a condition. Where None, a ready-made network says
         the shape of its data.
-      replace: whether a model that is saved there already makes place.
+      replace: whether a model that is saved there already makes place. A folder that holds other
+        files beside the model is never replaced: they would be lost.
 
     Returns:
       The path.
@@ -154,7 +156,10 @@ def read(path: Path) -> SavedModel:
     """
     if not any((path / name).is_file() for name in FILES):
         raise FileNotFoundError(f"path must name a saved model or a run, got {path}")
-    manifest.check(path, DamagedModelError)
+    # Beside them may lie what Git, the Hub or a desktop has put there.
+    known = manifest.check(path, DamagedModelError, alone=False)
+    if missing := sorted({MODEL, PARAMS} - known):
+        raise DamagedModelError(f"{path} is damaged: {manifest.MANIFEST} lacks {missing[0]}")
     try:
         what = description.from_json(whole_files.read_json(path / MODEL))
         vae = description.build(what)
@@ -226,9 +231,10 @@ def _check_place(path: Path, replace: bool) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     held = {file.name for file in path.iterdir()} if path.is_dir() else set()
-    if MODEL not in held or not held <= FILES:
-        raise FileExistsError(f"path must be new, empty, or a saved model, got {path}, which holds "
-                              "something else")  # fmt: skip
+    if MODEL not in held or (more := sorted(held - FILES)):
+        what = f"{listed(more)} beside the model" if MODEL in held else "something else"
+        raise FileExistsError(f"path must be new, empty, or a saved model alone, got {path}, which "
+                              f"holds {what}")  # fmt: skip
     if not replace:
         raise FileExistsError(f"path must be new or empty, got {path}, where a model is saved; "
                               "replace=True puts this one in its place")  # fmt: skip

@@ -255,9 +255,19 @@ def test_every_flipped_bit_is_found_and_its_file_is_named(tmp_path):
         with pytest.raises(DamagedModelError, match=name):
             jaxvae.load(path)
         (path / name).write_bytes(files[name])
-    (path / "more.txt").touch()
-    with pytest.raises(DamagedModelError, match=r"more\.txt is not one of its files"):
-        jaxvae.load(path)
+
+
+def test_what_lies_beside_a_model_is_no_damage(tmp_path):
+    """As a clone of what `jaxvae push` made has it, or a desktop."""
+    path, _, params, _ = saved(tmp_path / "mine", "labelled")
+    for name in (".git/objects/ab", "figures/loss.png", "README.md", ".DS_Store"):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text("not a model's")
+    jax.tree.map(np.testing.assert_array_equal, jaxvae.load(path).params, params)
+    for name in ("model.json", "params.safetensors"):
+        saved_models.manifest.write(path, ({"model.json", "params.safetensors"} - {name}))
+        with pytest.raises(DamagedModelError, match=f"manifest.json lacks {name}"):
+            jaxvae.load(path)
 
 
 def test_equal_models_make_equal_files(tmp_path):
@@ -295,8 +305,12 @@ def test_what_is_no_model_is_not_replaced(tmp_path, name):
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "notes.txt").touch()
-    with pytest.raises(FileExistsError, match="path must be new, empty, or a saved model, got"):
+    with pytest.raises(FileExistsError, match="path must be new, empty, or a saved model"):
         jaxvae.save(tmp_path / name, vae, params, replace=True)
+    if name == "model with more":
+        with pytest.raises(FileExistsError, match=r"which holds notes\.txt beside the model"):
+            jaxvae.save(tmp_path / name, vae, params, replace=True)
+        assert (path / "notes.txt").exists()
     assert (tmp_path / "file").exists()
     assert (tmp_path / "folder" / "notes.txt").exists()
 
