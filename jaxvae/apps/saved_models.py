@@ -75,8 +75,10 @@ def save(
 
     Raises:
       FileExistsError: if there is something else, or a model and `replace` is False.
-      TypeError: if a part has no public constructor or registered name; it is named.
-      ValueError: if the params are not the model's, or the data's shape is not known.
+      TypeError: if a part has no public constructor or registered name; it is named; or path is
+        none.
+      ValueError: if the params are not the model's, or the data's shape is not known, or path is
+        empty or an address on a hub.
       OSError: if it cannot be written; what was there stays.
 
     Example:
@@ -91,6 +93,7 @@ def save(
       >>> model.generate(3, key=jax.random.key(1), category=7).shape
       (3, 64)
     """
+    _new_folder(path)
     check_model(vae)
     return write(path, description.of(vae, **_about(vae, data)), params, replace=replace)
 
@@ -122,7 +125,7 @@ def write(
     """
     _check_params(params, what)
     plain = description.to_json(what)
-    place = Path(path).resolve()
+    place = _new_folder(path).resolve()
     _check_place(place, replace)
     place.parent.mkdir(parents=True, exist_ok=True)
     new = place.with_name(f".{place.name}.{secrets.token_hex(8)}{whole_files.STRAY}")
@@ -224,6 +227,15 @@ def _check_params(params: Params, what: Description) -> None:
     except (ValueError, AttributeError) as error:
         raise ValueError(f"params must be those of vae for data of the shape {what.data_shape}: "
                          f"{error}") from None  # fmt: skip
+
+
+def _new_folder(path: Any) -> Path:
+    """A path on this machine, which none on a hub is."""
+    folder = checks.path("path", path)
+    if str(path).startswith("hf:/"):
+        raise ValueError(f"path must be a folder on this machine, got {path}; `jaxvae push` brings "
+                         "a saved model to the Hub")  # fmt: skip
+    return folder
 
 
 def _check_place(path: Path, replace: bool) -> None:

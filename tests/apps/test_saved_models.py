@@ -315,6 +315,26 @@ def test_what_is_no_model_is_not_replaced(tmp_path, name):
     assert (tmp_path / "folder" / "notes.txt").exists()
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("hf://ann/digits", "path must be a folder on this machine, got hf://.* `jaxvae push`"),
+        (Path("hf://ann/digits"), "path must be a folder on this machine"),
+        ("", "path must not be empty"),
+        (None, "path must be a path, got None"),
+    ],
+)
+@pytest.mark.parametrize("replace", [True, False])
+def test_what_is_no_path_is_refused(tmp_path, monkeypatch, path, message, replace):
+    where, vae, params, _ = saved(tmp_path / "mine", "labelled")
+    other = jax.tree.map(lambda leaf: leaf + 1, params)
+    monkeypatch.chdir(where)
+    with pytest.raises((ValueError, TypeError), match=message):
+        jaxvae.save(path, vae, other, replace=replace)
+    jax.tree.map(np.testing.assert_array_equal, jaxvae.load(where).params, params)
+    assert len(list(where.iterdir())) == 3
+
+
 def test_an_empty_folder_and_a_relative_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine").mkdir()
