@@ -15,6 +15,7 @@ from jaxvae._output import say, say_made
 from jaxvae.apps import (
     encodings,
     experiments,
+    hub,
     options,
     outputs,
     results,
@@ -141,7 +142,7 @@ class Generate:
         options.check_seed(self.seed)
 
         def write(path: Path) -> None:
-            run = runs.open_run(self.folder)
+            run = _opened(self.folder)
             _write_decoded(path, run, *self._draw(run))
 
         endings = (".png", ".npy", ".npz", ".csv", ".parquet")
@@ -268,7 +269,7 @@ class Encode:
 
         def write(path: Path) -> None:
             nonlocal examples
-            run = runs.open_run(self.folder)
+            run = _opened(self.folder)
             encoding = encodings.encode_file(run, self.file)
             examples = len(encoding.ids)
             encodings.write(path, encoding, self.file)
@@ -281,6 +282,11 @@ class Encode:
         )
         say_made(f"The {what} in", out)
         return 0
+
+
+def _opened(path: Path) -> Run:
+    """A run, or a saved model that may lie on the Hub."""
+    return runs.open_run(hub.fetch(str(path)) if hub.is_address(path) else path)
 
 
 def _write_decoded(path: Path, run: Run, z: Any, title: str) -> None:
