@@ -75,7 +75,7 @@ def posteriors(run: Any, x: Any) -> Any:
     Raises:
       ValueError: if x holds no counts.
     """
-    return refined(run.vae, run.params, x, seed=run.config.training.seed)
+    return refined(jax.random.key(run.config.training.seed), run.vae, run.params, x)
 
 
 def finished(

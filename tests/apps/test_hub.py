@@ -296,7 +296,7 @@ def test_without_leave_to_ask_the_hub(folder, stand_in, tmp_path, monkeypatch):
         lambda: hub.push(folder, "ann/digits"),
         lambda: hub.fetch("hf://ann/digits", cache_dir=tmp_path / "cache"),
     ):
-        with pytest.raises(ConnectionError, match="^hf://ann/digits cannot be .* HF_HUB_OFFLINE"):
+        with pytest.raises(ConnectionError, match=r"^hf://ann/digits cannot be .* HF_HUB_OFFLINE"):
             call()
 
 

@@ -12,6 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 
 import jaxvae
@@ -503,12 +505,87 @@ KEY = jax.random.key(0)
             r"condition must have the shape \[N, 2\], got \(7, 6\)",
         ),
         ("original", lambda m: m.categories(X), "model must have one latent on the simplex"),
+        (
+            "labelled",
+            lambda m: m.decode([[0, 1, np.nan]]),
+            r"^z must be finite, got nan at index \(0, 2\)",
+        ),
+        (
+            "side_by_side",
+            lambda m: m.decode({"kind": np.ones((3, 3)), "style": np.ones((2, 2))}),
+            "^z must have as many rows in each part, got 3 in kind, 2 in style",
+        ),
+        (
+            "side_by_side",
+            lambda m: m.decode({"kind": np.ones((1, 3)), "style": np.full((1, 2), np.inf)}),
+            r"^z\['style'\] must be finite, got inf",
+        ),
+        (
+            "conditional",
+            lambda m: m.decode(np.ones((3, 2))),
+            r"^condition must be given, \[3, 2\], as the model was trained with one, got None",
+        ),
+        (
+            "conditional",
+            lambda m: m.decode(np.ones((3, 2)), condition=np.ones((2, 2))),
+            r"^condition must have the shape \[3, 2\], got \(2, 2\)",
+        ),
+        (
+            "conditional",
+            lambda m: m.generate(2, key=KEY, condition=np.full((2, 2), np.nan)),
+            "^condition must be finite, got nan",
+        ),
+        ("conditional", lambda m: m.generate(2, key=KEY), r"^condition must be given, \[2, 2\]"),
+        (
+            "labelled",
+            lambda m: m.decode(np.ones((2, 3)), condition=np.ones((2, 1))),
+            "^condition must be None: the model was trained without one, got ndarray",
+        ),
+        *(
+            (name, lambda m, call=call, value=value: getattr(m, call)(value), message)
+            for name, value, message in (
+                ("users", -COUNTS, "^x must hold counts, integers of at least 0, .* got -"),
+                ("counted", COUNTS + 0.5, "^x must hold counts, .* got"),
+                ("convolutional", np.full((2, 4, 4), 1.5), r"^x must lie in \[0, 1\]"),
+            )
+            for call in ("encode", "posterior", "reconstruct")
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(name, call, message):
     model = model_of(name, label_names=NAMES if name == "labelled" else None)
     with pytest.raises(ValueError, match=message):
         call(model)
+
+
+def test_parts_of_text_are_refused_by_name():
+    with pytest.raises(TypeError, match=r"^z\['kind'\] must hold real numbers"):
+        model_of("side_by_side").decode({"kind": [["a", "b", "c"]], "style": [[0, 0]]})
+
+
+def test_columns_are_found_by_their_names():
+    """In any order and beside others, as `jaxvae encode` finds them."""
+    names = tuple("abcdef")
+    model = model_of("labelled", column_names=names)
+    frame = pd.DataFrame(X, columns=list(names))
+    expected = model.encode(X)
+    for other in (
+        frame,
+        frame[list("fedcba")],
+        frame.assign(more=1)[["more", *"bacdef"]],
+        pl.DataFrame(frame.to_dict("list")).select(list("fabcde")),
+        pd.DataFrame(X),  # without names
+    ):
+        np.testing.assert_array_equal(model.encode(other), expected)
+    backwards = frame[list("fedcba")]
+    np.testing.assert_array_equal(model.reconstruct(backwards), model.reconstruct(X))
+    np.testing.assert_array_equal(model.categories(Batch(backwards)), model.categories(X))
+    with pytest.raises(
+        ValueError, match=r"^x must have the columns that the model knows, and lack"
+    ):
+        model.encode(frame.rename(columns={"a": "z"}))
+    with pytest.raises(ValueError, match=r"^x must have each column once, got a more than once"):
+        model.encode(pd.concat([frame, frame[["a"]]], axis=1))
 
 
 def test_what_is_of_another_kind_is_refused_by_name():

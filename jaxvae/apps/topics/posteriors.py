@@ -85,14 +85,14 @@ def is_topical(vae: VAE) -> bool:
     return parts is not None and parts.latent == dirichlet and finds_topics(parts.network)
 
 
-def refined(vae: VAE, params: Params, x: Any, *, seed: int = 0) -> Dirichlet:
+def refined(key: jax.Array, vae: VAE, params: Params, x: Any) -> Dirichlet:
     """The posterior of each document, whose label is not known.
 
     Args:
+      key: one typed key.
       vae: a model of topics.
       params: its parameters.
       x: counts [N, V], dense or sparse; or a `Batch` with what else the model sees.
-      seed: of the draws.
 
     Returns:
       The posteriors, as `posteriors_of`.
@@ -105,7 +105,7 @@ def refined(vae: VAE, params: Params, x: Any, *, seed: int = 0) -> Dirichlet:
     rows = documents._replace(x=csr(documents.x), y=None)  # dense ones have the same posterior
     if vae.parts.prior.uses_labels:
         rows = rows._replace(y=np.full(rows.x.shape[0], -1, np.int32))
-    return Dirichlet(posteriors_of(jax.random.key(seed), vae, params, rows))
+    return Dirichlet(posteriors_of(key, vae, params, rows))
 
 
 def csr(x: Any) -> Any:
