@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from sklearn.utils.validation import check_is_fitted
 
 from jaxvae.apps.estimator_inputs import seed_of, unchanged_if_refused, weights
 from jaxvae.apps.samples import evenly
@@ -215,6 +216,7 @@ class TopicTraining(TopicInputs):
     @property
     def vae_(self) -> VAE:
         """The model that is trained; equal for equal parameters, so that nothing compiles twice."""
+        check_is_fitted(self, "background_")
         network = topic_network(
             len(self.background_),
             self._n_features_out,

@@ -360,6 +360,11 @@ def test_a_saved_model_encodes_alike(fitted, tmp_path):
     np.testing.assert_allclose(loaded.encode(0 * x), fitted.transform(0 * x), rtol=1e-6)
 
 
+def test_what_is_not_fitted_has_no_model():
+    with pytest.raises(NotFittedError):
+        model().vae_  # noqa: B018
+
+
 def clone_with(fitted, **attributes):
     """The same fitted model with other attributes."""
     other = copy.copy(fitted)
