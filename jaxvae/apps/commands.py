@@ -14,6 +14,7 @@ from jaxvae._output import say, say_made
 from jaxvae.apps import (
     encodings,
     experiments,
+    hub,
     options,
     outputs,
     results,
@@ -161,7 +162,7 @@ class Generate:
 
         def write(path: Path) -> None:
             nonlocal said
-            run = runs.open_run(self.folder)
+            run = _opened(self.folder)
             (z, title), x = self._draw(run), None
             if noise := self._with_noise(run, path):
                 x = run.sample(jax.random.fold_in(jax.random.key(self.seed), NOISE), z)
@@ -316,7 +317,7 @@ class Encode:
 
         def write(path: Path) -> None:
             nonlocal examples
-            run = runs.open_run(self.folder)
+            run = _opened(self.folder)
             encoding = encodings.encode_file(run, self.file)
             examples = len(encoding.ids)
             encodings.write(path, encoding, self.file)
@@ -329,6 +330,11 @@ class Encode:
         )
         say_made(f"The {what} in", out)
         return 0
+
+
+def _opened(path: Path) -> Run:
+    """A run, or a saved model that may lie on the Hub."""
+    return runs.open_run(hub.fetch(str(path)) if hub.is_address(path) else path)
 
 
 def _largest_category(run: Run, z: Any) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from jaxvae.data.batches import Batch
 from jaxvae.data.dataset import Dataset
 from jaxvae.model import portable, ready
 from jaxvae.model.likelihoods import Likelihood
-from jaxvae.model.public_names import is_value
+from jaxvae.model.public_names import is_value, name_of
 from jaxvae.model.vae import VAE, bind, check_model
 from jaxvae.model.values import recipe_of
 
@@ -277,9 +277,26 @@ def to_plain(description: Description) -> dict[str, Any]:
     def plain(value: Any) -> Any:
         if type(value) not in NAMES:
             return value
-        return {"kind": kind(value), **vars(value)}
+        return {"kind": kind(value), **{name: by_name(own) for name, own in vars(value).items()}}
 
     return {"format": FORMAT, **{name: plain(value) for name, value in vars(description).items()}}
+
+
+def by_name(value: Any) -> Any:
+    """A function of JAX's or one that is registered, as a pickle can hold it.
+
+    Args:
+      value: of anything.
+
+    Returns:
+      A dict that `from_json` reads in a part; what is no such function as it is.
+
+    Example:
+      >>> by_name(jax.nn.relu), by_name("relu")
+      ({'name': 'jax.nn.relu'}, 'relu')
+    """
+    named = callable(value) and name_of(value) is not None
+    return portable.to_json(value) if named else value
 
 
 def to_json(description: Description) -> dict[str, Any]:

@@ -13,12 +13,20 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxvae.apps import description
 from jaxvae.apps.description import Description
-from jaxvae.apps.estimator_inputs import seed_of, to_numpy, weights
+from jaxvae.apps.estimator_inputs import (
+    by_the_users_names,
+    masked,
+    seed_of,
+    to_numpy,
+    unchanged_if_refused,
+    warn_of_a_first_batch,
+    weights,
+)
 from jaxvae.apps.model_parts import BY_NAME, KINDS, Dense, Elbo, Identity
 from jaxvae.data import looks
 from jaxvae.data.batches import Batch
 from jaxvae.data.sparse import is_sparse
-from jaxvae.model import evaluation, modules, transforms
+from jaxvae.model import bind_checks, evaluation, modules, portable, transforms
 from jaxvae.model.likelihoods import Likelihood
 from jaxvae.model.vae import VAE
 from jaxvae.numerics import checks
@@ -117,20 +125,16 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """X like what was fitted, checked; and what makes of a result an array like X."""
         check_is_fitted(self, "params_")
         own, give_back = to_numpy(X)
-        return self._masked(validate_data(self, own, **self._taken(), reset=False)), give_back
+        data = masked(validate_data(self, own, **self._taken(), reset=False))
+        with by_the_users_names(self._model, data.x):
+            bind_checks.check_in_units(description.build(self._model).parts, data.x)
+        return data, give_back
 
     def _taken(self) -> dict[str, Any]:
         """What X may be, for scikit-learn's check."""
         missing = checks.one_of("missing", self.missing, ("refuse", "mask"))
         finite: Any = "allow-nan" if missing == "mask" else True
         return {"dtype": np.float32, "accept_sparse": "csr", "ensure_all_finite": finite}
-
-    def _masked(self, x: Any) -> Batch:
-        """Examples, those values masked that are missing."""
-        if is_sparse(x) or not np.isnan(x).any():
-            return Batch(x)
-        seen = ~np.isnan(x)
-        return Batch(np.where(seen, x, np.float32(0)), mask=seen)
 
     def _encode(self, x: Batch) -> np.ndarray:
         return evaluation.encode_mean(description.build(self._model), self.params_, x)
@@ -164,15 +168,18 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             state = jax.tree.map(jnp.array, state)  # copies: it may be donated
         else:
             seed, losses, state = seed_of(self.random_state), [], None
-        state, history = fit(
-            jax.random.key(seed),
-            description.build(model),
-            data,
-            batch_size=self.batch_size,
-            epochs=1 if partial else epochs,
-            optimizer=_adam(learning_rate),
-            state=state,
-        )
+        if partial and not goes_on and model.transform != Identity():
+            warn_of_a_first_batch(data)
+        with by_the_users_names(model, data.x):
+            state, history = fit(
+                jax.random.key(seed),
+                description.build(model),
+                data,
+                batch_size=self.batch_size,
+                epochs=1 if partial else epochs,
+                optimizer=_adam(learning_rate),
+                state=state,
+            )
         step, self.params_, self._opt_state = jax.device_get(state)
         self._step = int(step)
         self.loss_curve_ = [*losses, *(record.loss for record in history.epochs)]
@@ -181,6 +188,8 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _model_of(self, x: Any, latent_dim: int, latent: Any, prior: Any) -> Description:
         """The model for examples, each value of one kind: 2 and 2.0 would be one key."""
+        if not is_sparse(x) and np.isnan(x).all():
+            raise ValueError("X must hold at least one value with missing='mask', got nan alone")
         activation = self.activation
         if isinstance(activation, str):
             checks.one_of("activation", activation, modules.ACTIVATIONS)
@@ -223,6 +232,8 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def __getstate__(self) -> dict[str, Any]:
         """A pickle holds the description as plain values, and arrays: no classes but its own."""
         state = dict(super().__getstate__())
+        # A function of JAX's own is pickled by its name, as in a saved model.
+        state["activation"] = description.by_name(state["activation"])
         if "_model" in state:
             state["_model"] = description.to_plain(state["_model"])
         return state
@@ -230,6 +241,8 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def __setstate__(self, state: dict[str, Any]) -> None:
         if isinstance(model := state.get("_model"), dict):  # else of the first version
             state = state | {"_model": description.from_json(model)}
+        if isinstance(activation := state["activation"], dict):
+            state = state | {"activation": portable.from_json(activation)}
         # An earlier version scaled and masked nothing.
         state = {"scale": "none", "missing": "refuse"} | state
         super().__setstate__(state)
@@ -269,7 +282,8 @@ class Unsupervised(Transformer):
         """Train on examples once, going on where `fit` or the last call ended.
 
         Args:
-          X: examples [N, D]; `batch_size` of them, or fewer, are one step.
+          X: examples [N, D]; `batch_size` of them, or fewer, are one step. Those of the first call
+            fix the scale, so that they have to be like those that come.
           y: ignored.
           sample_weight: examples' weights [N], as in `jaxvae.fit`; None weighs all alike.
 
@@ -285,11 +299,12 @@ class Unsupervised(Transformer):
 
     def _fit(self, X: Any, sample_weight: Any, *, partial: bool) -> Self:
         goes_on = self._goes_on(partial=partial)
-        x = validate_data(self, to_numpy(X)[0], **self._taken(), reset=not goes_on)
-        weight = weights(sample_weight, x.shape[0])
-        model = self._own_model(x if weight is None else x[weight > 0])
-        data = self._masked(x)._replace(weight=weight)
-        return self._train(model, data, goes_on=goes_on, partial=partial)
+        with unchanged_if_refused(self):
+            x = validate_data(self, to_numpy(X)[0], **self._taken(), reset=not goes_on)
+            weight = weights(sample_weight, x.shape[0])
+            model = self._own_model(x if weight is None else x[weight > 0])
+            data = masked(x)._replace(weight=weight)
+            return self._train(model, data, goes_on=goes_on, partial=partial)
 
     def _own_model(self, x: Any) -> Description:
         raise NotImplementedError
@@ -313,7 +328,8 @@ class Unsupervised(Transformer):
         data, _ = self._seen(X)
         data = data._replace(weight=weights(sample_weight, data.x.shape[0]))
         key, vae = jax.random.key(self._seed), description.build(self._model)
-        return -evaluation.evaluate(key, vae, self.params_, data).loss
+        with by_the_users_names(self._model, data.x):
+            return -evaluation.evaluate(key, vae, self.params_, data).loss
 
 
 def _network_of(model: Description) -> dict[str, Any]:

@@ -1,6 +1,8 @@
-"""What scikit-learn's estimators are given, as the library takes it."""
+"""What scikit-learn's estimators are given, as the library takes it; what refusing it leaves."""
 
-from collections.abc import Callable
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace
 from sklearn.utils.multiclass import check_classification_targets
 
+from jaxvae.apps.description import likelihood_of
+from jaxvae.apps.model_parts import Identity
+from jaxvae.data import looks
+from jaxvae.data.batches import Batch
+from jaxvae.data.sparse import is_sparse
 from jaxvae.numerics import checks
 
 
@@ -110,3 +117,100 @@ def seed_of(random_state: Any) -> int:
             "random_state must be None, an integer from 0 to 2**32 - 1 or a numpy.random."
             f"RandomState, got {random_state!r}"
         ) from None
+
+
+def masked(x: Any) -> Batch:
+    """Examples, those values masked that are missing.
+
+    Args:
+      x: examples [N, D], dense or CSR; NaN where a value is missing.
+
+    Returns:
+      The examples, zeros in the places of NaN.
+
+    Raises:
+      ValueError: if x is sparse and holds NaN.
+    """
+    entries = x.data if is_sparse(x) else x
+    if not np.isnan(entries).any():
+        return Batch(x)
+    if is_sparse(x):
+        raise ValueError("X must be dense with missing='mask', got a sparse matrix that holds nan")
+    seen = ~np.isnan(x)
+    return Batch(np.where(seen, x, np.float32(0)), mask=seen)
+
+
+@contextlib.contextmanager
+def by_the_users_names(model: Any, x: Any) -> Iterator[None]:
+    """Around what uses examples: name X and `missing` where x and a mask are refused.
+
+    Args:
+      model: the description of the model.
+      x: the examples as the user has them, NaN gone.
+
+    Yields:
+      Nothing.
+
+    Raises:
+      ValueError: whatever is raised, in the user's words.
+    """
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        if text.startswith("mask must be None"):
+            rest = text.removeprefix("mask must be None")
+            text = f"missing must be 'refuse'{rest}, got 'mask' and an X that holds nan"
+        elif not text.startswith("x must "):
+            raise
+        elif model.transform == Identity():
+            text = "X" + text[1:]
+        else:  # what was refused is a scaled value
+            try:
+                likelihood_of(model).check(x)
+                text = "X" + text[1:] + " once it was scaled; scale='none' leaves it as it is"
+            except ValueError as own:
+                text = "X" + str(own)[1:] + ", and scale='auto' does not bring it there"
+        raise ValueError(text) from None
+
+
+def warn_of_a_first_batch(data: Batch) -> None:
+    """Warn where the first examples of `partial_fit` say too little of the scale of those to come.
+
+    Args:
+      data: the examples, which are scaled.
+    """
+    x = data.x
+    what = "it is one example" if x.shape[0] == 1 else ""
+    if not (what or is_sparse(x)):
+        x = x if data.mask is None else np.where(data.mask, x, np.nan)
+        if np.ndim(looks.look(x, kind="table").scale.width):  # columns have units of their own
+            same = (np.isnan(x) | (x == np.fmax.reduce(x, axis=0))).all(axis=0)
+            what = f"{same.sum()} of its columns hold one value alone" if same.any() else ""
+    if what:
+        warnings.warn(
+            f"the first batch of partial_fit fixes the scale of X, and {what}; begin with more "
+            "examples, or scale X beforehand and set scale='none'",
+            stacklevel=5,
+        )
+
+
+@contextlib.contextmanager
+def unchanged_if_refused(model: Any) -> Iterator[None]:
+    """Leave an estimator as it was where what is done with it fails.
+
+    Its attributes must be replaced, not changed in place.
+
+    Args:
+      model: the estimator.
+
+    Yields:
+      Nothing.
+    """
+    before = dict(vars(model))
+    try:
+        yield
+    except BaseException:
+        vars(model).clear()
+        vars(model).update(before)
+        raise

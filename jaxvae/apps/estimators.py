@@ -17,7 +17,7 @@ from sklearn.utils.validation import validate_data
 from jaxvae._door import door
 from jaxvae.apps.description import Description
 from jaxvae.apps.estimator_base import Transformer, Unsupervised
-from jaxvae.apps.estimator_inputs import classes_of, to_numpy, weights
+from jaxvae.apps.estimator_inputs import classes_of, masked, to_numpy, unchanged_if_refused, weights
 from jaxvae.apps.first_version import PickledModel
 from jaxvae.apps.model_parts import (
     UNIT,
@@ -48,7 +48,7 @@ class NormalVAE(Unsupervised):
         `jaxvae.likelihoods`.
       kl_weight: factor of the KL term; 1 is the ELBO.
       scale: "auto" scales X as it looks (`jaxvae.transforms.fitted`), and answers in its units;
-        "none" leaves it as it is.
+        "none" leaves it as it is. With `partial_fit` the first batch fixes the scale.
       missing: "refuse" NaN in X, or "mask" it: what is there is trained on.
       batch_size: examples a step.
       epochs: passes over the examples.
@@ -129,7 +129,7 @@ class DirichletVAE(Unsupervised):
         `jaxvae.likelihoods`.
       kl_weight: factor of the KL term; 1 is the ELBO.
       scale: "auto" scales X as it looks (`jaxvae.transforms.fitted`), and answers in its units;
-        "none" leaves it as it is.
+        "none" leaves it as it is. With `partial_fit` the first batch fixes the scale.
       missing: "refuse" NaN in X, or "mask" it: what is there is trained on.
       batch_size: examples a step.
       epochs: passes over the examples.
@@ -216,7 +216,7 @@ class DirichletVAEClassifier(ClassifierMixin, Transformer):
         `jaxvae.likelihoods`.
       kl_weight: factor of the KL term; 1 is the ELBO.
       scale: "auto" scales X as it looks (`jaxvae.transforms.fitted`), and answers in its units;
-        "none" leaves it as it is.
+        "none" leaves it as it is. With `partial_fit` the first batch fixes the scale.
       missing: "refuse" NaN in X, or "mask" it: what is there is trained on.
       batch_size: examples a step.
       epochs: passes over the examples.
@@ -304,7 +304,7 @@ class DirichletVAEClassifier(ClassifierMixin, Transformer):
         """Train on labelled examples once, going on where `fit` or the last call ended.
 
         Args:
-          X: examples [N, D]; `batch_size` of them, or fewer, are one step.
+          X: examples [N, D]; `batch_size` of them, or fewer, are one step. The first fix the scale.
           y: labels [N], of `classes`.
           classes: all labels that will come, at least two; needed in the first call.
           sample_weight: examples' weights [N], as in `jaxvae.fit`; None weighs all alike.
@@ -323,27 +323,30 @@ class DirichletVAEClassifier(ClassifierMixin, Transformer):
         self, X: Any, y: Any, sample_weight: Any, classes: Any = None, *, partial: bool
     ) -> Self:
         goes_on = self._goes_on(partial=partial)
-        arrays = (to_numpy(array)[0] for array in (X, y))
-        x, y = validate_data(self, *arrays, **self._taken(), reset=not goes_on)
-        check_classification_targets(y)
-        weight = weights(sample_weight, x.shape[0])
-        before = self.classes_ if goes_on else None
-        known = classes_of(y, weight, classes, before, partial=partial)
-        place = np.minimum(np.searchsorted(known, y), len(known) - 1)
-        if (strange := known[place] != y).any():
-            raise ValueError(f"y must hold labels of the classes {known}, got {y[strange][0]!r}")
-        prior = FromLabels(
-            smoothness=checks.positive_float("smoothness", self.smoothness),
-            total_concentration=checks.positive_float(
-                "total_concentration", self.total_concentration
-            ),
-        )
-        counted = x if weight is None else x[weight > 0]
-        model = self._model_of(counted, len(known), DirichletLatent(), prior)
-        data = self._masked(x)._replace(y=place, weight=weight)
-        self._train(model, data, goes_on=goes_on, partial=partial)
-        self.classes_ = known
-        return self
+        with unchanged_if_refused(self):
+            arrays = (to_numpy(array)[0] for array in (X, y))
+            x, y = validate_data(self, *arrays, **self._taken(), reset=not goes_on)
+            check_classification_targets(y)
+            weight = weights(sample_weight, x.shape[0])
+            before = self.classes_ if goes_on else None
+            known = classes_of(y, weight, classes, before, partial=partial)
+            place = np.minimum(np.searchsorted(known, y), len(known) - 1)
+            if (strange := known[place] != y).any():
+                raise ValueError(
+                    f"y must hold labels of the classes {known}, got {y[strange][0]!r}"
+                )
+            prior = FromLabels(
+                smoothness=checks.positive_float("smoothness", self.smoothness),
+                total_concentration=checks.positive_float(
+                    "total_concentration", self.total_concentration
+                ),
+            )
+            counted = x if weight is None else x[weight > 0]
+            model = self._model_of(counted, len(known), DirichletLatent(), prior)
+            data = masked(x)._replace(y=place, weight=weight)
+            self._train(model, data, goes_on=goes_on, partial=partial)
+            self.classes_ = known
+            return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The posterior mean: each class's share of an example.

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from jaxvae.model.evaluation import parts_of_vae
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE, Parts, check_model
 from jaxvae.numerics import checks
+from jaxvae.training import whole_files
 
 FORMAT = 1  # of model.json in the file
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -109,7 +111,11 @@ def write_model(
       >>> zipfile.ZipFile(path).namelist()[:2]
       ['model.json', 'encode.exported']
     """
-    made = _exported(vae, params, data_shape, platforms)
+    path, shape = checks.path("path", path), checks.shape("data_shape", data_shape)
+    if column_names is not None and len(column_names) != math.prod(shape):
+        raise ValueError(f"column_names must name the {math.prod(shape)} values of an example, "
+                         f"got {len(column_names)}")  # fmt: skip
+    made = _exported(vae, params, shape, platforms)
     assert vae.parts is not None
     z = _shapes(made["decode"].in_tree, made["decode"].in_avals)[0][0]
     supports = {name: part.support for name, part in latents.parts_of(vae.parts.latent).items()}
@@ -151,6 +157,7 @@ def _exported(
         raise ValueError(f"platforms must be some of {', '.join(PLATFORMS)}, got {platforms!r}")
     for platform in platforms:
         checks.one_of("platforms", platform, PLATFORMS)
+    _check_params(vae, params, shape)
     functions = _functions(vae, parts, params, shape)
     with _refused("encode", shape):
         z = jax.eval_shape(functions["encode"], jax.ShapeDtypeStruct((2, *shape), jnp.float32))
@@ -170,6 +177,24 @@ def _exported(
         with _refused(name, shape):
             made[name] = export.export(jax.jit(function), platforms=tuple(platforms))(takes[name])
     return made
+
+
+def _check_params(vae: VAE, params: Params, shape: tuple[int, ...]) -> None:
+    """Refuse parameters of another model, or of examples of another shape, or that are no numbers.
+
+    What needs more than x may not begin without: that is refused where it is exported.
+    """
+    x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    try:
+        like = jax.eval_shape(vae.init, jax.random.key(0), Batch(x))
+    except Exception:
+        return
+    arrays = {whole_files.leaf_name(k): leaf for k, leaf in jax.tree.leaves_with_path(params)}
+    try:
+        whole_files.check_arrays(arrays, like)
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"params must be those of vae for examples of data_shape={shape}, without "
+                         f"a condition: {error}") from None  # fmt: skip
 
 
 def _functions(
@@ -208,7 +233,7 @@ def _refused(name: str, shape: tuple[int, ...]) -> Iterator[None]:
         text = " ".join(str(error).split())
         raise ValueError(
             f"vae must be a model of x [B, {', '.join(map(str, shape))}] alone to be exported, "
-            f"without a condition; {name} raised {type(error).__name__}: {text}"
+            f"as data_shape says, without a condition; {name} raised {type(error).__name__}: {text}"
         ) from error
 
 

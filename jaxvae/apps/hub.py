@@ -251,6 +251,11 @@ def _told(where: Address, how: str) -> Iterator[None]:
             raise FileNotFoundError(
                 f"{where} does not exist at {at}, or is private and HF_TOKEN does not open it"
             ) from error
+        if isinstance(cause, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
+            raise ConnectionError(
+                f"{where} cannot be {how}: with HF_HUB_OFFLINE the Hub is not asked, and only what "
+                "is in the cache is there"
+            ) from error
         # The client of HTTP is another in each major version of huggingface_hub.
         if type(cause).__module__.partition(".")[0] in ("httpx", "httpx2", "requests", "httpcore"):
             text = " ".join(str(cause).split())

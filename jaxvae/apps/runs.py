@@ -158,6 +158,9 @@ def open_run(path: Path, *, data: Path | None = None, other_data: bool = False) 
       FileNotFoundError: if there is no run.
       ValueError: if a file of it is damaged or belongs to another run, or there are several runs.
     """
+    if str(path).startswith("hf:/"):
+        raise ValueError(f"path must be a folder on this machine for this command, got {path}; "
+                         "encode, generate and export take an address on the Hub")  # fmt: skip
     path = options.absolute(path)
     if not (path / run_folder.CONFIG).exists() and (path / saved_models.MODEL).exists():
         return _of_saved(path, data, other_data)

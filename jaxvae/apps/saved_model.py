@@ -1,7 +1,6 @@
 """A trained model with its parameters: what it makes of a user's data, from NumPy to NumPy."""
 
 import functools
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -9,15 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae._door import door
-from jaxvae.apps import description
+from jaxvae.apps import description, saved_inputs
 from jaxvae.apps.description import Description
 from jaxvae.apps.latent_space import LatentSpace
+from jaxvae.apps.topics.posteriors import is_topical, mean_of, refined
 from jaxvae.data import labels
 from jaxvae.data.batches import Batch, as_batch
 from jaxvae.data.examples import FEW_SIZES, by_batches, examples
 from jaxvae.data.formats.source import listed
 from jaxvae.data.sparse import is_sparse
-from jaxvae.model import evaluation, generation
+from jaxvae.model import bind_checks, evaluation, generation
 from jaxvae.model.evaluation import Evaluation
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE, Parts
@@ -29,7 +29,9 @@ class SavedModel(NamedTuple):
     """A model with its parameters and what is known of its data.
 
     The methods take and return NumPy arrays, x in the user's units. x [N, ...] is examples of
-    `description.data_shape`, or a `jaxvae.Batch` of them where the model has a condition.
+    `description.data_shape`, or a `jaxvae.Batch` of them where the model has a condition. Columns
+    of a frame or an AnnData are found by their names, in any order and beside others, where the
+    model knows names. Values that its likelihood refuses are refused by all.
 
     Attributes:
       vae: the model.
@@ -51,28 +53,34 @@ class SavedModel(NamedTuple):
     params: Params
     description: Description
 
-    def encode(self, x: Any, *, batch_size: int = 1024) -> Any:
+    def encode(self, x: Any, *, refine: bool = True, batch_size: int = 1024) -> Any:
         """The posterior mean of z for each example.
 
         Args:
           x: examples [N, ...].
-          batch_size: examples a compiled call.
+          refine: of topics, whether the posterior of each document is found by itself, by gradients
+            from where the encoder puts it, as `TopicModel.transform` and `jaxvae encode` do; it
+            is drawn with the seed 0. Other models have their encoder's.
+          batch_size: examples a compiled call, where nothing is refined.
 
         Returns:
-          [N, K]; of a product a dict by part.
+          [N, K]; of a product a dict by part. Of a document without a word the mean of the prior.
 
         Raises:
           ValueError, TypeError: if x is not examples of the model's shape.
         """
         data = self._examples(x)
+        if self._refines(refine):
+            return mean_of(self._refined(data).concentration)
         return evaluation.encode_mean(self.vae, self.params, data, batch_size=batch_size)
 
-    def posterior(self, x: Any, *, batch_size: int = 1024) -> Any:
+    def posterior(self, x: Any, *, refine: bool = True, batch_size: int = 1024) -> Any:
         """The parameters of the posterior of each example.
 
         Args:
           x: examples [N, ...].
-          batch_size: examples a compiled call.
+          refine: as for `encode`.
+          batch_size: examples a compiled call, where nothing is refined.
 
         Returns:
           As `Normal(loc, scale)`, each [N, K]; of a product a dict by part.
@@ -80,10 +88,12 @@ class SavedModel(NamedTuple):
         Raises:
           ValueError, TypeError: if x is not examples of the model's shape.
         """
+        if self._refines(refine):
+            return self._refined(self._examples(x))
         return self._each(_posterior, x, batch_size)
 
     def reconstruct(self, x: Any, *, batch_size: int = 1024) -> Any:
-        """The mean of x given the posterior mean of z, without noise.
+        """The mean of x given the posterior mean of z, the encoder's, without noise.
 
         Args:
           x: examples [N, ...].
@@ -108,11 +118,13 @@ class SavedModel(NamedTuple):
           [N, ...].
 
         Raises:
-          ValueError, TypeError: if z is not of the model's width.
+          ValueError, TypeError: if z is not of the model's width, or holds what is no finite
+            number; or a condition is missing, not wanted or not such.
         """
-        z = self._points(z)
-        seen = None if condition is None else Batch(condition=jnp.asarray(condition))
-        return jax.device_get(_decoded(self.vae, self.params, z, seen))
+        z = saved_inputs.points(self.space, z)
+        seen = self._condition(condition, len(jax.tree.leaves(z)[0]))
+        batch = None if seen is None else Batch(condition=jnp.asarray(seen))
+        return jax.device_get(_decoded(self.vae, self.params, z, batch))
 
     def generate(
         self, count: int, *, key: jax.Array, category: Any = None, condition: Any = None
@@ -130,10 +142,12 @@ class SavedModel(NamedTuple):
           [count, ...].
 
         Raises:
-          ValueError, TypeError: if there is no such category, or the prior knows none.
+          ValueError, TypeError: if there is no such category, or the prior knows none; or as
+            `decode` for a condition.
         """
         count = checks.positive_int("count", count)
         checks.typed_key("key", key)
+        condition = self._condition(condition, count)
         y = None if category is None else np.full(count, self._category(category), np.int32)
         known = self.parts.network.latent_shape is not None
         if known or (y is None and condition is None):
@@ -171,8 +185,8 @@ class SavedModel(NamedTuple):
     def categories(self, x: Any, *, batch_size: int = 1024) -> np.ndarray:
         """The largest category of each example.
 
-        Of a product, of its part on the simplex; where there are several, of the one whose prior
-        is made from labels.
+        Of topics by their refined posteriors, as `encode` has them. Of a product, of its part on
+        the simplex; where there are several, of the one whose prior is made from labels.
 
         Args:
           x: examples [N, ...].
@@ -239,6 +253,12 @@ class SavedModel(NamedTuple):
         """What the model was bound of."""
         return evaluation.parts_of_vae("a saved model", self.vae)
 
+    def _refines(self, refine: bool) -> bool:
+        return checks.boolean("refine", refine) and is_topical(self.vae)
+
+    def _refined(self, data: Batch) -> Any:
+        return refined(jax.random.key(0), self.vae, self.params, data)
+
     def _each(self, function: Any, x: Any, batch_size: int) -> Any:
         data = examples(self._examples(x))
         each = functools.partial(function, self.vae, self.params)
@@ -246,8 +266,10 @@ class SavedModel(NamedTuple):
 
     def _examples(self, x: Any) -> Batch:
         """Examples, of whose shape it is known that it is the model's."""
+        checks.on_host("there call vae.encode", x=x)
         batch, own = as_batch(x), self.description
-        _check_rows("x", batch.x, own.data_shape)
+        batch = batch._replace(x=saved_inputs.by_names(batch.x, own.column_names))
+        saved_inputs.check_rows("x", batch.x, own.data_shape)
         if own.masked and batch.mask is None and not is_sparse(batch.x):
             values = np.asarray(batch.x)
             seen = ~np.isnan(values)
@@ -256,22 +278,12 @@ class SavedModel(NamedTuple):
             if batch.condition is None:
                 raise ValueError("x must be a jaxvae.Batch with the condition that the model was "
                                  "trained with, got one without")  # fmt: skip
-            _check_rows("condition", batch.condition, own.condition_shape)
+            saved_inputs.check_rows("condition", batch.condition, own.condition_shape)
+        bind_checks.check_in_units(self.parts, examples(batch.x, mask=batch.mask).x)
         return batch
 
-    def _points(self, z: Any) -> Any:
-        space = self.space
-        if not space.is_product:
-            array = checks.real_array("z", z)
-            _check_rows("z", array, (space.width,))
-            return array.astype(np.float32)
-        known = {part.name: part.width for part in space.parts}
-        if not isinstance(z, Mapping) or set(z) != set(known):
-            got = ", ".join(map(str, z)) if isinstance(z, Mapping) else type(z).__name__
-            raise ValueError(f"z must be a dict of the parts {', '.join(known)}, got {got}")
-        for name, width in known.items():
-            _check_rows(f"z[{name!r}]", z[name], (width,))
-        return {name: np.asarray(z[name], np.float32) for name in known}
+    def _condition(self, condition: Any, count: int) -> Any:
+        return saved_inputs.condition(condition, self.description.condition_shape, count)
 
     def _labels(self, y: Any) -> np.ndarray:
         names = self.description.label_names
@@ -285,13 +297,6 @@ class SavedModel(NamedTuple):
             raise ValueError("category must be None where the prior is not made from labels, "
                              f"got {category!r}")  # fmt: skip
         return self.category_number(category)
-
-
-def _check_rows(name: str, array: Any, shape: tuple[int, ...]) -> None:
-    found = np.shape(array) if not hasattr(array, "shape") else tuple(array.shape)
-    if found[1:] != tuple(shape) or len(found) != len(shape) + 1:
-        wanted = ", ".join(map(str, ("N", *shape)))
-        raise ValueError(f"{name} must have the shape [{wanted}], got {found}")
 
 
 def _are_numbers(names: tuple[str, ...]) -> bool:

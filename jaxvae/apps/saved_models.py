@@ -16,6 +16,7 @@ from jaxvae.apps.description import Description
 from jaxvae.apps.saved_model import SavedModel
 from jaxvae.data.batches import as_batch
 from jaxvae.data.dataset import Dataset
+from jaxvae.data.formats.source import listed
 from jaxvae.model.evaluation import parts_of_vae
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE, check_model
@@ -67,15 +68,18 @@ def save(
         too, its examples of the shape that the model sees; or examples [N, ...], one is enough; or
         a `jaxvae.Batch` of them, where there is a condition. Where None, a ready-made network says
         the shape of its data.
-      replace: whether a model that is saved there already makes place.
+      replace: whether a model that is saved there already makes place. A folder that holds other
+        files beside the model is never replaced: they would be lost.
 
     Returns:
       The path.
 
     Raises:
       FileExistsError: if there is something else, or a model and `replace` is False.
-      TypeError: if a part has no public constructor or registered name; it is named.
-      ValueError: if the params are not the model's, or the data's shape is not known.
+      TypeError: if a part has no public constructor or registered name; it is named; or path is
+        none.
+      ValueError: if the params are not the model's, or the data's shape is not known, or path is
+        empty or an address on a hub.
       OSError: if it cannot be written; what was there stays.
 
     Example:
@@ -90,6 +94,7 @@ def save(
       >>> model.generate(3, key=jax.random.key(1), category=7).shape
       (3, 64)
     """
+    _new_folder(path)
     check_model(vae)
     return write(path, description.of(vae, **_about(vae, data)), params, replace=replace)
 
@@ -121,7 +126,7 @@ def write(
     """
     _check_params(params, what)
     plain = description.to_json(what)
-    place = Path(path).resolve()
+    place = _new_folder(path).resolve()
     _check_place(place, replace)
     place.parent.mkdir(parents=True, exist_ok=True)
     new = place.with_name(f".{place.name}.{secrets.token_hex(8)}{whole_files.STRAY}")
@@ -155,7 +160,10 @@ def read(path: Path) -> SavedModel:
     """
     if not any((path / name).is_file() for name in FILES):
         raise FileNotFoundError(f"path must name a saved model or a run, got {path}")
-    manifest.check(path, DamagedModelError)
+    # Beside them may lie what Git, the Hub or a desktop has put there.
+    known = manifest.check(path, DamagedModelError, alone=False)
+    if missing := sorted({MODEL, PARAMS} - known):
+        raise DamagedModelError(f"{path} is damaged: {manifest.MANIFEST} lacks {missing[0]}")
     try:
         what = description.from_json(whole_files.read_json(path / MODEL))
         vae = description.build(what)
@@ -222,14 +230,24 @@ def _check_params(params: Params, what: Description) -> None:
                          f"{error}") from None  # fmt: skip
 
 
+def _new_folder(path: Any) -> Path:
+    """A path on this machine, which none on a hub is."""
+    folder = checks.path("path", path)
+    if str(path).startswith("hf:/"):
+        raise ValueError(f"path must be a folder on this machine, got {path}; `jaxvae push` brings "
+                         "a saved model to the Hub")  # fmt: skip
+    return folder
+
+
 def _check_place(path: Path, replace: bool) -> None:
     checks.boolean("replace", replace)
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     held = {file.name for file in path.iterdir()} if path.is_dir() else set()
-    if MODEL not in held or not held <= set(FILES):
-        raise FileExistsError(f"path must be new, empty, or a saved model, got {path}, which holds "
-                              "something else")  # fmt: skip
+    if MODEL not in held or (more := sorted(held - set(FILES))):
+        what = f"{listed(more)} beside the model" if MODEL in held else "something else"
+        raise FileExistsError(f"path must be new, empty, or a saved model alone, got {path}, which "
+                              f"holds {what}")  # fmt: skip
     if not replace:
         raise FileExistsError(f"path must be new or empty, got {path}, where a model is saved; "
                               "replace=True puts this one in its place")  # fmt: skip

@@ -16,13 +16,11 @@ from jaxvae.apps import outputs
 from jaxvae.apps.description import Description
 from jaxvae.apps.samples import evenly
 from jaxvae.apps.topics import tables
-from jaxvae.apps.topics.posteriors import ROWS, posteriors_of
+from jaxvae.apps.topics.posteriors import ROWS, csr, mean_of, refined
 from jaxvae.data.batches import Batch
-from jaxvae.data.examples import examples
 from jaxvae.data.sparse import is_sparse
 from jaxvae.model.count_networks import topic_word_logits
 from jaxvae.model.networks import Params
-from jaxvae.model.parameters import Dirichlet
 from jaxvae.model.vae import VAE
 from jaxvae.numerics import compiled
 
@@ -65,7 +63,7 @@ def dispersion_for(model: Description, x: Any) -> float:
         return 1.0
     from jaxvae.apps.topics import starts
 
-    rows = _csr(x)
+    rows = csr(x)
     rows = rows[np.diff(rows.indptr) > 0]
     some = rows[evenly(rows.shape[0], BEFOREHAND)]
     if not some.shape[0]:
@@ -100,12 +98,7 @@ def posteriors(run: Any, x: Any) -> Any:
     Raises:
       ValueError: if x holds no counts.
     """
-    parts = run.vae.parts
-    unknown = np.full(x.shape[0], -1, np.int32) if parts.prior.uses_labels else None
-    key = jax.random.key(run.config.training.seed)
-    documents = examples(x, unknown)
-    rows = documents._replace(x=_csr(documents.x))  # dense ones have the same posterior
-    return Dirichlet(posteriors_of(key, run.vae, run.params, rows))
+    return refined(jax.random.key(run.config.training.seed), run.vae, run.params, x)
 
 
 def finished(
@@ -131,7 +124,7 @@ def finished(
         return params
     from jaxvae.apps.topics import finishing, schedule, starts, word_prior
 
-    rows = _csr(training.x)
+    rows = csr(training.x)
     keep = np.diff(rows.indptr) > 0
     if training.weight is not None:
         keep &= training.weight > 0
@@ -202,12 +195,12 @@ class TopicRun:
     @functools.cached_property
     def mixtures(self) -> np.ndarray:
         """The mixtures of these [N, K]."""
-        return self._mixtures(_csr(self._run.data.x_train[self.places]))
+        return self._mixtures(csr(self._run.data.x_train[self.places]))
 
     @functools.cached_property
     def test_mixtures(self) -> np.ndarray:
         """The mixtures of the test documents [N, K]."""
-        return self._mixtures(_csr(self._run.data.x_test))
+        return self._mixtures(csr(self._run.data.x_test))
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -218,7 +211,7 @@ class TopicRun:
     @functools.cached_property
     def shares(self) -> np.ndarray:
         """What each topic has of the tokens of these documents [K]."""
-        tokens = np.asarray(_csr(self._run.data.x_train[self.places]).sum(axis=1)).ravel()
+        tokens = np.asarray(csr(self._run.data.x_train[self.places]).sum(axis=1)).ravel()
         return tokens @ self.mixtures / max(float(tokens.sum()), 1.0)
 
     @functools.cached_property
@@ -240,7 +233,7 @@ class TopicRun:
 
         data, width = self._run.data, len(self.words)
         best = self._best(TOP)
-        rows = _csr(data.x_train)
+        rows = csr(data.x_train)
         found = {
             **self._perplexities(rows),
             "npmi": _npmi(best, rows),
@@ -260,7 +253,7 @@ class TopicRun:
         from jaxvae.apps.topics import evaluation
         from jaxvae.apps.topics.topic_training import BACKGROUND
 
-        seen, unseen = evaluation.cut_in_two(_csr(self._run.data.x_test))
+        seen, unseen = evaluation.cut_in_two(csr(self._run.data.x_test))
         if not unseen.nnz:
             return {PERPLEXITY: None, UNIGRAM: None}
         mixtures = self._mixtures(seen)
@@ -279,11 +272,7 @@ class TopicRun:
 
     def _mixtures(self, rows: Any) -> np.ndarray:
         """Of documents, CSR [N, V]; those without a word have the mean of the prior."""
-        concentration = np.asarray(posteriors(self._run, rows).concentration, np.float64)
-        own = self._run.params.get("prior")
-        usual = np.exp(own["log_concentration"]) if own else 1.0  # 1/K each
-        concentration[np.asarray(rows.sum(axis=1)).ravel() == 0] = usual
-        return concentration / concentration.sum(axis=1, keepdims=True)
+        return mean_of(np.asarray(posteriors(self._run, rows).concentration, np.float64))
 
     def _best(self, top: int) -> np.ndarray:
         """The columns of the most relevant words of each topic, at most so many [K, top]."""
@@ -319,15 +308,6 @@ def _npmi(topics: np.ndarray, rows: Any) -> float | None:
 
     found = coherence.npmi(topics, rows)
     return None if np.isnan(found).all() else float(np.nanmean(found))
-
-
-def _csr(x: Any) -> Any:
-    """Counts as compressed rows, float32."""
-    if is_sparse(x):
-        return x.astype(np.float32)
-    import scipy.sparse
-
-    return scipy.sparse.csr_array(np.asarray(x)).astype(np.float32)
 
 
 @functools.partial(compiled.jit, static_argnums=0)

@@ -12,7 +12,7 @@ import optax
 from jaxvae._door import door
 from jaxvae._output import say
 from jaxvae.compat import keras, shared
-from jaxvae.compat.coders import Array, as_coder, floats, output
+from jaxvae.compat.coders import Array, as_coder, finite_floats, output
 from jaxvae.compat.keys import next_key
 from jaxvae.data.batches import Batch
 from jaxvae.model import evaluation, vae
@@ -212,7 +212,8 @@ class VAE(_Model):
         self._fit(data, None, batch_size, epochs)
 
     def _core(self) -> vae.VAE:
-        return shared.normal_core(self.encoder.function, self.decoder.function, float(self.C))
+        variance = float(checks.positive_float("C", self.C))  # it may have been set since
+        return shared.normal_core(self.encoder.function, self.decoder.function, variance)
 
 
 @door("compat")
@@ -267,7 +268,7 @@ class DIRICHLET_VAE(_Model):  # noqa: N801
 
     def map_to_latent(self, x: Any) -> Any:
         """The mean of z, [B, K], of x [B, D]: concentration / sum(concentration)."""
-        x = floats("x", x)
+        x = finite_floats("x", x)
         params = {"encoder": self.encoder.build(x.shape[-1]), "decoder": {}}
         return evaluation.encode_mean(self._core(), params, x).view(Array)
 

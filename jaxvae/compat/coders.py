@@ -79,9 +79,9 @@ class Coder:
           What the function gives.
 
         Raises:
-          ValueError, TypeError: if it is none, or of another width; the name is in the message.
+          ValueError, TypeError: if it is none, of another width or not finite; it is named.
         """
-        x = floats(name, x)
+        x = finite_floats(name, x)
         given = _apply(self.function, self.build(x.shape[-1], name), x)
         # The constant beside the Normal decoder's mu is a number, as the original's.
         return jax.tree.map(lambda out: output(out) if out.ndim else float(out), given)
@@ -210,6 +210,26 @@ def floats(name: str, value: Any) -> np.ndarray:
       ValueError, TypeError: if it is none; the name is in the message.
     """
     return checks.real_array(name, value).astype(np.float32, copy=False)
+
+
+def finite_floats(name: str, value: Any) -> np.ndarray:
+    """What an encoder or a decoder is applied to: rows of finite numbers, as float32.
+
+    Args:
+      name: what a message calls it.
+      value: the array [B, D].
+
+    Returns:
+      The array.
+
+    Raises:
+      ValueError, TypeError: if it is none; the name is in the message.
+    """
+    x = floats(name, value)
+    if x.ndim == 0:
+        raise ValueError(f"{name} must have the shape [B, D], got the number {x}")
+    checks.finite_array(name, x)
+    return x
 
 
 def output(value: Any) -> Array:

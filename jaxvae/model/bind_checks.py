@@ -377,6 +377,22 @@ def _check_values(parts: Any, data: Batch) -> None:
         raise
 
 
+def check_in_units(parts: Any, x: Any) -> None:
+    """Refuse values that the likelihood refuses, of a model that takes them as they are.
+
+    Of scaled ones the encoder may see some that lie beyond those of training.
+
+    Args:
+      parts: of the VAE.
+      x: examples [N, ...], on the host.
+
+    Raises:
+      ValueError: if there is such a value.
+    """
+    if parts.transform == identity():
+        parts.likelihood.check(x)
+
+
 def shapes(tree: Any) -> Any:
     """The shapes of a tree's arrays, for an error; what is no array stays as it is.
 

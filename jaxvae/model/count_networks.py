@@ -148,6 +148,28 @@ def _frequencies(background: Any, data_dim: int) -> np.ndarray:
     return (array / array.sum()).astype(np.float32)
 
 
+def finds_topics(network: Network) -> bool:
+    """Whether the categories of a network are topics of words.
+
+    Args:
+      network: any.
+
+    Returns:
+      True for `topic_network`, and for what another constructor has made of it.
+
+    Example:
+      >>> from jaxvae.networks import of_counts
+      >>> finds_topics(of_counts(topic_network(64, 3, hidden_units=16)))
+      True
+    """
+    own: Any = network
+    while own is not None and (recipe := getattr(own.init, "recipe", None)) is not None:
+        if recipe.constructor is topic_network:
+            return True
+        own = recipe.arguments.get("network")
+    return False
+
+
 def topic_word_logits(network: Network, params: Params, condition: Any = None) -> jax.Array:
     """What each topic alone says of the words.
 

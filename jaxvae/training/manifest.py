@@ -27,13 +27,16 @@ class DamagedCheckpointError(ValueError):
 
 def check(
     path: Path, error: type[ValueError] = DamagedCheckpointError, *, alone: bool = True
-) -> None:
+) -> set[str]:
     """Compare every byte of a checkpoint, or of another folder, with what was saved.
 
     Args:
       path: the folder.
       error: what is raised.
       alone: whether no other files may lie in the folder.
+
+    Returns:
+      The names of the files that were saved.
 
     Raises:
       DamagedCheckpointError: or what is given in its place, if it is not what was saved; the
@@ -49,14 +52,16 @@ def check(
     own, _, body = manifest.read_bytes().partition(b"\n")
     must(hashlib.sha256(body).hexdigest().encode() == own, f"{MANIFEST} was changed")
     files = json.loads(body)
-    present = {
-        file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()
-    } - {MANIFEST}
-    for name in sorted(present ^ files.keys() if alone else files.keys() - present):
+    present = {name for name in files if (path / name).is_file()}
+    if alone:
+        found = (file for file in path.rglob("*") if not file.is_dir())
+        present = {file.relative_to(path).as_posix() for file in found} - {MANIFEST}
+    for name in sorted(present ^ files.keys()):
         must(False, f"{name} is {'missing' if name in files else 'not one of its files'}")
     for name, (size, digest) in files.items():
         must((path / name).stat().st_size == size, f"{name} has another size")
         must(_digest(path / name) == digest, f"{name} was changed")
+    return set(files)
 
 
 def write(folder: Path, names: Sequence[str] | None = None) -> None:

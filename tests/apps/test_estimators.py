@@ -153,7 +153,7 @@ def test_a_likelihood_by_name_or_as_a_value(data):
     fitted = DirichletVAE(3, **SMALL, likelihood="negative_binomial").fit(counts)
     assert fitted.params_["likelihood"]["log_dispersion"].shape == (64,)
     assert np.isfinite(fitted.score(counts))
-    with pytest.raises(ValueError, match="x must hold counts"):
+    with pytest.raises(ValueError, match="X must hold counts"):
         DirichletVAE(3, **SMALL, likelihood="poisson").fit(x)
 
 
@@ -430,7 +430,7 @@ def test_words_stay_words_with_arrays_of_another_namespace(data, classifier, mon
 
 def test_a_fit_that_fails_fits_nothing(data):
     vae = NormalVAE(likelihood="bernoulli", scale="none", **SMALL)
-    with pytest.raises(ValueError, match="x must lie in"):
+    with pytest.raises(ValueError, match="X must lie in"):
         vae.fit(2 * data[0])
     with pytest.raises(NotFittedError):
         vae.transform(data[0])
@@ -442,7 +442,7 @@ def test_bad_arrays(data, classifier):
         DirichletVAEClassifier(**SMALL).fit(x, np.full(200, 3))
     with pytest.raises(ValueError, match="X must have 3 columns, got 2"):
         classifier.inverse_transform(np.zeros((4, 2)))
-    with pytest.raises(ValueError, match=r"x must lie in \[0, 1\] for a Bernoulli likelihood"):
+    with pytest.raises(ValueError, match=r"X must lie in \[0, 1\] for a Bernoulli likelihood"):
         NormalVAE(likelihood="bernoulli", scale="none", **SMALL).fit(2 * x)
 
 

@@ -276,8 +276,21 @@ def test_what_is_refused(normal, monkeypatch):
         export.export_model(params, params, data_shape=shape)
     with pytest.raises(ValueError, match="vae must be made by bind for export"):
         export.export_model(vae._replace(parts=None), params, data_shape=shape)
-    with pytest.raises(ValueError, match=r"x \[B, 5\] alone"):
+    with pytest.raises(ValueError, match=r"x \[B, 5\] alone to be exported, as data_shape says"):
         export.export_model(vae, params, data_shape=(5,))
+    bare = jaxvae.normal_vae(jaxvae.dense_normal_network(12, 2, layers=1, hidden_units=8))
+    own = bare.init(jax.random.key(0), jnp.zeros((1, 12)))
+    with pytest.raises(ValueError, match=r"params must be those of vae for .* data_shape=\(5,\)"):
+        export.export_model(bare, own, data_shape=(5,))
+    with pytest.raises(ValueError, match=r"^params must be those of vae .* arrays \[.*got \[\]"):
+        export.export_model(vae, {}, data_shape=shape)
+    broken = jax.tree.map(lambda leaf: leaf * jnp.nan, params)
+    with pytest.raises(ValueError, match=r"^params must be those of vae .* must be finite"):
+        export.export_model(vae, broken, data_shape=shape)
+    with pytest.raises(ValueError, match=r"^column_names must name the \d+ values .*, got 1"):
+        export.write_model(Path("no.zip"), vae, params, data_shape=shape, column_names=["a"])
+    with pytest.raises(TypeError, match=r"^path must be a path, got None"):
+        export.write_model(None, vae, params, data_shape=shape)
     with pytest.raises(TypeError, match="data_shape must be a tuple"):
         export.export_model(vae, params, data_shape={"a": (3,)})
     with pytest.raises(ValueError, match=r"platforms must be one of 'cpu'.*got 'gpu'"):

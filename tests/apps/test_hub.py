@@ -20,7 +20,7 @@ from huggingface_hub import constants
 
 import jaxvae
 from jaxvae import likelihoods
-from jaxvae.apps import description, hub, model_card
+from jaxvae.apps import cli, description, hub, model_card
 
 TOKEN = "hf_of_the_tests"
 
@@ -284,6 +284,31 @@ def test_no_network(folder, stand_in, tmp_path, monkeypatch):
         with pytest.raises(ConnectionError, match=r"as http://127\.0\.0\.1:9 gives no") as told:
             call()
         assert "\n" not in str(told.value)
+
+
+def test_without_leave_to_ask_the_hub(folder, stand_in, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    for call in (
+        lambda: hub.push(folder, "ann/digits"),
+        lambda: hub.fetch("hf://ann/digits", cache_dir=tmp_path / "cache"),
+    ):
+        with pytest.raises(ConnectionError, match=r"^hf://ann/digits cannot be .* HF_HUB_OFFLINE"):
+            call()
+
+
+def test_commands_of_an_address(folder, stand_in, tmp_path, monkeypatch, capsys):
+    """Those that need the model alone take it; another says so, and looks for no such folder."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    hub.push(folder, "ann/digits")
+    x = np.random.default_rng(0).random((3, 64)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    out = tmp_path / "z.npy"
+    assert cli.main(["encode", "hf://ann/digits", str(tmp_path / "x.npy"), "--out", str(out)]) == 0
+    np.testing.assert_allclose(np.load(out), jaxvae.load(folder).encode(x), rtol=1e-6)
+    assert cli.main(["figures", "hf://ann/digits"]) == 1
+    told = capsys.readouterr().err
+    assert "path must be a folder on this machine for this command, got hf:/" in told
+    assert "encode, generate and export take an address" in told
 
 
 def test_a_damaged_model_is_not_pushed(folder, stand_in):

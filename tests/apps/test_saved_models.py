@@ -12,6 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 
 import jaxvae
@@ -255,9 +257,19 @@ def test_every_flipped_bit_is_found_and_its_file_is_named(tmp_path):
         with pytest.raises(DamagedModelError, match=name):
             jaxvae.load(path)
         (path / name).write_bytes(files[name])
-    (path / "more.txt").touch()
-    with pytest.raises(DamagedModelError, match=r"more\.txt is not one of its files"):
-        jaxvae.load(path)
+
+
+def test_what_lies_beside_a_model_is_no_damage(tmp_path):
+    """As a clone of what `jaxvae push` made has it, or a desktop."""
+    path, _, params, _ = saved(tmp_path / "mine", "labelled")
+    for name in (".git/objects/ab", "figures/loss.png", "README.md", ".DS_Store"):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text("not a model's")
+    jax.tree.map(np.testing.assert_array_equal, jaxvae.load(path).params, params)
+    for name in ("model.json", "params.safetensors"):
+        saved_models.manifest.write(path, ({"model.json", "params.safetensors"} - {name}))
+        with pytest.raises(DamagedModelError, match=f"manifest.json lacks {name}"):
+            jaxvae.load(path)
 
 
 def test_equal_models_make_equal_files(tmp_path):
@@ -295,10 +307,34 @@ def test_what_is_no_model_is_not_replaced(tmp_path, name):
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "notes.txt").touch()
-    with pytest.raises(FileExistsError, match="path must be new, empty, or a saved model, got"):
+    with pytest.raises(FileExistsError, match="path must be new, empty, or a saved model"):
         jaxvae.save(tmp_path / name, vae, params, replace=True)
+    if name == "model with more":
+        with pytest.raises(FileExistsError, match=r"which holds notes\.txt beside the model"):
+            jaxvae.save(tmp_path / name, vae, params, replace=True)
+        assert (path / "notes.txt").exists()
     assert (tmp_path / "file").exists()
     assert (tmp_path / "folder" / "notes.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("hf://ann/digits", "path must be a folder on this machine, got hf://.* `jaxvae push`"),
+        (Path("hf://ann/digits"), "path must be a folder on this machine"),
+        ("", "path must not be empty"),
+        (None, "path must be a path, got None"),
+    ],
+)
+@pytest.mark.parametrize("replace", [True, False])
+def test_what_is_no_path_is_refused(tmp_path, monkeypatch, path, message, replace):
+    where, vae, params, _ = saved(tmp_path / "mine", "labelled")
+    other = jax.tree.map(lambda leaf: leaf + 1, params)
+    monkeypatch.chdir(where)
+    with pytest.raises((ValueError, TypeError), match=message):
+        jaxvae.save(path, vae, other, replace=replace)
+    jax.tree.map(np.testing.assert_array_equal, jaxvae.load(where).params, params)
+    assert len(list(where.iterdir())) == 3
 
 
 def test_an_empty_folder_and_a_relative_path(tmp_path, monkeypatch):
@@ -469,12 +505,87 @@ KEY = jax.random.key(0)
             r"condition must have the shape \[N, 2\], got \(7, 6\)",
         ),
         ("original", lambda m: m.categories(X), "model must have one latent on the simplex"),
+        (
+            "labelled",
+            lambda m: m.decode([[0, 1, np.nan]]),
+            r"^z must be finite, got nan at index \(0, 2\)",
+        ),
+        (
+            "side_by_side",
+            lambda m: m.decode({"kind": np.ones((3, 3)), "style": np.ones((2, 2))}),
+            "^z must have as many rows in each part, got 3 in kind, 2 in style",
+        ),
+        (
+            "side_by_side",
+            lambda m: m.decode({"kind": np.ones((1, 3)), "style": np.full((1, 2), np.inf)}),
+            r"^z\['style'\] must be finite, got inf",
+        ),
+        (
+            "conditional",
+            lambda m: m.decode(np.ones((3, 2))),
+            r"^condition must be given, \[3, 2\], as the model was trained with one, got None",
+        ),
+        (
+            "conditional",
+            lambda m: m.decode(np.ones((3, 2)), condition=np.ones((2, 2))),
+            r"^condition must have the shape \[3, 2\], got \(2, 2\)",
+        ),
+        (
+            "conditional",
+            lambda m: m.generate(2, key=KEY, condition=np.full((2, 2), np.nan)),
+            "^condition must be finite, got nan",
+        ),
+        ("conditional", lambda m: m.generate(2, key=KEY), r"^condition must be given, \[2, 2\]"),
+        (
+            "labelled",
+            lambda m: m.decode(np.ones((2, 3)), condition=np.ones((2, 1))),
+            "^condition must be None: the model was trained without one, got ndarray",
+        ),
+        *(
+            (name, lambda m, call=call, value=value: getattr(m, call)(value), message)
+            for name, value, message in (
+                ("users", -COUNTS, "^x must hold counts, integers of at least 0, .* got -"),
+                ("counted", COUNTS + 0.5, "^x must hold counts, .* got"),
+                ("convolutional", np.full((2, 4, 4), 1.5), r"^x must lie in \[0, 1\]"),
+            )
+            for call in ("encode", "posterior", "reconstruct")
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(name, call, message):
     model = model_of(name, label_names=NAMES if name == "labelled" else None)
     with pytest.raises(ValueError, match=message):
         call(model)
+
+
+def test_parts_of_text_are_refused_by_name():
+    with pytest.raises(TypeError, match=r"^z\['kind'\] must hold real numbers"):
+        model_of("side_by_side").decode({"kind": [["a", "b", "c"]], "style": [[0, 0]]})
+
+
+def test_columns_are_found_by_their_names():
+    """In any order and beside others, as `jaxvae encode` finds them."""
+    names = tuple("abcdef")
+    model = model_of("labelled", column_names=names)
+    frame = pd.DataFrame(X, columns=list(names))
+    expected = model.encode(X)
+    for other in (
+        frame,
+        frame[list("fedcba")],
+        frame.assign(more=1)[["more", *"bacdef"]],
+        pl.DataFrame(frame.to_dict("list")).select(list("fabcde")),
+        pd.DataFrame(X),  # without names
+    ):
+        np.testing.assert_array_equal(model.encode(other), expected)
+    backwards = frame[list("fedcba")]
+    np.testing.assert_array_equal(model.reconstruct(backwards), model.reconstruct(X))
+    np.testing.assert_array_equal(model.categories(Batch(backwards)), model.categories(X))
+    with pytest.raises(
+        ValueError, match=r"^x must have the columns that the model knows, and lack"
+    ):
+        model.encode(frame.rename(columns={"a": "z"}))
+    with pytest.raises(ValueError, match=r"^x must have each column once, got a more than once"):
+        model.encode(pd.concat([frame, frame[["a"]]], axis=1))
 
 
 def test_what_is_of_another_kind_is_refused_by_name():

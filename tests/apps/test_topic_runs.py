@@ -193,7 +193,7 @@ def test_encode_refines(trained, counts, tmp_path):
         refined, mean = arrays["concentration"], arrays["mean"]
         assert list(arrays["label"]) == LABELS.tolist()
     np.testing.assert_allclose(mean.sum(axis=1), 1, rtol=1e-5)
-    quick = run.model.posterior(x)
+    quick = run.model.posterior(x, refine=False)
     from jaxvae.model.refinement import posterior_elbo
 
     def bound(q):
@@ -201,6 +201,23 @@ def test_encode_refines(trained, counts, tmp_path):
         return posterior_elbo(key, run.vae, run.params, type(quick)(q), x, draws=16).mean()
 
     assert bound(refined) > bound(quick.concentration) + 0.1
+    # So does the model that is loaded, in whatever form the documents come.
+    model = jaxvae.load(folder)
+    for form in (x, x.toarray()):
+        np.testing.assert_allclose(model.encode(form), mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.posterior(x).concentration, refined, rtol=1e-4)
+    np.testing.assert_array_equal(model.categories(x), mean.argmax(axis=1))
+
+
+def test_a_document_without_a_word_has_the_prior(trained):
+    run = runs.open_run(trained[0])
+    x = DATA.counts[:3].toarray()
+    x[1] = 0
+    usual = np.exp(run.params["prior"]["log_concentration"])
+    found = topic_runs.posteriors(run, x).concentration
+    np.testing.assert_array_equal(found[1], usual)
+    np.testing.assert_allclose(run.model.encode(x)[1], usual / usual.sum(), rtol=1e-6)
+    assert not np.allclose(run.model.encode(x, refine=False)[1], usual / usual.sum(), rtol=0.01)
 
 
 def test_letters_that_the_font_lacks_are_told_of_once(trained, monkeypatch, capsys):

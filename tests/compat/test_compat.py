@@ -363,6 +363,13 @@ def test_attributes_are_read_when_used():
     assert v.loss_op(x, y) > before + 1
 
 
+def with_variance(variance):
+    """A model whose attribute was set after it was made."""
+    model = normal()
+    model.C = variance
+    return model
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -373,6 +380,16 @@ def test_attributes_are_read_when_used():
         (lambda x, y: normal().fit(x, batch_size=0), ValueError, "batch_size must be at least 1"),
         (lambda x, y: normal().fit(x, epochs=1.5), TypeError, "epochs must be an integer, got 1.5"),
         (lambda x, y: normal().fit(x * np.nan), ValueError, "x must be finite, got nan"),
+        (lambda x, y: normal().map_to_latent(x * np.nan), ValueError, "x must be finite, got nan"),
+        (lambda x, y: normal().map_from_latent([[0, np.nan]]), ValueError, "z must be finite, got"),
+        (lambda x, y: normal().map_from_latent(1.0), ValueError, r"z must have the shape \[B, D\]"),
+        (lambda x, y: dirichlet().map_to_latent(x * np.nan), ValueError, "x must be finite"),
+        (lambda x, y: dirichlet().map_to_latent(1), ValueError, r"x must have the shape \[B, D\]"),
+        (
+            lambda x, y: with_variance(-1).loss_op(x),
+            ValueError,
+            "C must be finite and above 0, got",
+        ),
         (lambda x, y: normal(C=0), ValueError, "C must be finite and above 0, got 0"),
         (lambda x, y: dirichlet().fit(x), TypeError, "missing .* argument: 'y'"),
         (lambda x, y: dirichlet().fit(x, None), TypeError, "y must hold integers, got dtype obj"),

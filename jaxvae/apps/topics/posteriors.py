@@ -1,4 +1,4 @@
-"""The posteriors of documents."""
+"""The posteriors of documents. SciPy is imported where dense counts are to be made sparse."""
 
 from typing import Any
 
@@ -6,6 +6,10 @@ import jax
 import numpy as np
 
 from jaxvae.data.batches import Batch
+from jaxvae.data.examples import examples
+from jaxvae.data.sparse import is_sparse
+from jaxvae.model.count_networks import finds_topics
+from jaxvae.model.latents import dirichlet
 from jaxvae.model.networks import Params
 from jaxvae.model.parameters import Dirichlet
 from jaxvae.model.refinement import refine
@@ -34,22 +38,90 @@ def posteriors_of(
       steps: of the refinement; 0 leaves the encoder's as they are.
 
     Returns:
-      Concentrations [N, K].
+      Concentrations [N, K]; of a document without a word the prior's, where that is a Dirichlet.
 
     Raises:
       ValueError, TypeError: as `refine`.
     """
     documents = documents._replace(position=marks(documents.x))
-    start = refine(key, vae, params, documents, steps=0, batch_size=ROWS).concentration
-    if steps == 0:
-        return np.array(start)
+    found = refine(key, vae, params, documents, steps=0, batch_size=ROWS)
     tokens = np.asarray(documents.x.sum(axis=1), np.float32).reshape(-1, 1)
-    total = start.sum(axis=1, keepdims=True)
-    start = Dirichlet(start * np.maximum(1, SURE * tokens / total))
-    found = refine(
-        key, vae, params, documents, start=start, steps=steps, learning_rate=RATE, batch_size=ROWS
-    )
-    return np.array(found.concentration)
+    if steps:
+        start = found.concentration
+        total = start.sum(axis=1, keepdims=True)
+        start = Dirichlet(start * np.maximum(1, SURE * tokens / total))
+        found = refine(key, vae, params, documents,
+                       start=start, steps=steps, learning_rate=RATE, batch_size=ROWS)  # fmt: skip
+    concentration = np.array(found.concentration)
+    _set_prior(concentration, tokens.ravel() == 0, vae, params, documents.y)
+    return concentration
+
+
+def _set_prior(
+    concentration: np.ndarray, empty: np.ndarray, vae: VAE, params: Params, y: Any
+) -> None:
+    """Put the prior in the place of what was found for documents that say nothing."""
+    if not empty.any():
+        return
+    assert vae.parts is not None
+    own, of_prior = params.get("prior") or {}, vae.parts.prior.concentration
+    if "log_concentration" in own:
+        concentration[empty] = np.exp(own["log_concentration"])
+    elif of_prior is not None:
+        labels = np.full(len(empty), -1) if y is None else np.asarray(y)
+        concentration[empty] = of_prior(labels[empty], concentration.shape[1])
+
+
+def is_topical(vae: VAE) -> bool:
+    """Whether a model's posteriors are those of documents, which `refined` finds.
+
+    Args:
+      vae: any.
+
+    Returns:
+      True for a model of topics with a Dirichlet latent.
+    """
+    parts = vae.parts
+    return parts is not None and parts.latent == dirichlet and finds_topics(parts.network)
+
+
+def refined(key: jax.Array, vae: VAE, params: Params, x: Any) -> Dirichlet:
+    """The posterior of each document, whose label is not known.
+
+    Args:
+      key: one typed key.
+      vae: a model of topics.
+      params: its parameters.
+      x: counts [N, V], dense or sparse; or a `Batch` with what else the model sees.
+
+    Returns:
+      The posteriors, as `posteriors_of`.
+
+    Raises:
+      ValueError, TypeError: if x holds no counts.
+    """
+    assert vae.parts is not None
+    documents = examples(x)
+    rows = documents._replace(x=csr(documents.x), y=None)  # dense ones have the same posterior
+    if vae.parts.prior.uses_labels:
+        rows = rows._replace(y=np.full(rows.x.shape[0], -1, np.int32))
+    return Dirichlet(posteriors_of(key, vae, params, rows))
+
+
+def csr(x: Any) -> Any:
+    """Counts as compressed rows.
+
+    Args:
+      x: counts [N, V].
+
+    Returns:
+      CSR [N, V], float32.
+    """
+    if is_sparse(x):
+        return x.astype(np.float32)
+    import scipy.sparse
+
+    return scipy.sparse.csr_array(np.asarray(x)).astype(np.float32)
 
 
 def marks(counts: Any) -> np.ndarray:

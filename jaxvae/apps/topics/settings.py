@@ -1,7 +1,5 @@
 """The parameters of a topic model: checked before anything is read, and as they were fitted."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 from jaxvae.apps.topics import inputs
@@ -93,24 +91,3 @@ def refuse_changes(model: Any, fitted: dict[str, Any]) -> None:
                 f"{name} must be as it was fitted, {fitted[name]!r:.80}, for partial_fit to go on, "
                 f"got {now!r:.80}; fit begins anew"
             )
-
-
-@contextlib.contextmanager
-def unchanged_if_refused(model: Any) -> Iterator[None]:
-    """Leave an estimator as it was where what is done with it fails.
-
-    Its attributes must be replaced, not changed in place.
-
-    Args:
-      model: the estimator.
-
-    Yields:
-      Nothing.
-    """
-    before = dict(vars(model))
-    try:
-        yield
-    except BaseException:
-        vars(model).clear()
-        vars(model).update(before)
-        raise

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from sklearn.utils.validation import check_is_fitted
 
-from jaxvae.apps.estimator_inputs import seed_of, weights
+from jaxvae.apps.estimator_inputs import seed_of, unchanged_if_refused, weights
 from jaxvae.apps.samples import evenly
 from jaxvae.apps.topics import finishing, inputs, schedule, settings, starts, tables
 from jaxvae.apps.topics.covariates import Covariates
@@ -120,7 +121,7 @@ class TopicTraining(TopicInputs):
         goes_on = partial and hasattr(self, "params_")
         if goes_on and "_fixed" in vars(self):  # none in a pickle of before
             settings.refuse_changes(self, self._fixed)
-        with settings.unchanged_if_refused(self):
+        with unchanged_if_refused(self):
             if not goes_on:
                 self._anew()
             if inputs.is_batches(X):
@@ -215,6 +216,7 @@ class TopicTraining(TopicInputs):
     @property
     def vae_(self) -> VAE:
         """The model that is trained; equal for equal parameters, so that nothing compiles twice."""
+        check_is_fitted(self, "background_")
         network = topic_network(
             len(self.background_),
             self._n_features_out,
@@ -319,11 +321,7 @@ class TopicTraining(TopicInputs):
             steps = most if checks.boolean("refine", self.refine) else 0
         data = self._unlabelled(data)
         key = jax.random.key(self._seed)
-        q = posteriors_of(key, self.vae_, self.params_, data, steps=steps)
-        own = self.params_.get("prior")  # none where it never moves
-        usual = np.exp(own["log_concentration"]) if own else self._setting("doc_topic_prior")
-        q[np.asarray(data.x.sum(axis=1)).ravel() == 0] = usual
-        return q
+        return posteriors_of(key, self.vae_, self.params_, data, steps=steps)
 
 
 def _first(condition: Any) -> Any:
