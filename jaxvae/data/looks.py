@@ -11,6 +11,7 @@ CHUNK = 1 << 19  # values looked at together: what is computed of them needs no 
 SAMPLE = 20_000  # rows whose quantiles stand for those of all
 HEAVY = 10.0  # spreads from the middle, beyond which a column has heavy tails
 LARGEST = 1e18  # beyond it squares are no float32: no unit that anyone measures in, but a fault
+COLUMNS = 10  # that a table of counts has at least, which do not show it by being mostly 1
 NARROWEST = 0.1  # the largest value of numbers from 0 to 1 that are left as they are
 
 
@@ -57,7 +58,13 @@ class _Summary(NamedTuple):
     deviation: np.ndarray
     whole: bool
     zeros: float  # share of all
-    ones: float  # share of those above zero
+    positive: np.ndarray  # how many are above zero
+    small: np.ndarray  # how many are 1, 2 and 3, [3, D]
+
+    @property
+    def ones(self) -> float:
+        """The share of those above zero."""
+        return float(self.small[0].sum() / max(1.0, self.positive.sum()))
 
 
 def look(x: Any, *, images: bool = False, kind: str | None = None) -> Look:
@@ -157,9 +164,22 @@ def _look_at_entries(x: Any, kind: str | None) -> Look:
 
 
 def _are_counts(own: _Summary, high: float) -> bool:
-    """Whole numbers, mostly 0 and 1, some larger."""
-    few = own.zeros > 0.3 and own.ones > 0.25
-    return own.whole and bool(own.low.min() >= 0) and high >= 3 and few
+    """Whole numbers, mostly 0 and 1, some larger; or in many columns, the smaller the more often.
+
+    Of pixels and measures 1 is not the most frequent number above 0. Where only some columns reach
+    beyond 1, and these start above 0 or know no 1, they are measures beside marks of yes and no.
+    """
+    beyond = own.high > 1
+    if not own.whole or own.low.min() < 0 or own.zeros < 0.3 or beyond.mean() < 0.2:
+        return False
+    small = own.small[:, beyond].sum(axis=1) / max(1.0, own.positive[beyond].sum())
+    if (own.low[beyond] == 0).mean() < 0.8 or small[0] < 0.05:
+        return False
+    if own.ones > 0.25:
+        return high >= 3
+    bytes_too = high <= 255 and _on_one_scale(own)
+    many = len(beyond) >= COLUMNS and high > 16  # 16 levels are those of scans
+    return bool(many and small[0] > small[1] > small[2] and not bytes_too)
 
 
 def _on_one_scale(own: _Summary) -> bool:
@@ -195,7 +215,7 @@ def _summary(array: np.ndarray) -> _Summary:
     columns = array.shape[1]
     low, high = np.full(columns, np.inf), np.full(columns, -np.inf)
     count, total, squares = np.zeros(columns), np.zeros(columns), np.zeros(columns)
-    whole, zeros, ones, positive = True, 0, 0, 0
+    whole, zeros, positive, small = True, 0, np.zeros(columns), np.zeros((3, columns))
     first = next(_chunks(array))
     seen = np.isfinite(first)
     # Near the mean, so that the squares do not cancel.
@@ -210,8 +230,8 @@ def _summary(array: np.ndarray) -> _Summary:
         squares += (from_origin**2).sum(axis=0)
         whole = whole and not (seen & (chunk != np.round(chunk))).any()
         zeros += int(np.count_nonzero(chunk == 0))
-        ones += int(np.count_nonzero(chunk == 1))
-        positive += int(np.count_nonzero(chunk > 0))
+        small += [np.count_nonzero(chunk == number, axis=0) for number in (1, 2, 3)]
+        positive += np.count_nonzero(chunk > 0, axis=0)
     known = np.maximum(count, 1)
     mean = total / known
     deviation = np.sqrt(np.maximum(squares / known - mean**2, 0))
@@ -219,8 +239,16 @@ def _summary(array: np.ndarray) -> _Summary:
     low, high = np.where(empty, 0.0, low), np.where(empty, 0.0, high)
     mean = np.where(low == high, low, mean + origin)
     deviation = np.where((deviation > 0) & (low < high), deviation, 1.0)
-    shares = zeros / max(1.0, count.sum()), ones / max(1, positive)
-    return _Summary(low, high, mean, deviation, bool(whole), *shares)
+    return _Summary(
+        low,
+        high,
+        mean,
+        deviation,
+        bool(whole),
+        zeros / max(1.0, float(count.sum())),
+        positive,
+        small,
+    )
 
 
 def _chunks(array: np.ndarray) -> Iterator[np.ndarray]:

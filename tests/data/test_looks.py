@@ -23,6 +23,35 @@ def bytes_of(*shape):
     return values
 
 
+def taxa(columns=96):
+    """Samples of many sizes, each of some taxa: mostly zeros, small numbers, a few large."""
+    rng = np.random.default_rng(3)
+    shares = rng.dirichlet(np.full(columns, 0.1), 5)
+    sizes = np.exp(rng.normal(6, 1.5, 200)).astype(int) + 20
+    mixed = rng.dirichlet(np.full(5, 0.2), 200) @ shares
+    return np.array([rng.multinomial(n, p) for n, p in zip(sizes, mixed, strict=True)])
+
+
+def marks_and_measures():
+    """Kinds as columns of 0 and 1, beside ages and incomes: more than a quarter of all is 1."""
+    rng = np.random.default_rng(4)
+    marks = [np.eye(kinds, dtype=int)[rng.integers(0, kinds, 300)] for kinds in (4, 5)]
+    measures = [rng.integers(low, high, (300, 1)) for low, high in ((17, 90), (1000, 9000))]
+    return np.concatenate([*marks, *measures, rng.integers(0, 2, (300, 3))], axis=1)
+
+
+def rare_measures():
+    """Many such columns, and measures that are mostly 0."""
+    rng = np.random.default_rng(5)
+    gains = np.where(rng.random((300, 4)) < 0.9, 0, rng.integers(1, 9999, (300, 4)))
+    return np.concatenate([np.eye(40, dtype=int)[rng.integers(0, 40, 300)], gains], axis=1)
+
+
+def prices():
+    rng = np.random.default_rng(6)
+    return np.where(rng.random((300, 30)) < 0.6, 0, rng.integers(1, 1000, (300, 30)))
+
+
 def counts(rate=0.5, columns=12):
     return rng().poisson(rate, (ROWS, columns)).astype(np.float32)
 
@@ -199,6 +228,12 @@ def test_each_kind(kind):
         (counts(), "table", "columns, each standardised", False),
         (counts().astype(np.uint8), None, "counts from 0 to", True),
         (counts() + 0.5, None, "columns, each standardised", False),
+        (taxa(), None, "counts from 0 to", True),
+        (taxa(columns=8), None, "heavy tails", False),  # too few columns to be sure
+        (taxa() + 1, None, "heavy tails", False),
+        (marks_and_measures(), None, "columns, each standardised", False),
+        (rare_measures(), None, "columns, each standardised", False),
+        (prices(), None, "numbers from 0 to", False),
         (-counts(), None, "columns, each standardised", False),
         (scipy.sparse.csr_array(counts()), None, "counts up to", True),
         (scipy.sparse.csr_array(counts(50.0)), None, "counts up to", True),
