@@ -87,6 +87,8 @@ class Evaluate(OnData):
         if run.vae.parts.prior.uses_labels and run.data.y_test is None:
             column = run.config.data.label
             of = "" if column is None else f" in the column {column!r}"
+            if column is None and run.data.column_names is not None:
+                of = " in a column that is called label, labels, target, class or y"
             raise ValueError(
                 f"{self.data or run.name}: it must hold labels{of}, as the run's prior is made "
                 "from them, got none; jaxvae encode takes it"

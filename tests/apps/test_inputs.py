@@ -811,7 +811,7 @@ def test_other_data_are_read_by_the_models_names(animals, tmp_path, capsys):
     )
     table.drop(columns="label").to_csv(tmp_path / "none.csv", index=False)
     assert cli.main([*command, str(tmp_path / "none.csv")]) == 1
-    assert f"{tmp_path / 'none.csv'}: it must hold labels, as the run's prior" in one_line(capsys)
+    assert f"{tmp_path / 'none.csv'}: it must hold labels in a column that is" in one_line(capsys)
 
 
 def test_the_runs_own_data_with_more_columns_or_without_labels(animals, tmp_path, capsys):

@@ -255,7 +255,8 @@ def test_the_commands_take_a_saved_model(tmp_path, capsys):
     assert "data must be given for a saved model" in capsys.readouterr().err
     options = ["--data", str(tmp_path / "animals.csv"), "--other-data"]
     assert cli.main(["evaluate", str(folder), *options]) == 1
-    assert "y must hold the labels" in capsys.readouterr().err  # no column is called label
+    error = capsys.readouterr().err
+    assert "animals.csv: it must hold labels in a column that is called label, labels," in error
     frame.rename(columns={"species": "label"}).to_csv(tmp_path / "animals.csv", index=False)
     assert cli.main(["evaluate", str(folder), *options]) == 0
 
