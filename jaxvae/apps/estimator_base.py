@@ -1,5 +1,6 @@
 """What the scikit-learn estimators share: training, encoding, pickles."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, Self
@@ -78,11 +79,19 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     @property
     def vae_(self) -> VAE:
-        """The model that was fitted, whose parameters are `params_`; both are what `jaxvae.save`
-        takes.
+        """The model that was fitted, whose parameters are `params_`. To save it with the names of
+        labels and columns, give `jaxvae.save` the estimator itself.
         """
         check_is_fitted(self, "params_")
         return description.build(self._model)
+
+    def _described(self) -> Description:
+        """The model with what is known of its data, for `jaxvae.save`."""
+        check_is_fitted(self, "params_")
+        found = {"label_names": "classes_", "column_names": "feature_names_in_"}
+        names = {name: getattr(self, own, None) for name, own in found.items()}
+        known: Any = {name: None if v is None else tuple(map(str, v)) for name, v in names.items()}
+        return dataclasses.replace(self._model, masked=self.missing == "mask", **known)
 
     def transform(self, X: Any) -> np.ndarray:
         """The posterior mean of z for each example.

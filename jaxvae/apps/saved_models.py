@@ -17,6 +17,7 @@ from jaxvae.apps.saved_model import SavedModel
 from jaxvae.data.batches import as_batch
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.formats.source import listed
+from jaxvae.data.sparse import is_sparse
 from jaxvae.model.evaluation import parts_of_vae
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE, check_model
@@ -47,8 +48,8 @@ class DamagedModelError(ValueError):
 
 def save(
     path: str | os.PathLike,
-    vae: VAE,
-    params: Params,
+    vae: Any,
+    params: Params | None = None,
     *,
     data: Any = None,
     replace: bool = False,
@@ -62,12 +63,14 @@ def save(
     Args:
       path: the folder.
       vae: made by `bind`, `normal_vae` or `dirichlet_vae`, of public values; functions and Flax
-        modules of your own must be registered, `jaxvae.register(name, function)`.
-      params: its parameters.
+        modules of your own must be registered, `jaxvae.register(name, function)`. Or a fitted
+        estimator of `jaxvae.estimators` or `jaxvae.topics` alone, with the names of its labels and
+        columns.
+      params: its parameters; None for an estimator, which holds them.
       data: what it was trained on: a `jaxvae.Dataset`, whose names of labels and columns are saved
         too, its examples of the shape that the model sees; or examples [N, ...], one is enough; or
         a `jaxvae.Batch` of them, where there is a condition. Where None, a ready-made network says
-        the shape of its data.
+        the shape of its data. NaN or a mask says that values may be missing.
       replace: whether a model that is saved there already makes place. A folder that holds other
         files beside the model is never replaced: they would be lost.
 
@@ -95,7 +98,16 @@ def save(
       (3, 64)
     """
     _new_folder(path)
+    if (described := getattr(vae, "_described", None)) is not None:
+        for name, given in (("params", params), ("data", data)):
+            if given is not None:
+                raise ValueError(f"{name} must be None where an estimator is saved, which holds "
+                                 f"them, got {type(given).__name__}")  # fmt: skip
+        what = described()
+        return write(path, what, vae.params_, replace=replace)
     check_model(vae)
+    if params is None:
+        raise TypeError("params must be those of vae, got None")
     return write(path, description.of(vae, **_about(vae, data)), params, replace=replace)
 
 
@@ -181,7 +193,8 @@ def _about(vae: VAE, data: Any) -> dict[str, Any]:
         batch = as_batch(data)
         return {"data_shape": _shape_of("data", batch.x),
                 "condition_shape": None if batch.condition is None
-                else _shape_of("condition of data", batch.condition)}  # fmt: skip
+                else _shape_of("condition of data", batch.condition),
+                "masked": batch.mask is not None or _has_nan(batch.x)}  # fmt: skip
     shape = _shape_of("data", data.x_train)
     with contextlib.suppress(ValueError):  # where the network says it: images lie flat in the data
         own = _shape_by_network(vae)
@@ -189,6 +202,14 @@ def _about(vae: VAE, data: Any) -> dict[str, Any]:
     found = {name: getattr(data, name, None) for name in ("label_names", "column_names")}
     names = {name: None if v is None else tuple(map(str, v)) for name, v in found.items()}
     return {"data_shape": shape, **description.about(data), **names}
+
+
+def _has_nan(x: Any) -> bool:
+    """Whether values of dense examples are missing."""
+    if is_sparse(x):
+        return False
+    array = np.asarray(x)
+    return array.dtype.kind == "f" and bool(np.isnan(array).any())
 
 
 def _shape_of(name: str, array: Any) -> tuple[int, ...]:
@@ -226,8 +247,12 @@ def _check_params(params: Params, what: Description) -> None:
     try:
         whole_files.check_arrays(arrays, like)
     except (ValueError, AttributeError) as error:
-        raise ValueError(f"params must be those of vae for data of the shape {what.data_shape}: "
-                         f"{error}") from None  # fmt: skip
+        beside = ""
+        if what.condition_shape is None:
+            beside = ", without a condition (where there is one, data is a jaxvae.Batch with it)"
+        raise ValueError(
+            f"params must be those of vae for data of the shape {what.data_shape}{beside}: {error}"
+        ) from None
 
 
 def _new_folder(path: Any) -> Path:

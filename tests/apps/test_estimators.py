@@ -7,6 +7,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 from sklearn import config_context
@@ -457,6 +458,29 @@ def test_what_was_fitted_is_a_model_to_save(data, tmp_path):
     np.testing.assert_allclose(model.decode(z), found.inverse_transform(z), rtol=1e-6)
     with pytest.raises(NotFittedError):
         NormalVAE(**SMALL).vae_  # noqa: B018
+
+
+def test_an_estimator_is_saved_with_its_names(data, words, tmp_path):
+    frame = pd.DataFrame(data[0][:, 20:24] * 100, columns=list("abcd"))
+    holes = frame.mask(frame == frame.iloc[0, 0])
+    found = DirichletVAEClassifier(missing="mask", **SMALL).fit(holes, words)
+    model = jaxvae.load(jaxvae.save(tmp_path / "saved", found))
+    assert model.category_names == ("many", "one", "zero")
+    assert model.description.column_names == tuple("abcd")
+    backwards = holes[list("dcba")]
+    np.testing.assert_allclose(model.encode(backwards), found.transform(holes), rtol=1e-6)
+    assert (model.categories(holes) == found.predict(holes)).all()
+    with pytest.raises(ValueError, match="params must be None where an estimator is saved"):
+        jaxvae.save(tmp_path / "other", found, found.params_)
+    with pytest.raises(TypeError, match="params must be those of vae, got None"):
+        jaxvae.save(tmp_path / "other", found.vae_)
+    with pytest.raises(NotFittedError):
+        jaxvae.save(tmp_path / "other", clone(found))
+    # By hand: data that miss values say so.
+    for some in (holes, jaxvae.Batch(frame.to_numpy(), mask=holes.notna().to_numpy())):
+        by_hand = jaxvae.save(tmp_path / "hand", found.vae_, found.params_, data=some, replace=True)
+        assert jaxvae.load(by_hand).description.masked
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_scale_of_x_does_not_matter(data):

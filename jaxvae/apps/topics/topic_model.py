@@ -74,7 +74,7 @@ class TopicModel(TopicTraining):
       topic_names_: what the topics are called.
       topic_shares_: of the tokens [K].
       vae_: the model, a `jaxvae.VAE`; parameters that are set after a fit change the next one.
-      params_: its parameters, averaged over training; both are what `jaxvae.save` takes.
+      params_: its parameters, averaged over training. `jaxvae.save` takes the estimator itself.
       loss_curve_: the mean loss of each pass, in nats a document.
       n_iter_: passes so far.
       n_features_in_: V.

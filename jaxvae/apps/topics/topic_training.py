@@ -8,6 +8,8 @@ import numpy as np
 import optax
 from sklearn.utils.validation import check_is_fitted
 
+from jaxvae.apps import description
+from jaxvae.apps.description import Description
 from jaxvae.apps.estimator_inputs import seed_of, unchanged_if_refused, weights
 from jaxvae.apps.samples import evenly
 from jaxvae.apps.topics import finishing, inputs, schedule, settings, starts, tables
@@ -240,6 +242,19 @@ class TopicTraining(TopicInputs):
                 smoothness=own / extra, total_concentration=total, missing=True
             )
         return bind(network, latents.dirichlet, prior, counts.multinomial())
+
+    def _described(self) -> Description:
+        """The model with what is known of its data, for `jaxvae.save`."""
+        check_is_fitted(self, "params_")
+        words, condition = self._features(), getattr(self, "_condition", None)
+        labels = self.classes_ if self._setting("label_weight") is not None else None
+        return description.of(
+            self.vae_,
+            data_shape=(len(self.background_),),
+            label_names=None if labels is None else tuple(map(str, labels)),
+            column_names=None if words is None else tuple(map(str, words)),
+            condition_shape=None if condition is None else condition.shape[1:],
+        )
 
     def _optimizer(self, steps: int, documents: int | None) -> optax.GradientTransformation:
         rate, words = float(self.learning_rate), float(self.topic_word_prior)

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
+import jaxvae
 from jaxvae.apps.topics.covariates import Covariates
 from jaxvae.topics import TopicModel, planted
 
@@ -36,6 +37,19 @@ def test_numbers_of_any_size_are_as_good_as_standardised_ones():
     some = made.transform(DATA.counts[:9], covariates=YEAR[:9])
     whole = made.transform(DATA.counts, covariates=YEAR)
     np.testing.assert_allclose(some, whole[:9], rtol=1e-4)
+
+
+def test_a_model_with_covariates_is_saved_by_itself(tmp_path):
+    made = model(max_iter=1).fit(DATA.counts, covariates=YEAR)
+    with pytest.raises(ValueError, match=r"without a condition \(where there is one, data is a"):
+        jaxvae.save(tmp_path / "mine", made.vae_, made.params_)
+    loaded = jaxvae.load(jaxvae.save(tmp_path / "mine", made))
+    own = (YEAR[:9, None] - YEAR.mean()) / YEAR.std()
+    x = jaxvae.Batch(DATA.counts[:9].astype(np.float32), condition=own)
+    made.refine = False
+    found = loaded.encode(x, refine=False)
+    np.testing.assert_allclose(found, made.transform(DATA.counts[:9], covariates=YEAR[:9]), 1e-4)
+    assert loaded.encode(x).shape == (9, 3)
 
 
 def test_columns_are_standardised_each():
