@@ -9,7 +9,7 @@ import numpy as np
 from jaxvae.apps import outputs, topic_runs
 from jaxvae.apps.chosen import reading_of
 from jaxvae.apps.runs import Run
-from jaxvae.apps.topics.posteriors import is_topical
+from jaxvae.apps.topics.posteriors import has_topics
 from jaxvae.data import labels, refusals
 from jaxvae.data.flat import laid_flat, len_of
 from jaxvae.data.formats.registry import read
@@ -195,7 +195,7 @@ def _posteriors(run: Run, x: Any, where: str) -> tuple[Any, dict[str, np.ndarray
     """
     rows = x if is_sparse(x) else x.reshape(-1, *run.config.model.data_shape)
     try:
-        if is_topical(run.vae):
+        if has_topics(run.vae):
             posterior: Any = topic_runs.posteriors(run, rows)
         else:
             posterior = run.model.posterior(rows, batch_size=BATCH_SIZE)

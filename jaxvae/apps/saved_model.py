@@ -11,7 +11,7 @@ from jaxvae._door import door
 from jaxvae.apps import description, saved_inputs
 from jaxvae.apps.description import Description
 from jaxvae.apps.latent_space import LatentSpace
-from jaxvae.apps.topics.posteriors import is_topical, mean_of, refined
+from jaxvae.apps.topics.posteriors import has_topics, mean_of, refined
 from jaxvae.data import labels
 from jaxvae.data.batches import Batch, as_batch
 from jaxvae.data.examples import FEW_SIZES, by_batches, examples
@@ -254,7 +254,7 @@ class SavedModel(NamedTuple):
         return evaluation.parts_of_vae("a saved model", self.vae)
 
     def _refines(self, refine: bool) -> bool:
-        return checks.boolean("refine", refine) and is_topical(self.vae)
+        return checks.boolean("refine", refine) and has_topics(self.vae)
 
     def _refined(self, data: Batch) -> Any:
         return refined(jax.random.key(0), self.vae, self.params, data)

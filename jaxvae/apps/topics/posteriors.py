@@ -72,7 +72,7 @@ def _set_prior(
         concentration[empty] = of_prior(labels[empty], concentration.shape[1])
 
 
-def is_topical(vae: VAE) -> bool:
+def has_topics(vae: VAE) -> bool:
     """Whether a model's posteriors are those of documents, which `refined` finds.
 
     Args:
