@@ -23,7 +23,7 @@ from jaxvae.apps import (
 )
 from jaxvae.apps.latent_space import path_between
 from jaxvae.apps.latent_space import rows as rows_of
-from jaxvae.apps.model_parts import UNIT, kind
+from jaxvae.apps.model_parts import kind
 from jaxvae.apps.runs import Run
 from jaxvae.data.batches import Batch
 from jaxvae.data.flat import dense, len_of
@@ -199,7 +199,7 @@ class Generate:
         if self.noise != "auto":
             return self.noise == "yes"
         is_table = model.image_shape is None and model.series_shape is None
-        has_scale = type(model.likelihood) is type(UNIT) and parts.likelihood.normalized
+        has_scale = model.likelihood.has_scale and parts.likelihood.normalized
         return path.suffix in TABLES and is_table and has_scale
 
     def _draw(self, run: Run) -> tuple[Any, str]:

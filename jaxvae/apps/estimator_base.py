@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import jax
@@ -38,44 +39,28 @@ from jaxvae.training.state import TrainState
 NETWORK = ("latent_dim", "layers", "hidden_units", "activation", "likelihood")
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """What the three share."""
+    """What the three share. scikit-learn reads the options from the constructor's signature."""
 
-    params_: Any
-    loss_curve_: list[float]
-    _model: Description
-    _seed: int
-    _step: int
-    _opt_state: Any
-
-    def __init__(
-        self,
-        *,
-        layers: int,
-        hidden_units: int,
-        activation: str,
-        likelihood: Any,
-        kl_weight: float,
-        scale: str,
-        missing: str,
-        batch_size: int,
-        epochs: int,
-        learning_rate: float,
-        warm_start: bool,
-        random_state: Any,
-    ):
-        self.layers = layers
-        self.hidden_units = hidden_units
-        self.activation = activation
-        self.likelihood = likelihood
-        self.kl_weight = kl_weight
-        self.scale = scale
-        self.missing = missing
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.learning_rate = learning_rate
-        self.warm_start = warm_start
-        self.random_state = random_state
+    layers: int = 4
+    hidden_units: int = 128
+    activation: str = "relu"
+    likelihood: Any = "normal"
+    kl_weight: float = 1.0
+    scale: str = "auto"
+    missing: str = "refuse"
+    batch_size: int = 64
+    epochs: int = 60
+    learning_rate: float = 1e-3
+    warm_start: bool = False
+    random_state: Any = None
+    params_: Any = field(init=False)
+    loss_curve_: list[float] = field(init=False)
+    _model: Description = field(init=False)
+    _seed: int = field(init=False)
+    _step: int = field(init=False)
+    _opt_state: Any = field(init=False)
 
     @property
     def vae_(self) -> VAE:

@@ -7,6 +7,7 @@ both would be a classifier that cannot classify until it was fitted with labels.
 Import them from here: `import jaxvae` leaves scikit-learn out, which is slow to import.
 """
 
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -34,6 +35,7 @@ _Model = PickledModel  # what pickles of the first version call it
 
 
 @door("estimators")
+@dataclass(eq=False, repr=False, kw_only=True)
 class NormalVAE(Unsupervised):
     """A VAE with a Normal latent as a scikit-learn transformer.
 
@@ -72,40 +74,8 @@ class NormalVAE(Unsupervised):
       ((200, 2), (200, 64))
     """
 
-    def __init__(
-        self,
-        latent_dim: int = 2,
-        *,
-        prior_variance: float = 1.0,
-        layers: int = 4,
-        hidden_units: int = 128,
-        activation: str = "relu",
-        likelihood: Any = "normal",
-        kl_weight: float = 1.0,
-        scale: str = "auto",
-        missing: str = "refuse",
-        batch_size: int = 64,
-        epochs: int = 60,
-        learning_rate: float = 1e-3,
-        warm_start: bool = False,
-        random_state: Any = None,
-    ):
-        super().__init__(
-            layers=layers,
-            hidden_units=hidden_units,
-            activation=activation,
-            likelihood=likelihood,
-            kl_weight=kl_weight,
-            scale=scale,
-            missing=missing,
-            batch_size=batch_size,
-            epochs=epochs,
-            learning_rate=learning_rate,
-            warm_start=warm_start,
-            random_state=random_state,
-        )
-        self.latent_dim = latent_dim
-        self.prior_variance = prior_variance
+    latent_dim: int = field(default=2, kw_only=False)
+    prior_variance: float = 1.0
 
     def _own_model(self, x: Any) -> Description:
         latent_dim = checks.positive_int("latent_dim", self.latent_dim)
@@ -115,6 +85,7 @@ class NormalVAE(Unsupervised):
 
 
 @door("estimators")
+@dataclass(eq=False, repr=False, kw_only=True)
 class DirichletVAE(Unsupervised):
     """A VAE with a Dirichlet latent, the same prior for every example, as a transformer.
 
@@ -153,40 +124,8 @@ class DirichletVAE(Unsupervised):
       ((200, 5), True)
     """
 
-    def __init__(
-        self,
-        latent_dim: int = 10,
-        *,
-        prior_concentration: float = 1.0,
-        layers: int = 4,
-        hidden_units: int = 128,
-        activation: str = "relu",
-        likelihood: Any = "normal",
-        kl_weight: float = 1.0,
-        scale: str = "auto",
-        missing: str = "refuse",
-        batch_size: int = 64,
-        epochs: int = 60,
-        learning_rate: float = 1e-3,
-        warm_start: bool = False,
-        random_state: Any = None,
-    ):
-        super().__init__(
-            layers=layers,
-            hidden_units=hidden_units,
-            activation=activation,
-            likelihood=likelihood,
-            kl_weight=kl_weight,
-            scale=scale,
-            missing=missing,
-            batch_size=batch_size,
-            epochs=epochs,
-            learning_rate=learning_rate,
-            warm_start=warm_start,
-            random_state=random_state,
-        )
-        self.latent_dim = latent_dim
-        self.prior_concentration = prior_concentration
+    latent_dim: int = field(default=10, kw_only=False)
+    prior_concentration: float = 1.0
 
     def _own_model(self, x: Any) -> Description:
         latent_dim = checks.positive_int("latent_dim", self.latent_dim, minimum=2)
@@ -196,6 +135,7 @@ class DirichletVAE(Unsupervised):
 
 
 @door("estimators")
+@dataclass(eq=False, repr=False, kw_only=True)
 class DirichletVAEClassifier(ClassifierMixin, Transformer):
     """A VAE with a Dirichlet latent, a category for each class, as a classifier.
 
@@ -240,42 +180,9 @@ class DirichletVAEClassifier(ClassifierMixin, Transformer):
       ((3, 10), True)
     """
 
-    classes_: np.ndarray
-
-    def __init__(
-        self,
-        *,
-        smoothness: float = 0.5,
-        total_concentration: float = 8.0,
-        layers: int = 4,
-        hidden_units: int = 128,
-        activation: str = "relu",
-        likelihood: Any = "normal",
-        kl_weight: float = 1.0,
-        scale: str = "auto",
-        missing: str = "refuse",
-        batch_size: int = 64,
-        epochs: int = 60,
-        learning_rate: float = 1e-3,
-        warm_start: bool = False,
-        random_state: Any = None,
-    ):
-        super().__init__(
-            layers=layers,
-            hidden_units=hidden_units,
-            activation=activation,
-            likelihood=likelihood,
-            kl_weight=kl_weight,
-            scale=scale,
-            missing=missing,
-            batch_size=batch_size,
-            epochs=epochs,
-            learning_rate=learning_rate,
-            warm_start=warm_start,
-            random_state=random_state,
-        )
-        self.smoothness = smoothness
-        self.total_concentration = total_concentration
+    smoothness: float = 0.5
+    total_concentration: float = 8.0
+    classes_: np.ndarray = field(init=False)
 
     @staticmethod
     def _named(likelihood: str) -> Any:

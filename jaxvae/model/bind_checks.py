@@ -203,62 +203,6 @@ def check_decoded(likelihood: Likelihood, decoded: Any, x: Any) -> None:
     _check_shape_of_x(decoded, x)
 
 
-def shapes_of(latent: Latent, own: Any, of: Any) -> Any:
-    """The shapes of the parameters of z that is asked for.
-
-    Args:
-      latent: the family.
-      own: the network's `latent_shape`.
-      of: as for `latent_shape`.
-
-    Returns:
-      Shapes, in the place of q.
-
-    Raises:
-      ValueError, TypeError: as `latent_shape`; or if the latent does not know them.
-    """
-    shape = latent_shape(own, of)
-    if latent.shapes is None:
-        raise ValueError(
-            f"shape must be a Batch of examples for a latent without shapes, got {shape}"
-        )
-    return latent.shapes(shape)
-
-
-def latent_shape(own: Any, of: Any) -> Any:
-    """The shape of z that is asked for, by part of a product.
-
-    Args:
-      own: the network's `latent_shape`.
-      of: how many; or a shape [..., K], of a product one by part; or a `Batch` without x.
-
-    Returns:
-      The shape, or shapes by part.
-
-    Raises:
-      ValueError, TypeError: if it is none of these, or the width is not known.
-    """
-    if isinstance(of, Mapping):
-        return {name: checks.shape(f"shape[{name!r}]", shape) for name, shape in of.items()}
-    if isinstance(of, Batch):
-        held = jax.tree.leaves((of.y, of.condition))
-        if not held:
-            raise ValueError("batch must hold x, y or a condition, got none of them")
-        count = jnp.shape(held[0])[0]
-    elif isinstance(of, tuple | list):
-        return checks.shape("shape", of)
-    else:
-        count = checks.positive_int("shape", of)
-    if own is None:
-        raise ValueError(
-            f"shape must be given with the latent's width, [..., K], as the network does not say "
-            f"it, got {count} rows"
-        )
-    if own and isinstance(own[0], tuple):
-        return {name: (count, *shape) for name, shape in own}
-    return (count, *own)
-
-
 def check_data(
     parts: Any,
     params: Any,

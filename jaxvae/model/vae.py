@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxvae._door import door
 from jaxvae.data.batches import Batch, as_batch, rows_of
-from jaxvae.model import bind_checks, latents, priors, transforms
+from jaxvae.model import bind_checks, latent_shapes, latents, priors, transforms
 from jaxvae.model.draws import (
     draw,
     draw_keys,
@@ -337,7 +337,7 @@ def bind(
         if batch.x is not None:
             q = jax.eval_shape(lambda: posterior(params, batch, None)[0])
         else:
-            q = bind_checks.shapes_of(latent, network.latent_shape, shape)
+            q = latent_shapes.shapes_of(latent, network.latent_shape, shape)
         return latent.value(prior.sample(params.get("prior", {}), key, context(params, batch, q)))
 
     def check_data(params: Params, x: Any, y: Any = None) -> None:
