@@ -10,8 +10,8 @@ from scipy.stats import beta
 from sklearn.utils.validation import check_is_fitted
 
 from jaxvae._door import door
-from jaxvae.apps.topics import schedule, tables, word_prior
-from jaxvae.apps.topics.posteriors import ROWS, STEPS, mean_of
+from jaxvae.apps.topics import tables
+from jaxvae.apps.topics.posteriors import ROWS, mean_of
 from jaxvae.apps.topics.tables import TopicTable
 from jaxvae.apps.topics.topic_training import TopicTraining
 from jaxvae.data.batches import Batch
@@ -92,53 +92,6 @@ class TopicModel(TopicTraining):
     an exact Dirichlet: Figurnov, Mohamed and Mnih, 2018, Implicit reparameterization gradients.
     Relevance: Sievert and Shirley, 2014, LDAvis.
     """
-
-    def __init__(
-        self,
-        n_components: int = 20,
-        *,
-        decoder: str = "hybrid",
-        init: Any = "factors",
-        doc_topic_prior: float = 0.1,
-        learn_prior: bool = True,
-        topic_word_prior: float = word_prior.CONCENTRATION,
-        label_weight: float | None = None,
-        seed_words: Any = None,
-        seed_weight: float = 50.0,
-        layers: int = 2,
-        hidden_units: int = 100,
-        dropout: float = 0.3,
-        batch_size: int = schedule.BATCH_SIZE,
-        max_iter: int | None = None,
-        final_rounds: int | None = None,
-        learning_rate: float = schedule.LEARNING_RATE,
-        relevance: float = 0.8,
-        refine: bool = True,
-        max_doc_update_iter: int = STEPS,
-        devices: Any = None,
-        random_state: Any = None,
-    ):
-        self.n_components = n_components
-        self.decoder = decoder
-        self.init = init
-        self.doc_topic_prior = doc_topic_prior
-        self.learn_prior = learn_prior
-        self.topic_word_prior = topic_word_prior
-        self.label_weight = label_weight
-        self.seed_words = seed_words
-        self.seed_weight = seed_weight
-        self.layers = layers
-        self.hidden_units = hidden_units
-        self.dropout = dropout
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.final_rounds = final_rounds
-        self.learning_rate = learning_rate
-        self.relevance = relevance
-        self.refine = refine
-        self.max_doc_update_iter = max_doc_update_iter
-        self.devices = devices
-        self.random_state = random_state
 
     def concentration(self, X: Any, *, covariates: Any = None) -> np.ndarray:
         """The posterior of each document's mixture, a Dirichlet.

@@ -1,5 +1,6 @@
 """The training of a topic model, and the posteriors of documents."""
 
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import jax
@@ -15,9 +16,9 @@ from jaxvae.apps.samples import evenly
 from jaxvae.apps.topics import finishing, inputs, schedule, settings, starts, tables
 from jaxvae.apps.topics.covariates import Covariates
 from jaxvae.apps.topics.documents import Documents, Sample
-from jaxvae.apps.topics.posteriors import mean_of, posteriors_of
+from jaxvae.apps.topics.posteriors import STEPS, mean_of, posteriors_of
 from jaxvae.apps.topics.topic_inputs import TopicInputs
-from jaxvae.apps.topics.word_prior import averaged_adam
+from jaxvae.apps.topics.word_prior import CONCENTRATION, averaged_adam
 from jaxvae.data.batches import Batch
 from jaxvae.model import counts, label_priors, latents, learned_priors, priors
 from jaxvae.model.count_networks import seeded, topic_network, topic_word_logits
@@ -33,37 +34,39 @@ BACKGROUND = 0.5  # added to the count of each word, so that none has the probab
 SAMPLE = 10_000  # documents, at most, that the start and the topics' shares are found with
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class TopicTraining(TopicInputs):
-    """What a `TopicModel` does with its parameters, whose names its constructor sets."""
+    """What a `TopicModel` does with its parameters, which scikit-learn reads from the constructor's
+    signature; and what it finds."""
 
-    n_components: int
-    decoder: str
-    init: Any
-    doc_topic_prior: float
-    learn_prior: bool
-    topic_word_prior: float
-    label_weight: float | None
-    seed_words: Any
-    seed_weight: float
-    layers: int
-    hidden_units: int
-    dropout: float
-    batch_size: int
-    max_iter: int | None
-    final_rounds: int | None = None  # a pickle of before has none
-    learning_rate: float
-    relevance: float
-    refine: bool
-    max_doc_update_iter: int
-    devices: Any
-    random_state: Any
-    params_: Params
-    loss_curve_: list[float]
-    components_: np.ndarray
-    topic_word_: np.ndarray
-    topic_shares_: np.ndarray
-    topic_names_: list[str]
-    classes_: np.ndarray
+    n_components: int = field(default=20, kw_only=False)
+    decoder: str = "hybrid"
+    init: Any = "factors"
+    doc_topic_prior: float = 0.1
+    learn_prior: bool = True
+    topic_word_prior: float = CONCENTRATION
+    label_weight: float | None = None
+    seed_words: Any = None
+    seed_weight: float = 50.0
+    layers: int = 2
+    hidden_units: int = 100
+    dropout: float = 0.3
+    batch_size: int = schedule.BATCH_SIZE
+    max_iter: int | None = None
+    final_rounds: int | None = None
+    learning_rate: float = schedule.LEARNING_RATE
+    relevance: float = 0.8
+    refine: bool = True
+    max_doc_update_iter: int = STEPS
+    devices: Any = None
+    random_state: Any = None
+    params_: Params = field(init=False)
+    loss_curve_: list[float] = field(init=False)
+    components_: np.ndarray = field(init=False)
+    topic_word_: np.ndarray = field(init=False)
+    topic_shares_: np.ndarray = field(init=False)
+    topic_names_: list[str] = field(init=False)
+    classes_: np.ndarray = field(init=False)
     # Of a pickle of before, whose encoder sees the counts; the second of random starts too.
     _sees_log, _burstiness = False, 1.0
 
