@@ -55,7 +55,7 @@ def test_a_run_ends_with_it(files, without, tmp_path, capsys):
     run, before = runs.open_run(tmp_path / "run"), params_of(without)
     alike(run.params["encoder"], before["encoder"], rtol=0)
     expected = finishing.finished(
-        jax.random.key(0), run.vae, before, Batch(topic_runs._csr(run.data.x_train)),
+        jax.random.key(0), run.vae, before, Batch(topic_runs.csr(run.data.x_train)),
         rounds=2, batch_size=run.config.training.batch_size, words=0.1, dispersion=1.0,
     )  # fmt: skip
     alike(run.params, expected, rtol=1e-5, atol=1e-6)
