@@ -199,7 +199,7 @@ class Generate:
         if self.noise != "auto":
             return self.noise == "yes"
         is_table = model.image_shape is None and model.series_shape is None
-        has_scale = model.likelihood.has_scale and parts.likelihood.normalized
+        has_scale = getattr(model.likelihood, "has_scale", False) and parts.likelihood.normalized
         return path.suffix in TABLES and is_table and has_scale
 
     def _draw(self, run: Run) -> tuple[Any, str]:

@@ -1,7 +1,6 @@
 """What scikit-learn's estimators are given, as the library takes it; what refusing it leaves."""
 
 import contextlib
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._array_api import _convert_to_numpy, get_namespace
 from sklearn.utils.multiclass import check_classification_targets
 
+from jaxvae._output import warn
 from jaxvae.apps.description import likelihood_of
 from jaxvae.apps.model_parts import Identity
 from jaxvae.data import looks
@@ -188,7 +188,7 @@ def warn_of_a_first_batch(data: Batch) -> None:
             same = (np.isnan(x) | (x == np.fmax.reduce(x, axis=0))).all(axis=0)
             what = f"{same.sum()} of its columns hold one value alone" if same.any() else ""
     if what:
-        warnings.warn(
+        warn(
             f"the first batch of partial_fit fixes the scale of X, and {what}; begin with more "
             "examples, or scale X beforehand and set scale='none'",
             stacklevel=5,

@@ -288,7 +288,7 @@ def test_after_a_short_training_more_epochs_come_first():
 )
 def test_what_is_a_short_training(epochs, examples, batch, short):
     training = TrainingOptions(epochs=epochs, batch_size=batch)
-    origin = Origin(name="x", train_examples=examples, test_examples=1, fingerprint="")
+    origin = Origin(name="x", train_examples=examples, fingerprint="")
     config = Config(model=NORMAL, data=DataOptions(), training=training, origin=origin)
     assert results._short(SimpleNamespace(config=config)) == short
 

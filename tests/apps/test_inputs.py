@@ -933,15 +933,20 @@ def test_encode_finds_columns_by_name(animals, tmp_path, capsys):
     assert "--missing mask takes NaN" in error
 
 
-def test_encode_reads_another_format_than_the_runs_own(inputs, tmp_path, monkeypatch):
+def test_encode_reads_another_format_than_the_runs_own(inputs, tmp_path, monkeypatch, capsys):
     """What said how the run's own data are read (--label, --layer, ...) is of no use for an array,
-    and no reason to refuse it: what the run generates it can encode.
+    and no reason to refuse it: what the run generates it can encode, where it is no word's share.
     """
     monkeypatch.setattr(gallery, "draw", lambda run: None)
     for name in ("csv", "h5ad", "csv of texts", "pictures"):
         run, x = tmp_path / f"run {name}", tmp_path / f"{name}.npy"
         assert train(inputs[name], run, *CASES[name].options) == 0
         assert cli.main(["generate", str(run), "--count", "5", "--out", str(x)]) == 0
+        if name in ("h5ad", "csv of texts"):
+            capsys.readouterr()
+            assert cli.main(["encode", str(run), str(x)]) == 1
+            assert "hold counts" in one_line(capsys)
+            np.save(x, np.rint(100 * np.load(x)))
         for path in (x, x.with_suffix(".npz")):
             if path != x:
                 np.savez(path, x=np.load(x), y=np.arange(5))
