@@ -114,7 +114,7 @@ def check_batch(batch: Batch) -> None:
 
 
 def check_z(z: Any) -> None:
-    """Refuse what is no array, by its place in a list of numbers it would be one of many arrays.
+    """Refuse what is no array: JAX takes a list of numbers for a tree of as many arrays.
 
     Args:
       z: of `vae.decode`.
@@ -124,7 +124,8 @@ def check_z(z: Any) -> None:
     """
     for leaf in jax.tree.leaves(z, is_leaf=lambda node: type(node) in (list, tuple)):
         if not getattr(leaf, "shape", ()):
-            raise TypeError(f"z must be an array [..., K], by part of a product, got {leaf!r}")
+            what = type(leaf).__name__
+            raise TypeError(f"z must be an array [..., K], by part of a product, got a {what}")
 
 
 def check_posterior(latent: Latent, q: Any, outputs: Any, rows: int) -> None:

@@ -233,7 +233,7 @@ def frozen(value: Any, seen: frozenset[int] = frozenset()) -> Hashable:
         return types.MethodType, frozen((value.__func__, value.__self__), seen)
     if isinstance(value, types.FunctionType):
         cells = (content_of(cell) for cell in value.__closure__ or ())
-        if value.__module__.startswith("optax."):
+        if (value.__module__ or "").startswith("optax."):
             # Its schedules make a float of their own integer when they are first called.
             cells = (float(own) if type(own) is int else own for own in cells)
         parts = (value.__defaults__, value.__kwdefaults__, tuple(cells))

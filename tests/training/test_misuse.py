@@ -1,8 +1,6 @@
 """What a user gives to training by mistake, or says in another way than was foreseen."""
 
 import io
-import time
-import warnings
 
 import jax
 import jax.numpy as jnp
@@ -93,7 +91,7 @@ WRONG = [
     (lambda: fit(metrics=lambda s: {}), TypeError, r"metrics must take \(key, vae, state\)"),
     (lambda: fit(on_epoch=lambda r: None), TypeError, r"on_epoch must take \(record, state\)"),
     (
-        lambda: fit(VAE.parts and jaxvae.normal_vae(NETWORK, objective=MADE["negative"])),
+        lambda: fit(jaxvae.normal_vae(NETWORK, objective=MADE["negative"])),
         ValueError,
         "kl_weight at step 3 must be",
     ),
@@ -164,7 +162,7 @@ SLIPS = [
     (lambda: VAE.encode(STATE, X), "params must be a model's parameters, got a TrainState"),
     (lambda: VAE.decode(STATE, np.zeros((1, 2))), "params must be a model's parameters"),
     (lambda: VAE.encode(PARAMS, X.tolist()), "x must be an array .* got a list"),
-    (lambda: VAE.decode(PARAMS, [[0.0, 0.0]]), "z must be an array .* got .*0.0, 0.0"),
+    (lambda: VAE.decode(PARAMS, [[0.0, 0.0]]), "z must be an array .* got a list"),
     (
         lambda: jaxvae.make_train_step(VAE, optax.adam(1e-3))(STATE, KEY, jaxvae.Batch(X)),
         "state must be a jaxvae.TrainState",
@@ -191,9 +189,3 @@ def test_a_schedule_is_the_same_before_and_after_it_was_called():
         one.update({"w": jnp.ones(2)}, one.init({"w": jnp.ones(2)}), None)
     assert frozen(one) == before == frozen(other)
     assert frozen(optax.adam(optax.cosine_decay_schedule(1e-3, 11))) != before
-
-
-def test_no_warning_where_all_is_well():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        fit(metrics=lambda key, vae, state: {"time": time.time()})
