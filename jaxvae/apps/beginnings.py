@@ -1,7 +1,6 @@
 """Where the training of a run starts: where its network says from the data, or afresh."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +9,8 @@ import optax
 
 from jaxvae.apps import description
 from jaxvae.apps.run_config import Config
+from jaxvae.apps.topics.posteriors import csr
 from jaxvae.data.batches import Batch
-from jaxvae.data.sparse import is_sparse
 from jaxvae.model.vae import VAE
 from jaxvae.training.state import TrainState, init_opt_state, init_state
 
@@ -41,7 +40,7 @@ def state_of(
     fresh = init_state(jax.random.key(seed), vae, optimizer, example)
     assert vae.parts is not None
     labels = training.y if vae.parts.prior.uses_labels else None
-    params = jax.tree.map(jnp.asarray, started(fresh.params, _rows(training.x), labels, seed))
+    params = jax.tree.map(jnp.asarray, started(fresh.params, csr(training.x), labels, seed))
     # Anew: the optimizer may average the parameters.
     return TrainState(fresh.step, params, init_opt_state(optimizer, params))
 
@@ -68,12 +67,3 @@ def states_of(
         if getattr(config.model.network, "started", None) is not None
     ]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each) if each else None
-
-
-def _rows(x: Any) -> Any:
-    """Examples as compressed rows."""
-    if is_sparse(x):
-        return x.astype(np.float32)
-    import scipy.sparse  # only what starts at its data needs it
-
-    return scipy.sparse.csr_array(np.asarray(x)).astype(np.float32)
