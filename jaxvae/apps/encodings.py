@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxvae.apps import outputs, topic_runs
+from jaxvae.apps import outputs, run_data, topic_runs
 from jaxvae.apps.chosen import reading_of
 from jaxvae.apps.runs import Run
 from jaxvae.apps.topics.posteriors import has_topics
@@ -101,8 +101,7 @@ def encode_file(run: Run, path: Path) -> Encoding:
             f"file must hold examples of {width} values as the run's data, "
             f"got {x.shape[1]} in {path}"
         )
-    if data.data is None and x.dtype == np.uint8:
-        x = x / np.float32(256)  # as MNIST's own are divided before they are a data set
+    x = run_data.as_shares(run.config, x, images=source.kind == "images")
     ids = list(source.ids) if source.ids is not None else [str(i) for i in range(len_of(x))]
     own = None if source.y is None else label_names(source.y)
     z, arrays = _posteriors(run, x, str(path))

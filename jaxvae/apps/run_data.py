@@ -2,13 +2,17 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jaxvae.apps import chosen, options
 from jaxvae.apps.description import Description
+from jaxvae.apps.model_parts import Identity
 from jaxvae.apps.run_config import Config, Origin
+from jaxvae.data import sparse
 from jaxvae.data.dataset import Dataset
+from jaxvae.model import transforms
 
 # Of a model that `jaxvae.save` saved: it names no data.
 NOWHERE = Origin(name="a saved model", train_examples=0, fingerprint="")
@@ -38,8 +42,17 @@ def load_data(config: Config, path: Path | None = None, *, other: bool = False) 
         own = dataclasses.replace(own, data=options.absolute(path), dataset="digits", data_dir=None)
     origin = config.origin
     known = model if other or origin is None else None
+
+    def read(known: Description | None, **how: bool) -> Dataset:
+        data = chosen.load_data(own, known, **how)
+        if path is None:
+            return data
+        images = data.kind == "images"
+        x, x_test = (as_shares(config, x, images=images) for x in (data.x_train, data.x_test))
+        return data._replace(x_train=x, x_test=x_test)
+
     try:
-        data = chosen.load_data(own, known, split=not other)
+        data = read(known, split=not other)
     except FileNotFoundError as error:
         if path is None:
             raise FileNotFoundError(f"{error}; --data says where the run's data lie now") from None
@@ -48,11 +61,11 @@ def load_data(config: Config, path: Path | None = None, *, other: bool = False) 
         # As for new data: that names options of `jaxvae train`, which no other command has.
         if path is None or other or origin is None:
             raise
-        data = chosen.load_data(own, model, examples_only=True)
+        data = read(model, examples_only=True)
     if other or origin is None or data.fingerprint == origin.fingerprint:
         return shaped(data, model)
     if path is not None and model.column_names not in (None, data.column_names):
-        data = chosen.load_data(own, model, examples_only=True)  # among others its columns may be
+        data = read(model, examples_only=True)  # among others its columns may be
         if data.fingerprint == origin.fingerprint:
             return shaped(data, model)
     where = own.data or own.dataset
@@ -60,6 +73,28 @@ def load_data(config: Config, path: Path | None = None, *, other: bool = False) 
         f"data must be what the run was trained on, but the content of {where} is another; "
         "--other-data takes it all the same"
     )
+
+
+def as_shares(config: Config, x: Any, *, images: bool) -> Any:
+    """Bytes divided by 256 where a run's own were before they were a data set, as MNIST's.
+
+    Args:
+      config: of the run. A saved model names no data: then its transform and the range of its
+        images tell whether it knows them as numbers from 0 to 1.
+      x: examples [N, ...] of a file.
+      images: whether the file says that they are images.
+
+    Returns:
+      The examples; what are no such bytes as they are.
+    """
+    if sparse.is_sparse(x) or x.dtype != np.uint8:
+        return x
+    divided = config.data.data is None
+    if config.origin == NOWHERE:
+        known, model = config.model.image_range, config.model
+        plain = model.transform in (Identity(), transforms.identity())
+        divided = plain and x.max() > 1 and (images if known is None else known == (0, 1))
+    return x / np.float32(256) if divided else x
 
 
 def shaped(data: Dataset, model: Description) -> Dataset:

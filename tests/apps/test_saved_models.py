@@ -18,7 +18,7 @@ import pytest
 
 import jaxvae
 from jaxvae import Batch, latents, likelihoods, networks, objectives, priors, transforms
-from jaxvae.apps import cli, description, saved_models
+from jaxvae.apps import cli, description, encodings, runs, saved_models
 from jaxvae.data import datasets
 from jaxvae.model import public_names
 from jaxvae.saved_models import DamagedModelError, SavedModel
@@ -758,3 +758,42 @@ def test_importing_the_library_brings_none_of_it():
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+PIXELS = np.random.default_rng(2).integers(0, 256, (20, 4, 4), dtype=np.uint8)
+# What a model was trained on, which bytes it is given, and what these are to the model.
+OF_BYTES = {
+    "bytes": (PIXELS, PIXELS, 1),
+    "black and white": ((PIXELS > 99).astype(np.uint8), (PIXELS > 99).astype(np.uint8), 1),
+    "shares": (PIXELS / np.float32(256), PIXELS, 256),
+    "counts": (PIXELS % 5, PIXELS % 5, 1),
+}
+
+
+@pytest.mark.parametrize("name", OF_BYTES)
+def test_the_command_line_encodes_bytes_as_the_model_does(name, tmp_path):
+    """Divided by 256 for a model of shares alone, as for the run on MNIST that it may have been."""
+    trained_on, x, divisor = OF_BYTES[name]
+    is_counts = name == "counts"
+    data = datasets.from_arrays(trained_on, kind="counts" if is_counts else "images")
+    network = jaxvae.dense_normal_network(16, 2, **SMALL)
+    likelihood = likelihoods.poisson() if is_counts else "normal"
+    vae = jaxvae.normal_vae(network, likelihood=likelihood, transform=transforms.fitted(data))
+    path = saved_models.save(tmp_path / "m", vae, params_of(vae, Batch(data.x_train)), data=data)
+    np.save(tmp_path / "x.npy", x.reshape(20, 16) if is_counts else x)
+    encoding = encodings.encode_file(runs.open_run(path), tmp_path / "x.npy")
+    own = jaxvae.load(path).encode(x.reshape(20, 16).astype(np.float32) / divisor)
+    np.testing.assert_allclose(encoding.means, own, rtol=1e-5, atol=1e-6)
+    run = runs.open_run(path, data=tmp_path / "x.npy", other_data=True)  # as `jaxvae evaluate` does
+    np.testing.assert_allclose(run.data.x_test, x.reshape(20, 16) / divisor)
+
+
+def test_pictures_for_a_model_that_was_saved_without_its_data(tmp_path):
+    """Where nothing says what its images were, an IDX file is taken as MNIST's own are."""
+    vae = jaxvae.normal_vae(jaxvae.dense_normal_network(16, 2, **SMALL), likelihood="bernoulli")
+    path = saved_models.save(tmp_path / "m", vae, params_of(vae, Batch(PIXELS.reshape(20, 16))))
+    header = b"\0\0\x08\3" + np.array(PIXELS.shape, ">u4").tobytes()
+    (tmp_path / "x.idx").write_bytes(header + PIXELS.tobytes())
+    encoding = encodings.encode_file(runs.open_run(path), tmp_path / "x.idx")
+    own = jaxvae.load(path).encode(PIXELS.reshape(20, 16) / np.float32(256))
+    np.testing.assert_allclose(encoding.means, own, rtol=1e-5, atol=1e-6)
+
+
