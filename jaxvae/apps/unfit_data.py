@@ -6,7 +6,7 @@ from jaxvae.apps.options import Options
 from jaxvae.data import looks, refusals, sparse
 from jaxvae.data.dataset import Dataset
 from jaxvae.data.flat import dense
-from jaxvae.data.formats.source import listed
+from jaxvae.data.formats.source import leaving_out, listed
 
 
 def refuse_one_label(options: Options, data: Dataset) -> None:
@@ -24,7 +24,7 @@ def refuse_one_label(options: Options, data: Dataset) -> None:
     where, option, column = "y", "--label none", data.label_column
     if column is not None:
         where = f"column {column!r}"
-        option = f"--leave-out {column!r}" if " " in column else f"--leave-out {column}"
+        option = leaving_out([column])
     name = repr(data.label_names[0]) if data.label_names else "0"
     raise ValueError(
         f"{_file(options)}{where} has one label, {name}; categories need at least two: {option} "
@@ -78,10 +78,9 @@ def check_size(options: Options, data: Dataset) -> None:
         which, them = f"column {names[0]!r}", "it"
         if len(names) > 1:
             which, them, value = f"columns {listed(names)}", "them", f"{value} in {names[0]!r}"
-        left_out = " ".join(name if " " not in name else repr(name) for name in names)
         raise ValueError(
             f"{_file(options)}{which} must hold numbers of at most {looks.LARGEST:g} in size, "
-            f"{value}; leave {them} out with --leave-out {left_out}, or write {them} in a larger "
+            f"{value}; leave {them} out with {leaving_out(names)}, or write {them} in a larger "
             "unit"
         )
 

@@ -13,6 +13,7 @@ from jaxvae.data.formats.source import (
     Source,
     by_name,
     by_place,
+    each_once,
     label_strings,
     needed,
     refuse_unused,
@@ -172,7 +173,7 @@ def _named(path: Path, source: Source, lower: dict[str, np.ndarray], reading: Re
     columns = lower.get("feature_names")
     if columns is None or source.x.ndim != 2 or columns.shape != source.x.shape[1:]:
         return _by_place(path, source, reading)
-    x, own = by_name(str(path), source.x, _strings(columns), reading)
+    x, own = by_name(str(path), source.x, each_once(_strings(columns), "."), reading)
     return source._replace(x=x, column_names=own)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.data.formats.source import brief, label_strings, needed
+from jaxvae.data.formats.source import brief, each_once, label_strings, needed
 
 COARSE = 1e5  # deviations from 0, beyond which the seven digits of float32 are too few
 
@@ -72,9 +72,9 @@ def opened(frame: Any) -> Table:
         plain = isinstance(index, pandas.RangeIndex) and index.start == 0 and index.step == 1
         names = None if plain else tuple(" ".join(map(str, _parts(name))) for name in index)
         series = (frame.iloc[:, i] for i in range(frame.shape[1]))
-        return Table(dict(zip(_each_once(frame.columns), series, strict=True)), names, len(frame))
+        return Table(dict(zip(_names(frame.columns), series, strict=True)), names, len(frame))
     if hasattr(frame, "get_columns") and hasattr(frame, "height"):
-        columns = zip(_each_once(frame.columns), frame.get_columns(), strict=True)
+        columns = zip(_names(frame.columns), frame.get_columns(), strict=True)
         return Table(dict(columns), None, frame.height)
     if hasattr(frame, "collect") and hasattr(frame, "lazy"):
         raise TypeError("frame must be a DataFrame, got a lazy one: collect() it first")
@@ -264,16 +264,9 @@ def _parts(name: Any) -> tuple[Any, ...]:
     return name if isinstance(name, tuple) else (name,)
 
 
-def _each_once(names: Iterable[Any]) -> tuple[str, ...]:
-    """Names as strings; one that comes again gets a number, as pandas does it in a CSV."""
-    found: dict[str, int] = {}
-    for name in names:
-        own = unique = " ".join(map(str, _parts(name)))
-        while unique in found:
-            found[own] += 1
-            unique = f"{own}.{found[own]}"
-        found[unique] = 0
-    return tuple(found)
+def _names(columns: Iterable[Any]) -> tuple[str, ...]:
+    """Names as strings, each once; one of several levels by all of them."""
+    return each_once((" ".join(map(str, _parts(name))) for name in columns), ".")
 
 
 def _objects(values: list[Any]) -> np.ndarray:

@@ -13,10 +13,11 @@ from jaxvae.data.formats.source import (
     NO_LABEL,
     Reading,
     Source,
-    brief,
     by_name,
     chosen,
     counts_or_table,
+    each_once,
+    leaving_out,
     listed,
     needed,
     refuse_unused,
@@ -164,14 +165,14 @@ def from_anndata(
 
 def _matrix(where: str, adata: Any, reading: Reading) -> tuple[Any, tuple[str, ...]]:
     """The matrix that is asked for, as an array or a CSR, and the names of its columns."""
-    names = tuple(map(str, adata.var_names))
+    variables = adata.var_names
     layers = list(adata.layers)
     if reading.layer is None:
         x = adata.X
     elif reading.layer in layers:
         x = adata.layers[reading.layer]
     elif reading.layer == "raw" and adata.raw is not None:
-        x, names = adata.raw.X, tuple(map(str, adata.raw.var_names))
+        x, variables = adata.raw.X, adata.raw.var_names
     else:
         raise ValueError(
             f"{where}: --layer must be one of its layers, got {reading.layer!r}; "
@@ -183,6 +184,7 @@ def _matrix(where: str, adata: Any, reading: Reading) -> tuple[Any, tuple[str, .
         )
     if 0 in x.shape:
         raise ValueError(f"{where}: its matrix must not be empty, got the shape {x.shape}")
+    names = each_once(variables, "-")
     if sparse.is_sparse(x):
         return needed("scipy.sparse", where).csr_array(x), names
     return np.asarray(x), names
@@ -281,10 +283,9 @@ def _of_coarse(names: list[str]) -> str:
     which, them = f"The column {names[0]!r} is", "it"
     if len(names) > 1:
         which, them = f"The columns {listed(names)} are", "them"
-    options = " ".join(name if " " not in name else repr(name) for name in names)
     return (
         f"{which} so far from 0 that digits are lost, for seven are kept: take a number near the "
-        f"mean away from {them} first, or leave {them} out with --leave-out {options}."
+        f"mean away from {them} first, or leave {them} out with {leaving_out(names)}."
     )
 
 
@@ -308,8 +309,7 @@ def _refuse_text(
     label = "" if has_label else "name the label column with --label, or "
     them = "it" if len(bad) == 1 else "them"
     text = f", or count its words with --text {name}" if found.long else ""
-    options = " ".join(own if " " not in own else brief(own) for own in bad)
     raise ValueError(
         f"{where}: {which} must hold numbers, got {found.value} in row {found.row}{of}; "
-        f"{label}leave {them} out with --leave-out {options}{text}"
+        f"{label}leave {them} out with {leaving_out(bad)}{text}"
     )

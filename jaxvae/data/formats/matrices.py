@@ -16,6 +16,7 @@ from jaxvae.data.formats.source import (
     by_name,
     by_place,
     counts_or_table,
+    each_once,
     needed,
     refuse_unused,
 )
@@ -239,23 +240,10 @@ def _cells_by_genes(
     names = None
     if genes is not None:
         types = [row[2] if len(row) > 2 else GENES for row in genes]
-        names = _each_once([row[1] if len(row) > 1 and row[1] else row[0] for row in genes])
+        names = each_once((row[1] if len(row) > 1 and row[1] else row[0] for row in genes), "-")
         if GENES in types and set(types) != {GENES}:
             keep = [i for i, kind in enumerate(types) if kind == GENES]
             others = sorted(set(types) - {GENES})
             said.append(f"Features that are not genes are left out: {', '.join(others)}.")
             matrix, names = matrix[:, keep], tuple(names[i] for i in keep)
     return matrix, names, None if cells is None else tuple(cells), tuple(said)
-
-
-def _each_once(names: list[str]) -> tuple[str, ...]:
-    """Names; one that comes again gets a number, as in an AnnData."""
-    taken = set(names)
-    found: dict[str, int] = {}
-    for name in names:
-        unique = name
-        while unique in found or (unique != name and unique in taken):
-            found[name] += 1
-            unique = f"{name}-{found[name]}"
-        found[unique] = 0
-    return tuple(found)

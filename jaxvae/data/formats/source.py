@@ -169,6 +169,22 @@ def listed(names: Sequence[Any]) -> str:
     return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
 
 
+def leaving_out(names: Iterable[str]) -> str:
+    """The option that leaves columns out, as it is to be typed.
+
+    Args:
+      names: of the columns.
+
+    Returns:
+      The option.
+
+    Example:
+      >>> leaving_out(["an hour", "b"])
+      "--leave-out 'an hour' b"
+    """
+    return " ".join(["--leave-out", *(repr(own) if " " in own else own for own in names)])
+
+
 def brief(value: Any) -> str:
     """A value of a cell for an error.
 
@@ -184,6 +200,31 @@ def brief(value: Any) -> str:
     """
     text = repr(value).replace("\n", " ")
     return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def each_once(names: Iterable[Any], mark: str) -> tuple[str, ...]:
+    """Names that differ: one that comes again gets a number.
+
+    Args:
+      names: of columns, in order.
+      mark: what stands before the number: "." as pandas has it in a CSV, "-" as in an AnnData.
+
+    Returns:
+      The names as strings.
+
+    Example:
+      >>> each_once(["a", "a", "a.1"], ".")
+      ('a', 'a.2', 'a.1')
+    """
+    own = list(map(str, names))
+    taken, found = set(own), dict[str, int]()
+    for name in own:
+        unique = name
+        while unique in found or (unique != name and unique in taken):
+            found[name] += 1
+            unique = f"{name}{mark}{found[name]}"
+        found[unique] = 0
+    return tuple(found)
 
 
 def chosen(where: str, names: Sequence[str], reading: Reading) -> list[int] | None:

@@ -234,3 +234,11 @@ def test_several_sets_in_a_folder(tmp_path):
     four(tmp_path, "emnist")
     with pytest.raises(ValueError, match=r"one set of images.*emnist-letters.*give one file"):
         read(tmp_path)
+
+
+def test_names_of_columns_that_come_twice(tmp_path):
+    path = saved(tmp_path / "a.npz", data=X, target=Y, feature_names=np.array(["a", "b", "b", "c"]))
+    source = read(path)
+    assert source.column_names == ("a", "b", "b.1", "c")
+    back = read(path, Reading(columns=source.column_names[::-1]))
+    np.testing.assert_array_equal(back.x, X[:, ::-1])

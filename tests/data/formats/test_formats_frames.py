@@ -140,6 +140,8 @@ def test_names_and_rows():
     frame = pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"])
     assert from_frame(frame).column_names == ("a", "a.1")
     assert from_frame(pd.DataFrame([[1, 2]])).column_names == ("0", "1")
+    three = pd.DataFrame([[1, 2, 3]], columns=["a", "a", "a.1"])
+    assert from_frame(three).column_names == ("a", "a.2", "a.1")  # as pandas reads its CSV
     part = pd.DataFrame({"a": [1, 2, 3]}).iloc[1:]
     assert from_frame(part).ids == ("1", "2")
     assert from_frame(part.reset_index(drop=True)).ids is None
@@ -205,6 +207,20 @@ def test_annotated_data(cells, tmp_path):
         ):
             with pytest.raises(ValueError, match=message):
                 own(reading)
+
+
+@pytest.mark.filterwarnings("ignore:Variable names are not unique")
+def test_names_of_genes_that_come_twice():
+    """Each gets a name of its own, in X and in raw, so that each is found by its name."""
+    var = pd.DataFrame(index=["CD4", "TBCE", "TBCE", "TBCE-1"])
+    counts = np.arange(8, dtype=np.float32).reshape(2, 4)
+    adata = anndata.AnnData(counts, var=var)
+    adata.raw = anndata.AnnData(2 * counts, var=var)
+    names = ("CD4", "TBCE", "TBCE-2", "TBCE-1")
+    assert from_anndata(adata).column_names == names
+    assert from_anndata(adata, Reading(layer="raw")).column_names == names
+    back = from_anndata(adata, Reading(columns=names[::-1]))
+    np.testing.assert_array_equal(back.x, counts[:, ::-1])
 
 
 def test_annotated_views_and_bad_files(cells, tmp_path, monkeypatch):
