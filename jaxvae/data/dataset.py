@@ -11,7 +11,14 @@ from jaxvae._door import door
 from jaxvae._output import counted
 from jaxvae.data import fields, labels, looks, refusals, sparse
 from jaxvae.data.flat import laid_flat, len_of
-from jaxvae.data.formats.source import Reading, Source
+from jaxvae.data.formats.source import (
+    NO_LABEL,
+    Reading,
+    Source,
+    each_once,
+    leaving_out,
+    listed,
+)
 from jaxvae.data.labels import Names
 from jaxvae.data.looks import Look
 from jaxvae.numerics import checks
@@ -129,13 +136,17 @@ def from_arrays(
         library, a SciPy matrix, a DataFrame of pandas or polars, an AnnData.
       y: labels [N] in any form that `encode_labels` takes; or the name of the column of x that
         holds them; or None.
-      x_test: held-out examples like those of x. None sets every tenth example aside.
-      y_test: their labels; needed where `y` and `x_test` are given.
+      x_test: held-out examples like those of x, columns by their names where both have such. None
+        sets every tenth example aside.
+      y_test: their labels; needed where `y` and `x_test` are given, unless y names a column, which
+        x_test then has too.
       name: what to call the data.
       kind: "images", "series", "table" or "counts"; None finds it out.
       missing: "refuse" NaN in x, or "mask" it: a model is then trained on what is there.
-      label_names: the names of all labels, in the order of their numbers; None sorts them.
-      column_names: of the values of an example; None takes those that x has.
+      label_names: the names of all labels, in the order of their numbers, also of those that no
+        example has; None takes those that are there, sorted.
+      column_names: of the values of an example; None takes those that x has. A name that comes
+        again gets a number.
 
     Returns:
       The data set.
@@ -152,17 +163,25 @@ def from_arrays(
     if kind is not None:
         checks.one_of("kind", kind, KINDS)
     checks.one_of("missing", missing, ("refuse", "mask"))
-    source = _source("x", x, y)
+    source = _source("x", x, "y", y)
     if x_test is not None:
-        held_out = _source("x_test", x_test, y if isinstance(y, str) else y_test)
-        source = source._replace(x_test=held_out.x, y_test=held_out.y)
+        given = ("y_test", y_test)
+        if isinstance(y, str):
+            given = ("y", y)
+            if y_test is not None:
+                raise ValueError(
+                    f"y_test must be left out where y names a column of x_test too, got y={y!r}"
+                )
+        held_out = _source("x_test", x_test, *given)
+        held_out = _in_order(held_out, source.column_names)
+        said = (*source.said, *held_out.said)
+        source = source._replace(x_test=held_out.x, y_test=held_out.y, said=said)
     elif y_test is not None:
         raise ValueError("y_test must come with x_test, got y_test alone")
-    source = source._replace(
-        label_names=source.label_names if label_names is None else tuple(label_names),
-        column_names=source.column_names if column_names is None else tuple(column_names),
-    )
-    return from_source(source, name=name, kind=kind, missing=missing)
+    if column_names is not None:
+        source = source._replace(column_names=each_once(column_names, "."))
+    known = None if label_names is None else tuple(map(str, label_names))
+    return from_source(source, name=name, kind=kind, missing=missing, label_names=known)
 
 
 def from_source(
@@ -182,7 +201,8 @@ def from_source(
       name: what to call the data.
       kind: what they are, where the reader does not know better; None finds it out.
       missing: "refuse" or "mask" NaN.
-      label_names: those that a model knows; None: those that are there.
+      label_names: all that there are, as a model or the user knows them; None: those that are
+        there.
       like: the shape of an example that a model knows; None: that which is there.
       split: whether a part is held out, where the source holds none out; else all are both.
 
@@ -270,35 +290,60 @@ def _codes(
     if source.label_column is None:
         return labels.encode_together(given, source.label_names, known)
     name = source.label_column
-    column = {f"column {name!r}": given["y"]}
+    of = {"y": f"column {name!r}", "y_test": f"column {name!r} of x_test"}
+    columns = {of[own]: value for own, value in given.items()}
     try:
-        return labels.encode_together(column, source.label_names, known, rows=True)
+        return labels.encode_together(columns, source.label_names, known, rows=True)
     except (ValueError, TypeError) as error:
-        option = f"--leave-out {name if ' ' not in name else repr(name)}"
-        way_out = "" if known is not None else f"; {option} trains without labels"
+        way_out = "" if known is not None else f"; {leaving_out([name])} trains without labels"
         raise type(error)(f"{error}{way_out}") from None
 
 
-def _source(name: str, x: Any, y: Any) -> Source:
-    """What a user gave in memory, as a reader would give it."""
+def _source(name: str, x: Any, label: str, y: Any) -> Source:
+    """What a user gave in memory as the arguments name and label, as a reader would give it."""
     # Here: most data are arrays, and it costs time to import.
+    from jaxvae.data.formats.columns import opened
     from jaxvae.data.formats.frames import from_anndata, from_frame
 
-    reading = Reading(label=y) if isinstance(y, str) else Reading()
+    reading = Reading()
+    if isinstance(y, str):
+        reading = Reading(label=y)
+        table = x.obs if fields.is_annotated(x) else x
+        if fields.is_frame(table) and y not in (NO_LABEL, *(names := opened(table).names)):
+            of = " of obs" if table is not x else ""
+            raise ValueError(
+                f"{label} must name a column{of} of {name}, got {y!r}; "
+                f"it has {listed(names) or 'none'}"
+            )
     if fields.is_annotated(x):
         source = from_anndata(x, reading)
-    elif _is_frame(x):
+    elif fields.is_frame(x):
         source = from_frame(x, reading if isinstance(y, str) else Reading(label="none"))
     elif isinstance(y, str):
-        raise TypeError(f"y must be labels where {name} has no columns by name, got {y!r}")
+        raise TypeError(f"{label} must be labels where {name} has no columns by name, got {y!r}")
     else:
         source = Source(x)
     return source if y is None or isinstance(y, str) else source._replace(y=y)
 
 
-def _is_frame(x: Any) -> bool:
-    """Whether x is a DataFrame, of pandas or of polars."""
-    return hasattr(x, "columns") and (hasattr(x, "iloc") or hasattr(x, "get_columns"))
+def _in_order(held_out: Source, names: Names | None) -> Source:
+    """Held-out examples whose columns are in the order of the others', by their names."""
+    own = held_out.column_names
+    held_out = held_out._replace(said=())  # the same as of the others
+    if own is None or names is None or own == names:
+        return held_out
+    places = tuple(map(str, range(len(own))))
+    if len(own) == len(names) and set(own) != set(names) and places in (own, names):
+        return held_out  # a frame whose columns have no names
+    place = {name: k for k, name in enumerate(own)}
+    if missing := [name for name in names if name not in place]:
+        raise ValueError(
+            f"x_test must have the columns of x, and lacks {listed(missing)}; it has {listed(own)}"
+        )
+    x, known = held_out.x[:, [place[name] for name in names]], set(names)
+    rest = [name for name in own if name not in known]
+    said = f"Columns of x_test that x does not have are left out: {listed(rest)}."
+    return held_out._replace(x=x, said=(said,) if rest else ())
 
 
 def _check_length(name: str, codes: np.ndarray, examples: int) -> None:

@@ -203,6 +203,22 @@ def is_annotated(value: Any) -> bool:
     return not hasattr(value, "__array__") and all(hasattr(value, part) for part in parts)
 
 
+def is_frame(value: Any) -> bool:
+    """Whether a value is a DataFrame, of pandas or of polars, by what it has.
+
+    Args:
+      value: anything.
+
+    Returns:
+      True if it has columns, and gives them one by one.
+
+    Example:
+      >>> is_frame({"a": [1]})
+      False
+    """
+    return hasattr(value, "columns") and (hasattr(value, "iloc") or hasattr(value, "get_columns"))
+
+
 def _tree(name: str, value: Any, leaf: Callable[[str, Any], Any], *, tuples: bool = False) -> Any:
     """The arrays of a value by `leaf(name, value)`, in the dicts and NamedTuples that hold them."""
 

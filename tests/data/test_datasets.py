@@ -359,8 +359,61 @@ def test_labels_of_train_and_test_are_encoded_together():
     assert data.y_test[:2].tolist() == [0, 2]
     assert (data.categories, data.y_train.dtype) == (3, np.int32)
     named = datasets.from_arrays(x, y, label_names=["d", "c", "b"])
-    assert named.label_names == ("d", "b")
-    assert named.y_train[:4].tolist() == [1, 0, -1, 1]
+    assert (named.label_names, named.categories) == (("d", "c", "b"), 3)
+    assert named.y_train[:4].tolist() == [2, 0, -1, 2]
+    with pytest.raises(ValueError, match="y must hold labels of a, b, got 'd' at index 1"):
+        datasets.from_arrays(x, y, label_names=["a", "b"])
+
+
+def test_labels_by_one_list_of_names_have_one_number():
+    """However few of them a part of the data has, and where they are a column of it too."""
+    names, x = ("a", "b", "c"), UNIT[:, 0]
+    one, other = (datasets.from_arrays(x, [label] * 40, label_names=names) for label in "ac")
+    assert (one.y_train[0], other.y_train[0]) == (0, 2)
+    frame = pd.DataFrame(x, columns=list("pqrst")).assign(kind=pd.Categorical(["c"] * 40, ["c"]))
+    assert datasets.from_arrays(frame, "kind", label_names=names).y_train[0] == 2
+    own = datasets.from_arrays(frame.assign(kind=pd.Categorical(["c"] * 40, names)), "kind")
+    assert own.label_names == ("c",)  # of categories of the data only those that occur
+
+
+def frame_of(columns, make=pd.DataFrame):
+    """A frame with a label whose columns hold their own places in "abcde"."""
+    values = {name: np.float32("abcdez".index(name)) + np.arange(20) for name in columns}
+    return make(values | {"kind": ["u", "v"] * 10})
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_columns_of_held_out_examples_are_found_by_their_names(make):
+    x, other = frame_of("abc", make), frame_of("zcab", make)
+    data = datasets.from_arrays(x, "kind", x_test=other)
+    assert data.column_names == ("a", "b", "c")
+    assert data.x_test[0].tolist() == [0, 1, 2]
+    assert data.y_test.tolist() == data.y_train.tolist() == [0, 1] * 10
+    assert data.said == ("Columns of x_test that x does not have are left out: z.",)
+    with pytest.raises(ValueError, match="x_test must have the columns of x, and lacks b; it has"):
+        datasets.from_arrays(x, "kind", x_test=frame_of("acz", make))
+    with pytest.raises(ValueError, match="y_test must be left out where y names a column"):
+        datasets.from_arrays(x, "kind", x_test=other, y_test=["u", "v"] * 10)
+    with pytest.raises(ValueError, match="y must name a column of x_test, got 'kind'; it has a, b"):
+        datasets.from_arrays(x, "kind", x_test=x[["a", "b", "c"]])
+
+
+def test_held_out_examples_without_names_are_taken_in_their_order():
+    x = frame_of("abc").drop(columns="kind")
+    for other in (x.to_numpy(), pd.DataFrame(x.to_numpy())):
+        data = datasets.from_arrays(x, x_test=other)
+        assert data.x_test[0].tolist() == [0, 1, 2]
+    numbered = pd.DataFrame(x.to_numpy())
+    data = datasets.from_arrays(numbered, x_test=numbered[[2, 1, 0]])
+    assert data.x_test[0].tolist() == [0, 1, 2]
+    annotated = anndata.AnnData(x.rename(str))
+    data = datasets.from_arrays(annotated, x_test=annotated[:, ["c", "a", "b"]])
+    assert data.x_test[0].tolist() == [0, 1, 2]
+
+
+def test_names_of_columns_that_are_given_are_each_one_columns():
+    data = datasets.from_arrays(UNIT[:, 0], column_names=["a", "b", "b", "c", "d"])
+    assert data.column_names == ("a", "b", "b.1", "c", "d")
 
 
 def test_label_names_of_a_model(tmp_path):
@@ -553,7 +606,12 @@ def test_the_fingerprint_of_sparse_rows_and_masks():
         (np.array([["a", "b"]] * 5), {}, TypeError, "x must hold"),
         ({"a": np.zeros((5, 3))}, {}, TypeError, "x must be one array"),
         (pd.DataFrame({"a": ["x", "y"]}), {}, ValueError, "column 'a' must hold numbers"),
-        (pd.DataFrame({"a": [1, 2]}), {"y": "b"}, ValueError, "must name a column, got 'b'; it"),
+        (
+            pd.DataFrame({"a": [1, 2]}),
+            {"y": "b"},
+            ValueError,
+            "y must name a column of x, got 'b'; it",
+        ),
         (np.array([["2020-01-01"]] * 5, "datetime64[D]"), {}, TypeError, "x must hold"),
     ],
 )
