@@ -350,7 +350,7 @@ def load_data(
         return datasets.load(
             options.data,
             kind=options.kind if known is None else known.data_kind,
-            missing=options.missing,
+            missing="mask" if known is not None and known.masked else options.missing,
             label_names=None if known is None else known.label_names,
             like=None if known is None else known.image_shape or known.series_shape,
             split=split,

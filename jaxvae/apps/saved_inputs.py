@@ -7,7 +7,8 @@ import numpy as np
 
 from jaxvae.apps.latent_space import LatentSpace
 from jaxvae.data import fields
-from jaxvae.data.formats.source import listed
+from jaxvae.data.formats import columns
+from jaxvae.data.formats.source import each_once, listed
 from jaxvae.numerics import checks
 
 
@@ -38,33 +39,59 @@ def by_names(x: Any, known: Sequence[str] | None) -> Any:
       known: what the model's columns are called, or None.
 
     Returns:
-      x with these columns in their order; as it is where it or the model has no names.
+      These columns in their order, as a reader gives them: float32 [N, D] of a frame, X of an
+      AnnData. All columns where it or the model has no names; an array as it is.
 
     Raises:
-      ValueError: if one is missing, or there twice.
+      ValueError: if one is missing, is there twice, or holds what is no number.
 
     Example:
       >>> import pandas as pd
-      >>> by_names(pd.DataFrame({"b": [1], "c": [2], "a": [3]}), ("a", "b")).to_numpy().tolist()
-      [[3, 1]]
+      >>> by_names(pd.DataFrame({"b": [1], "c": [2], "a": [True]}), ("a", "b")).tolist()
+      [[1.0, 1.0]]
     """
-    annotated = fields.is_annotated(x)
-    names = getattr(x, "var_names" if annotated else "columns", None)
-    if known is None or names is None:
+    if fields.is_annotated(x):
+        x = x.to_memory() if getattr(x, "isbacked", False) else x
+        names = list(map(str, x.var_names))
+        places = None if known is None else _places(names, each_once(names, "-"), known, "-")
+        return x.X if places is None else x[:, places].X
+    if not fields.is_frame(x):
         return x
-    names = list(names)
-    if not annotated and not any(isinstance(name, str) for name in names):
-        return x  # numbers of columns that have no names
-    own = list(map(str, names))
-    if missing := [name for name in known if name not in set(own)]:
+    table = columns.opened(x)
+    names, arrays = table.names, []
+    # Columns may have numbers and no names.
+    if known is not None and any(isinstance(name, str) for name in x.columns):
+        places = _places(list(map(str, x.columns)), names, known, ".")
+        names = names if places is None else [names[k] for k in places]
+    for name in names:
+        array = columns.numbers(table.columns[name])
+        if isinstance(array, columns.NotNumbers):
+            raise ValueError(f"x must hold numbers, got {array.value} in row {array.row} of the "
+                             f"column {name!r}")  # fmt: skip
+        arrays.append(array)
+    return columns.filled(arrays, table.rows)
+
+
+def _places(
+    names: Sequence[str], own: Sequence[str], known: Sequence[str], mark: str
+) -> list[int] | None:
+    """Where the columns that a model knows stand; None where all stand as they are.
+
+    Args:
+      names: of all columns.
+      own: the same by `each_once`.
+      known: those of the model.
+      mark: of `each_once`.
+    """
+    wanted = each_once(known, mark)  # an earlier version kept names that came twice
+    place = {name: k for k, name in enumerate(own)}
+    if missing := [name for name in wanted if name not in place]:
         raise ValueError(f"x must have the columns that the model knows, and lacks "
                          f"{listed(missing)}; it has {listed(own)}")  # fmt: skip
-    if twice := [name for name in known if own.count(name) > 1]:
+    each, expected = zip(names, own, strict=True), set(wanted)
+    if twice := [name for name, new in each if name in expected and new not in expected]:
         raise ValueError(f"x must have each column once, got {listed(twice)} more than once")
-    if own == list(known):
-        return x
-    picked = [names[own.index(name)] for name in known]
-    return x[:, picked] if annotated else x[picked]
+    return None if tuple(own) == wanted else [place[name] for name in wanted]
 
 
 def points(space: LatentSpace, z: Any) -> Any:

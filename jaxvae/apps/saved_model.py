@@ -19,6 +19,7 @@ from jaxvae.data.formats.source import listed
 from jaxvae.data.sparse import is_sparse
 from jaxvae.model import bind_checks, evaluation, generation
 from jaxvae.model.evaluation import Evaluation
+from jaxvae.model.finite import numbers
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE, Parts
 from jaxvae.numerics import checks, compiled
@@ -90,7 +91,7 @@ class SavedModel(NamedTuple):
         """
         if self._refines(refine):
             return self._refined(self._examples(x))
-        return self._each(_posterior, x, batch_size)
+        return self._each(_posterior, "the posterior", x, batch_size)
 
     def reconstruct(self, x: Any, *, batch_size: int = 1024) -> Any:
         """The mean of x given the posterior mean of z, the encoder's, without noise.
@@ -105,7 +106,7 @@ class SavedModel(NamedTuple):
         Raises:
           ValueError, TypeError: if x is not examples of the model's shape.
         """
-        return self._each(_reconstructed, x, batch_size)
+        return self._each(_reconstructed, "the reconstruction", x, batch_size)
 
     def decode(self, z: Any, *, condition: Any = None) -> Any:
         """The mean of x given each z.
@@ -124,7 +125,7 @@ class SavedModel(NamedTuple):
         z = saved_inputs.points(self.space, z)
         seen = self._condition(condition, len(jax.tree.leaves(z)[0]))
         batch = None if seen is None else Batch(condition=jnp.asarray(seen))
-        return jax.device_get(_decoded(self.vae, self.params, z, batch))
+        return self._decoded(z, batch)
 
     def generate(
         self, count: int, *, key: jax.Array, category: Any = None, condition: Any = None
@@ -158,7 +159,7 @@ class SavedModel(NamedTuple):
         seen = Batch(x, y, condition=condition)
         z = self.vae.sample_prior(self.params, jax.random.split(key)[0], seen)
         given = None if condition is None else seen._replace(x=None)
-        return jax.device_get(_decoded(self.vae, self.params, z, given))
+        return self._decoded(z, given)
 
     def evaluate(
         self, x: Any, y: Any = None, *, key: jax.Array, batch_size: int = 1024
@@ -204,9 +205,9 @@ class SavedModel(NamedTuple):
         if part is None:
             got = ", ".join(own.latent.support for own in space.parts)
             raise ValueError(f"model must have one latent on the simplex for categories, got {got}")
-        numbers = space.of(part, self.encode(x, batch_size=batch_size)).argmax(axis=-1)
+        largest = space.of(part, self.encode(x, batch_size=batch_size)).argmax(axis=-1)
         named = part.labelled and self.description.label_names is not None
-        return np.array(self.category_names)[numbers] if named else numbers
+        return np.array(self.category_names)[largest] if named else largest
 
     @property
     def space(self) -> LatentSpace:
@@ -259,10 +260,15 @@ class SavedModel(NamedTuple):
     def _refined(self, data: Batch) -> Any:
         return refined(jax.random.key(0), self.vae, self.params, data)
 
-    def _each(self, function: Any, x: Any, batch_size: int) -> Any:
+    def _each(self, function: Any, what: str, x: Any, batch_size: int) -> Any:
         data = examples(self._examples(x))
         each = functools.partial(function, self.vae, self.params)
-        return by_batches(each, data, batch_size, FEW_SIZES)
+        found = by_batches(each, data, batch_size, FEW_SIZES)
+        return numbers(what, found, self.params, finite=True)
+
+    def _decoded(self, z: Any, batch: Batch | None) -> Any:
+        found = jax.device_get(_decoded(self.vae, self.params, z, batch))
+        return numbers("the mean", found, self.params, finite=True)
 
     def _examples(self, x: Any) -> Batch:
         """Examples, of whose shape it is known that it is the model's."""

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxvae._door import door
-from jaxvae.apps import description
+from jaxvae.apps import description, saved_inputs
 from jaxvae.apps.description import Description
 from jaxvae.apps.saved_model import SavedModel
 from jaxvae.data.batches import as_batch
@@ -206,6 +206,7 @@ def _about(vae: VAE, data: Any) -> dict[str, Any]:
 
 def _has_nan(x: Any) -> bool:
     """Whether values of dense examples are missing."""
+    x = saved_inputs.by_names(x, None)
     if is_sparse(x):
         return False
     array = np.asarray(x)

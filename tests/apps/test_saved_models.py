@@ -8,6 +8,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import anndata
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -588,6 +589,67 @@ def test_columns_are_found_by_their_names():
         model.encode(pd.concat([frame, frame[["a"]]], axis=1))
 
 
+def test_holes_in_other_data_of_a_saved_model_that_knows_them(tmp_path, capsys):
+    x = np.tile(np.where(X > 0.9, np.nan, X), (3, 1))
+    vae = jaxvae.normal_vae(jaxvae.dense_normal_network(6, 2, **SMALL))
+    np.save(tmp_path / "x.npy", x)
+    frame = pd.DataFrame(x).assign(whole=pd.array([1, None, 3] * 7, "Int64")).iloc[:, 1:]
+    for name, data, code in (("holes", x, 0), ("frame", frame, 0), ("none", X, 1)):
+        path = saved_models.save(tmp_path / name, vae, params_of(vae, Batch(X)), data=data)
+        command = ["evaluate", str(path), "--data", str(tmp_path / "x.npy"), "--other-data"]
+        assert cli.main(command) == code
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_frame_is_read_as_it_was_for_training(known):
+    """Booleans and numbers of pandas' own, with NA, beside each other; a text is named."""
+    model = model_of("labelled", column_names=tuple("abcdef") if known else None, masked=True)
+    holes = np.where(np.arange(42).reshape(7, 6) % 5, X, np.nan)
+    holes[:, 1] = np.arange(7) % 2
+    frame = pd.DataFrame(holes, columns=list("abcdef"))
+    mixed = frame.assign(
+        b=frame.b.astype(bool), c=pd.array(holes[:, 2] * 4, "Float64"), d=frame.d.astype(object)
+    )
+    mixed["c"] = (mixed.c.astype("Int64") / 4).astype("Float64")
+    expected = model.encode(holes)
+    for own in (frame, mixed, pl.from_pandas(mixed.astype({"d": float}))):
+        np.testing.assert_array_equal(model.encode(own), expected)
+    with pytest.raises(ValueError, match=r"^x must hold numbers, got 'u' in row 1 of the column"):
+        model.encode(frame.assign(a="u"))
+
+
+@pytest.mark.filterwarnings("ignore:Variable names are not unique")
+def test_columns_of_an_anndata_are_found_by_their_names():
+    """Those that come twice too, as they were named when they were read."""
+    names = ("a", "b", "b-1", "c", "d", "e")
+    adata = anndata.AnnData(X, var=pd.DataFrame(index=["a", "b", "b", "c", "d", "e"]))
+    for own in (names, ("a", "b", "b", "c", "d", "e")):  # of an earlier version
+        model = model_of("labelled", column_names=own)
+        np.testing.assert_array_equal(model.encode(adata), model.encode(X))
+    model = model_of("labelled", column_names=names[::-1])
+    np.testing.assert_array_equal(model.encode(adata), model.encode(X[:, ::-1]))
+    masked = model_of("labelled", column_names=tuple("abcdef"), masked=True)
+    holes = np.where(X > 0.9, np.nan, X)
+    own = anndata.AnnData(holes[:, ::-1], var=pd.DataFrame(index=list("fedcba")))
+    np.testing.assert_array_equal(masked.encode(own), masked.encode(holes))
+    with pytest.raises(ValueError, match="must have each column once, got b more than once"):
+        model_of("labelled", column_names=tuple("abcdef")).encode(
+            anndata.AnnData(np.zeros((2, 7)), var=pd.DataFrame(index=list("abcdefb")))
+        )
+
+
+def test_what_is_no_number_is_not_given_back():
+    """Of values too large for float32, as `jaxvae.reconstruct` does."""
+    model, far = model_of("labelled"), np.full((2, 6), 3.4e38, np.float32)
+    for call in (model.posterior, model.reconstruct, model.encode):
+        with pytest.raises(ValueError, match=r"of example 0 is .* though params are finite"):
+            call(far)
+    with pytest.raises(
+        ValueError, match=r"the mean of example [12] is .* though params are finite"
+    ):
+        model.decode([[1, 1, 1], [3.4e38, 3.4e38, 3.4e38], [-3.4e38, 3.4e38, 3.4e38]])
+
+
 def test_what_is_of_another_kind_is_refused_by_name():
     model = model_of("labelled")
     with pytest.raises(TypeError, match="y must hold integers from 0 on, got names such as 'cat'"):
@@ -746,18 +808,6 @@ def test_a_run_is_loaded_too(tmp_path, monkeypatch, digits):
         np.testing.assert_array_equal(again[part], own)
 
 
-def test_importing_the_library_brings_none_of_it():
-    code = """
-        import sys, jaxvae
-        assert "safetensors" not in sys.modules
-        assert "jaxvae.apps" not in sys.modules
-        assert {"load", "save", "register"} <= set(dir(jaxvae))
-        jaxvae.save, jaxvae.load, jaxvae.register
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
 PIXELS = np.random.default_rng(2).integers(0, 256, (20, 4, 4), dtype=np.uint8)
 # What a model was trained on, which bytes it is given, and what these are to the model.
 OF_BYTES = {
@@ -797,3 +847,15 @@ def test_pictures_for_a_model_that_was_saved_without_its_data(tmp_path):
     np.testing.assert_allclose(encoding.means, own, rtol=1e-5, atol=1e-6)
 
 
+def test_importing_the_library_brings_none_of_it():
+    code = """
+        import sys, jaxvae
+        assert "safetensors" not in sys.modules
+        assert "jaxvae.apps" not in sys.modules
+        assert {"load", "save", "register"} <= set(dir(jaxvae))
+        jaxvae.save, jaxvae.load, jaxvae.register
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
