@@ -25,10 +25,12 @@ from jaxvae.apps.estimator_inputs import (
     weights,
 )
 from jaxvae.apps.model_parts import BY_NAME, KINDS, Dense, Elbo, Identity
-from jaxvae.data import looks
+from jaxvae.data import labels, looks
 from jaxvae.data.batches import Batch
+from jaxvae.data.formats.source import each_once
 from jaxvae.data.sparse import is_sparse
 from jaxvae.model import bind_checks, evaluation, modules, portable, transforms
+from jaxvae.model.finite import numbers
 from jaxvae.model.likelihoods import Likelihood
 from jaxvae.model.vae import VAE
 from jaxvae.numerics import checks
@@ -73,10 +75,13 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _described(self) -> Description:
         """The model with what is known of its data, for `jaxvae.save`."""
         check_is_fitted(self, "params_")
-        found = {"label_names": "classes_", "column_names": "feature_names_in_"}
-        names = {name: getattr(self, own, None) for name, own in found.items()}
-        known: Any = {name: None if v is None else tuple(map(str, v)) for name, v in names.items()}
-        return dataclasses.replace(self._model, masked=self.missing == "mask", **known)
+        classes, columns = (getattr(self, own, None) for own in ("classes_", "feature_names_in_"))
+        return dataclasses.replace(
+            self._model,
+            masked=self.missing == "mask",
+            label_names=None if classes is None else labels.names_of(classes),
+            column_names=None if columns is None else each_once(columns, "."),
+        )
 
     def transform(self, X: Any) -> np.ndarray:
         """The posterior mean of z for each example.
@@ -113,7 +118,8 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if z.shape[1] != self._n_features_out:
             raise ValueError(f"X must have {self._n_features_out} columns, got {z.shape[1]}")
         decoded = jax.jit(description.build(self._model).decode)(self.params_, z)
-        return give_back(np.array(decoded))  # a copy: what JAX lends can only be read
+        found = np.array(decoded)  # a copy: what JAX lends can only be read
+        return give_back(numbers("the mean", found, self.params_, finite=True))
 
     def _seen(self, X: Any) -> tuple[Batch, Callable[[np.ndarray], Any]]:
         """X like what was fitted, checked; and what makes of a result an array like X."""
@@ -180,7 +186,9 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self._model, self._seed, self._n_features_out = model, seed, model.latent_dim
         return self
 
-    def _model_of(self, x: Any, latent_dim: int, latent: Any, prior: Any) -> Description:
+    def _model_of(
+        self, x: Any, latent_dim: int, latent: Any, prior: Any, *, goes_on: bool
+    ) -> Description:
         """The model for examples, each value of one kind: 2 and 2.0 would be one key."""
         if not is_sparse(x) and np.isnan(x).all():
             raise ValueError("X must hold at least one value with missing='mask', got nan alone")
@@ -205,15 +213,15 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 activation=activation,
                 counts=of_counts,
             ),
-            transform=Identity() if of_counts else self._transform(x),
+            transform=Identity() if of_counts else self._transform(x, goes_on=goes_on),
             data_shape=(x.shape[1],),
             latent_dim=latent_dim,
         )
 
-    def _transform(self, x: Any) -> Any:
-        """The scale that suits the examples, or that of those that were fitted before."""
+    def _transform(self, x: Any, *, goes_on: bool) -> Any:
+        """The scale that suits the examples, or that of those with which training began."""
         scale = checks.one_of("scale", self.scale, ("auto", "none"))
-        if self._goes_on(partial=True) and self._model.data_shape == (x.shape[1],):
+        if goes_on:
             return self._model.transform
         found = looks.look(x, kind="table").scale
         return transforms.of_scale(found) if scale == "auto" and found.changes else Identity()
@@ -296,11 +304,11 @@ class Unsupervised(Transformer):
         with unchanged_if_refused(self):
             x = validate_data(self, to_numpy(X)[0], **self._taken(), reset=not goes_on)
             weight = weights(sample_weight, x.shape[0])
-            model = self._own_model(x if weight is None else x[weight > 0])
+            model = self._own_model(x if weight is None else x[weight > 0], goes_on=goes_on)
             data = masked(x)._replace(weight=weight)
             return self._train(model, data, goes_on=goes_on, partial=partial)
 
-    def _own_model(self, x: Any) -> Description:
+    def _own_model(self, x: Any, *, goes_on: bool) -> Description:
         raise NotImplementedError
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:

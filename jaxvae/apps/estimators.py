@@ -77,11 +77,11 @@ class NormalVAE(Unsupervised):
     latent_dim: int = field(default=2, kw_only=False)
     prior_variance: float = 1.0
 
-    def _own_model(self, x: Any) -> Description:
+    def _own_model(self, x: Any, *, goes_on: bool) -> Description:
         latent_dim = checks.positive_int("latent_dim", self.latent_dim)
         variance = checks.positive_float("prior_variance", self.prior_variance)
         prior = StandardNormal(variance=variance)
-        return self._model_of(x, latent_dim, NormalLatent(), prior)
+        return self._model_of(x, latent_dim, NormalLatent(), prior, goes_on=goes_on)
 
 
 @door("estimators")
@@ -127,11 +127,11 @@ class DirichletVAE(Unsupervised):
     latent_dim: int = field(default=10, kw_only=False)
     prior_concentration: float = 1.0
 
-    def _own_model(self, x: Any) -> Description:
+    def _own_model(self, x: Any, *, goes_on: bool) -> Description:
         latent_dim = checks.positive_int("latent_dim", self.latent_dim, minimum=2)
         concentration = checks.positive_float("prior_concentration", self.prior_concentration)
         prior = Symmetric(concentration=concentration)
-        return self._model_of(x, latent_dim, DirichletLatent(), prior)
+        return self._model_of(x, latent_dim, DirichletLatent(), prior, goes_on=goes_on)
 
 
 @door("estimators")
@@ -249,7 +249,8 @@ class DirichletVAEClassifier(ClassifierMixin, Transformer):
                 ),
             )
             counted = x if weight is None else x[weight > 0]
-            model = self._model_of(counted, len(known), DirichletLatent(), prior)
+            latent = DirichletLatent()
+            model = self._model_of(counted, len(known), latent, prior, goes_on=goes_on)
             data = masked(x)._replace(y=place, weight=weight)
             self._train(model, data, goes_on=goes_on, partial=partial)
             self.classes_ = known

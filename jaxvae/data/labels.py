@@ -123,6 +123,25 @@ def plain_labels(name: str, value: Any, examples: int) -> np.ndarray:
     return checks.label_array(name, codes, examples, missing=True)
 
 
+def names_of(classes: Any) -> Names:
+    """What labels are called where each stands once, in whatever order.
+
+    Args:
+      classes: [K], an array.
+
+    Returns:
+      Their names [K], as `encode_labels` has them: whole floats are integers.
+
+    Example:
+      >>> names_of(np.array([2.0, 1.0]))
+      ('2', '1')
+    """
+    each = np.asarray(classes).tolist()
+    return tuple(
+        str(int(one) if isinstance(one, float) and one.is_integer() else one) for one in each
+    )
+
+
 def _values(name: str, value: Any) -> tuple[np.ndarray, Names | None]:
     """Each label as an int, a bool, a string, or None where it is missing, dtype object [N]; and
     the names of all, where what was given has an order of its own.

@@ -243,7 +243,8 @@ def test_the_answer_does_not_depend_on_what_was_fitted_before(data, value):
     """2, 2.0 and True are equal, and so one key of a cache."""
     x, _ = data
     NormalVAE(**SMALL).fit(x)
-    description.build(DirichletVAE(2, **SMALL)._own_model(np.zeros((2, 64), np.float32)))
+    model = DirichletVAE(2, **SMALL)._own_model(np.zeros((2, 64), np.float32), goes_on=False)
+    description.build(model)
     number = "a number" if isinstance(value, bool | np.bool_) else None
     for kind in (NormalVAE, DirichletVAE):
         for name in ("latent_dim", "layers", "hidden_units", "batch_size", "epochs"):
@@ -445,6 +446,40 @@ def test_bad_arrays(data, classifier):
         classifier.inverse_transform(np.zeros((4, 2)))
     with pytest.raises(ValueError, match=r"X must lie in \[0, 1\] for a Bernoulli likelihood"):
         NormalVAE(likelihood="bernoulli", scale="none", **SMALL).fit(2 * x)
+
+
+def test_fit_forgets_what_was_fitted_before(data):
+    """The scale too, which only training that goes on keeps."""
+    x = 16 * data[0]
+    for found in (NormalVAE(**SMALL), DirichletVAE(3, **SMALL), DirichletVAEClassifier(**SMALL)):
+        first = found.fit(x, data[1]).vae_
+        again = found.fit(x / 50, data[1])
+        assert again.vae_ == clone(found).fit(x / 50, data[1]).vae_ != first
+        assert found.set_params(scale="none").fit(x / 20, data[1]).vae_.parts.transform == (
+            jaxvae.transforms.identity()
+        )
+        found.set_params(warm_start=True, scale="auto").fit(x / 20, data[1])
+        assert found.vae_.parts.transform == jaxvae.transforms.identity()
+
+
+def test_what_is_no_number_is_not_given_back(data):
+    found = NormalVAE(**SMALL).fit(data[0])
+    with pytest.raises(
+        ValueError, match=r"the mean of example [1-3] is .* though params are finite"
+    ):
+        found.inverse_transform([[0, 0], [3.4e38, 3.4e38], [-3.4e38, 3.4e38], [3.4e38, -3.4e38]])
+
+
+def test_whole_floats_are_saved_as_the_labels_that_they_are(data, tmp_path):
+    """So that a loaded model knows them, as numbers and as text."""
+    y = data[1] % 3 + 1.0
+    found = DirichletVAEClassifier(**SMALL).fit(data[0], y)
+    model = jaxvae.load(jaxvae.save(tmp_path / "saved", found))
+    assert model.category_names == ("1", "2", "3")
+    key = jax.random.key(0)
+    losses = {model.evaluate(data[0], own, key=key).loss for own in (y, y.astype(int).astype(str))}
+    by_place = jaxvae.evaluate(key, model.vae, model.params, data[0], y.astype(int) - 1).loss
+    assert losses == {by_place}
 
 
 def test_what_was_fitted_is_a_model_to_save(data, tmp_path):
