@@ -91,9 +91,11 @@ def look(x: Any, *, images: bool = False, kind: str | None = None) -> Look:
     low, high = float(own.low.min()), float(own.high.max())
     if max(-low, high) > LARGEST:
         return Look(f"numbers up to {max(-low, high):.4g}, beyond what is scaled")
+    if kind == "counts":
+        return Look(f"counts from {_number(low)} to {_number(high)}", counts=True)
     if own.whole and low >= 0 and high <= 1:
         return Look("each value is 0 or 1")
-    if kind == "counts" or (kind is None and not images and _are_counts(own, high)):
+    if kind is None and not images and _are_counts(own, high):
         return Look(f"counts from {_number(low)} to {_number(high)}", counts=True)
     if low >= 0 and NARROWEST < high <= 1:
         return Look("numbers from 0 to 1, left as they are")
@@ -146,7 +148,7 @@ def _look_at_columns(array: np.ndarray, own: _Summary) -> Look:
 def _look_at_entries(x: Any, kind: str | None) -> Look:
     """A sparse matrix: zero stays zero."""
     values = np.asarray(x.data)
-    if values.dtype == bool or not values.size:
+    if kind != "counts" and (values.dtype == bool or not values.size):
         return Look("each value is 0 or 1")
     values = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)

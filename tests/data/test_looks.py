@@ -225,6 +225,9 @@ def test_each_kind(kind):
         (counts(), None, "counts from 0 to", True),
         (counts(5.0), None, "columns, each standardised", False),  # as ages are, or scores
         (counts(5.0), "counts", "counts from 0 to", True),
+        (counts() > 0, "counts", "counts from 0 to 1", True),
+        ((counts() > 0).astype(np.float32), "counts", "counts from 0 to 1", True),
+        (scipy.sparse.csr_array(counts() > 0), "counts", "counts up to 1", True),
         (counts(), "table", "columns, each standardised", False),
         (counts().astype(np.uint8), None, "counts from 0 to", True),
         (counts() + 0.5, None, "columns, each standardised", False),
