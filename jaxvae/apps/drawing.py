@@ -10,7 +10,7 @@ from jaxvae.apps.figures import animations, images, rows, tables
 from jaxvae.apps.figures.arguments import ImageShape, Series
 from jaxvae.apps.runs import Run
 from jaxvae.data.dataset import Dataset
-from jaxvae.data.flat import dense, len_of
+from jaxvae.data.flat import CHANNELS, dense, len_of
 
 VALUES = 20_000_000  # of which columns are measured, at most
 BARS = 20  # columns of a walk, at most
@@ -24,19 +24,26 @@ class Pictures(NamedTuple):
     """Examples that are images or series.
 
     Attributes:
-      shape: of one.
+      shape: of one, as it is drawn.
       low, high: of a pixel, black and white.
       note: what a reader has to know of all of them.
+      channels: of a pixel, where they are no colours: then the first of them are drawn.
     """
 
     shape: ImageShape
     low: float = 0.0
     high: float = 1.0
     note: str = ""
+    channels: int = 0
 
     def shown(self, x: Any) -> np.ndarray:
         """Values [..., D] from 0 to 1."""
-        return (np.asarray(x, np.float64) - self.low) / (self.high - self.low)
+        x = np.asarray(x, np.float64)
+        if self.channels:
+            drawn = self.shape[2] if self.shape is not None and len(self.shape) > 2 else 1
+            pixels = x.reshape(*x.shape[:-1], -1, self.channels)[..., :drawn]
+            x = pixels.reshape(*x.shape[:-1], -1)
+        return (x - self.low) / (self.high - self.low)
 
     def pairs(self, x: Any, again: Any, names: Sequence[str], places: Sequence[int]) -> Any:
         """Originals and their reconstructions [N, D], by their labels or their places."""
@@ -231,7 +238,7 @@ def drawing_of(run: Run, data: Dataset | None, width: int) -> Drawing:
         note = f"A curve for each of {shape.values} values." if shape.values > 1 else ""
         return Pictures(shape, note=note)
     if model.image_shape is not None:
-        return Pictures(model.image_shape, *(model.image_range or (0.0, 1.0)))
+        return _pictures(model.image_shape, *(model.image_range or (0.0, 1.0)))
     if model.data_kind == "counts":
         note = "Shares of the total of each row."
         return Columns(names, _shares, "share of the total", note, signed=False, ranked=True)
@@ -257,6 +264,15 @@ def drawing_of(run: Run, data: Dataset | None, width: int) -> Drawing:
     return Columns(names, scaled, "standard deviations", note)
 
 
+def _pictures(shape: tuple[int, ...], low: float, high: float) -> Pictures:
+    """Images; of channels that are no colours the first three, or the first."""
+    size, channels = shape[:2], shape[2] if len(shape) > 2 else 1
+    if channels in CHANNELS:
+        return Pictures(shape, low, high)
+    drawn, which = ((*size, 3), "first 3") if channels > 3 else (size, "first")
+    return Pictures(drawn, low, high, f"The {which} of {channels} channels.", channels)
+
+
 def _measured(
     in_units: Callable[[Any], np.ndarray], data: Dataset
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -275,8 +291,8 @@ def _measured(
 
 
 def _shares(x: Any) -> np.ndarray:
-    """Rows of counts as shares of their totals."""
-    x = np.asarray(x, np.float64)
+    """Rows of counts as shares of their totals; means that are no counts may lie below 0."""
+    x = np.maximum(np.asarray(x, np.float64), 0)
     total = np.nansum(x, axis=-1, keepdims=True)
     return x / np.where(total > 0, total, 1.0)
 

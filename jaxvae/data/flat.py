@@ -10,6 +10,7 @@ from jaxvae.data import fields, sparse
 SMALLEST_IMAGE = 4  # pixels a side
 LONGEST_IMAGE = 4  # times its other side
 CHANNELS = (1, 3, 4)
+RANKS = {"images": ("[N, H, W] or [N, H, W, C]", (3, 4)), "series": ("[N, T, C] or [N, T]", (2, 3))}
 
 
 def len_of(x: Any) -> int:
@@ -52,7 +53,7 @@ def laid_flat(
     Args:
       name: of the argument.
       value: an array, a sparse matrix, a list.
-      kind: what they are, or None to find it out.
+      kind: what they are, or None to find it out. Of "series" rows are such of one value a step.
       like: the shape of an example where it is known; rows of as many values are taken for such.
 
     Returns:
@@ -69,7 +70,10 @@ def laid_flat(
     x = fields.x_arrays(name, value)
     if isinstance(x, dict | tuple):
         raise TypeError(f"{name} must be one array to make a data set of, got a tree of arrays")
+    shapes, ranks = RANKS.get(kind or "", ("", ()))
     if sparse.is_sparse(x):
+        if ranks and like is None:
+            raise ValueError(f"{name} must be dense for {kind}, {shapes}, got a sparse matrix")
         return x, x.shape[1:], kind or "table", []
     if x.ndim > 4:
         raise ValueError(
@@ -95,8 +99,10 @@ def laid_flat(
                 f"Examples of {x.shape[1]} x {x.shape[2]} are taken for {kind}; "
                 f"the option kind={other} says otherwise."
             )
-    if kind == "images" and x.ndim not in (3, 4):
-        raise ValueError(f"{name} must be [N, H, W] or [N, H, W, C] for images, got {x.shape}")
+    if ranks and x.ndim not in ranks:
+        raise ValueError(f"{name} must be {shapes} for {kind}, got {x.shape}")
+    if kind == "series" and x.ndim == 2:
+        x = x[..., None]
     return np.ascontiguousarray(x).reshape(len(x), -1), x.shape[1:], kind, said
 
 

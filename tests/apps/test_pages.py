@@ -247,6 +247,35 @@ def test_how_examples_are_drawn(tmp_path):
     assert drawing.shown(np.full(20, 255.0)).max() == 1
 
 
+@pytest.mark.parametrize(("channels", "drawn"), [(2, 1), (5, 3)])
+def test_channels_that_are_no_colours(tmp_path, channels, drawn):
+    """The first ones are drawn, and it is said."""
+    x = RNG.random((30, 6, 5, channels)).astype(np.float32)
+    data = datasets.from_arrays(x)
+    drawing = drawing_of(run_of(tmp_path, data), data, 30 * channels)
+    shown = drawing.shown(data.x_train)
+    np.testing.assert_array_equal(
+        shown.reshape(-1, 6, 5, drawn), np.delete(x, np.s_[9::10], axis=0)[..., :drawn]
+    )
+    assert f"of {channels} channels." in drawing.note
+    for figure in (
+        drawing.several(data.x_test, "Three"),
+        drawing.pairs(data.x_test, data.x_test, (), range(3)),
+        drawing.groups(data.x_test[None], ["all"], "Groups"),
+        drawing.lattice(data.x_train[:4], "Four", (0, 1, 0, 1)),
+    ):
+        figure.savefig(tmp_path / "figure.png")
+
+
+def test_counts_as_shares_where_their_means_lie_below_0(tmp_path):
+    """Of a Normal likelihood: what is below 0 is no share."""
+    counts = datasets.from_arrays(RNG.poisson(2.0, (30, 6)), kind="counts")
+    drawing = drawing_of(run_of(tmp_path, counts, likelihood="normal"), counts, 6)
+    corners = np.array([[3.0, 1, 0, 0, -0.1, 0], [-1, -1, -1, -1, -1, -1]])
+    np.testing.assert_allclose(drawing.scaled(corners), [[0.75, 0.25, *[0] * 4], [0] * 6])
+    drawing.corners(corners, ["a", "b"], "").savefig(tmp_path / "figure.png")
+
+
 def test_examples_are_of_all_labels_though_the_data_are_sorted():
     data = table(3)
     assert data.y_test.tolist() == sorted(data.y_test)

@@ -273,6 +273,13 @@ SHAPES = {
     ),
     "counts that are a table": (RNG.poisson(0.5, (40, 9)), {"kind": "table"}, (9,), "table", None),
     "a list": (UNIT[:, 0].tolist(), {}, (5,), "table", None),
+    "rows that are series": (
+        RNG.normal(size=(40, 24)),
+        {"kind": "series"},
+        (24, 1),
+        "series",
+        None,
+    ),
     "sparse counts": (scipy.sparse.csr_array(RNG.poisson(0.5, (40, 9))), {}, (9,), "counts", None),
     "a sparse table": (scipy.sparse.csc_matrix(np.eye(40) * 0.5), {}, (40,), "table", None),
 }
@@ -595,6 +602,24 @@ def test_the_fingerprint_of_sparse_rows_and_masks():
         (np.zeros((5, 2, 2, 2, 2)), {}, ValueError, r"\[N, T, C\], got \(5, 2, 2, 2, 2\)"),
         (np.zeros((0, 3)), {}, ValueError, "must not be empty"),
         (np.zeros((5, 3)), {"kind": "images"}, ValueError, r"must be \[N, H, W\]"),
+        (
+            np.zeros((5, 3, 2, 2)),
+            {"kind": "series"},
+            ValueError,
+            r"x must be \[N, T, C\] or \[N, T\]",
+        ),
+        (
+            scipy.sparse.eye_array(5).tocsr(),
+            {"kind": "images"},
+            ValueError,
+            "must be dense for images",
+        ),
+        (
+            scipy.sparse.eye_array(5).tocsr(),
+            {"kind": "series"},
+            ValueError,
+            "must be dense for series",
+        ),
         (np.zeros((5, 3)), {"kind": "films"}, ValueError, "kind must be"),
         (np.zeros((5, 3)), {"missing": "drop"}, ValueError, "missing must be"),
         (np.zeros((5, 3)), {"y": "label"}, TypeError, "y must be labels where x has no columns"),
