@@ -35,6 +35,7 @@ class Writing(NamedTuple):
       header: whether the first line is names.
       skip: lines before it.
       names: the cells of the first line.
+      numbers: whether there are numbers among the names of a header.
       one_short: the header lacks the name of the first column, as R writes it.
 
     Example:
@@ -49,6 +50,7 @@ class Writing(NamedTuple):
     skip: int
     names: tuple[str, ...]
     one_short: bool
+    numbers: bool = False
 
 
 def sniffed(path: Path) -> Writing:
@@ -95,9 +97,9 @@ def sniffed(path: Path) -> Writing:
     # One cell more in each row is the name of a row, unless it is always an empty last one.
     longer = len(table) > 1 and all(len(row) == len(names) + 1 for row in table[1:])
     short = longer and any(row[-1] for row in table[1:])
-    return Writing(
-        separator, decimal, encoding, longer or _is_header(table, decimal), skip, names, short
-    )
+    header = longer or _is_header(table, decimal)
+    numbers = header and any(_number(name, decimal) is not None for name in names)
+    return Writing(separator, decimal, encoding, header, skip, names, short, numbers)
 
 
 def opened_text(path: Path) -> Any:
@@ -210,15 +212,15 @@ def _is_header(table: list[list[str]], decimal: str) -> bool:
         whole = all(value == int(value) for value in found)
         return not first[0] and all(first[1:]) and whole and len(set(cells)) == len(cells) > 1
     # A text among numbers may be a label: then the next line is alike, and the numbers are no
-    # names, which would be whole and differ.
+    # names, which would be whole and rise, as years do.
     if len(table) < 2 or len(table[1]) != len(first):
         return True
     alike = all(
         (value is None) == (_number(cell, decimal) is None) or not cell or not own
         for value, cell, own in zip(values, table[1], first, strict=True)
     )
-    names = all(value == int(value) for value in found if abs(value) < 1e18)
-    return not alike or (names and len(set(found)) == len(found))
+    whole = all(value == int(value) for value in found if abs(value) < 1e18)
+    return not alike or (whole and len(found) > 1 and sorted(set(found)) == found)
 
 
 def _number(cell: str, decimal: str = ".") -> float | None:

@@ -7,9 +7,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from jaxvae.data.formats.columns import opened
 from jaxvae.data.formats.frames import from_frame
 from jaxvae.data.formats.sniffing import DAMAGED, Writing, opened_text, sniffed
-from jaxvae.data.formats.source import Reading, Source, needed
+from jaxvae.data.formats.source import Reading, Source, listed, needed
 
 WRITTEN = {";": "semicolons", "|": "bars", "\t": "tabs", r"\s+": "spaces", ",": "commas"}
 
@@ -49,18 +50,22 @@ def read_csv(path: Path, reading: Reading, *, examples_only: bool = False) -> So
         said.append("Its numbers have decimal commas.")
     if not writing.header:
         said.append('It has no header: its columns are called "0", "1", and so on.')
+    elif writing.numbers:
+        said.append(f"Its first line is taken for names: {listed(writing.names)}.")
     try:
         frame = _frame(pandas, path, writing, reading)
     except UnicodeDecodeError:
         said.append("It is not UTF-8: it is read as Latin-1.")
-        frame = _frame(pandas, path, writing._replace(encoding="latin-1"), reading)
+        writing = writing._replace(encoding="latin-1")
+        frame = _frame(pandas, path, writing, reading)
     if not len(frame):
         raise ValueError(f"{path}: it must hold at least one row, got a header alone")
     if writing.header and writing.names[0].startswith("#"):  # as NumPy writes it
         frame.columns = [str(frame.columns[0]).lstrip("# "), *frame.columns[1:]]
     _refuse_ragged(path, writing, frame)
     source = from_frame(frame, reading, examples_only=examples_only, where=str(path))
-    return source._replace(said=(*said, *source.said))
+    more = _said_of_missing(pandas, path, writing, frame, (source.label_column, reading.text))
+    return source._replace(said=(*said, *source.said, *more))
 
 
 def read_parquet(path: Path, reading: Reading, *, examples_only: bool = False) -> Source:
@@ -109,7 +114,7 @@ def _frame(pandas: Any, path: Path, writing: Writing, reading: Reading) -> Any:
         "index_col": 0 if writing.one_short else False,
     }
     if reading.ids is not None:
-        options["dtype"] = {reading.ids: str}  # 007 is a name
+        options["converters"] = {reading.ids: str}  # 007 is a name, and so is NA
     if not writing.header:
         options["names"] = [str(i) for i in range(len(writing.names))]
     file: Any = opened_text(path) if path.suffix.lower() == ".zip" else path
@@ -143,9 +148,45 @@ def _frame(pandas: Any, path: Path, writing: Writing, reading: Reading) -> Any:
     except (*DAMAGED, ValueError) as error:
         text = str(error).strip().partition("\n")[0]
         raise ValueError(f"{path} is not a whole table: {text}") from None
+    if reading.ids in frame:
+        frame[reading.ids] = frame[reading.ids].mask(frame[reading.ids] == "")
     if writing.header:
         frame.columns = [str(name).strip() for name in frame.columns]
     return frame
+
+
+def _said_of_missing(
+    pandas: Any, path: Path, writing: Writing, frame: Any, names: tuple[str | None, ...]
+) -> list[str]:
+    """What is said of columns of words where a word, as NA or None, is read as a missing one."""
+    said = []
+    for place, name in enumerate(opened(frame).names):
+        if name not in names or not frame.iloc[:, place].isna().any():
+            continue
+        file: Any = opened_text(path) if path.suffix.lower() == ".zip" else path
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of rows that end in an empty cell
+            cells = pandas.read_csv(
+                file,
+                sep=writing.separator,
+                encoding=writing.encoding,
+                header=0 if writing.header else None,
+                names=range(len(writing.names) + writing.one_short),
+                usecols=[place + writing.one_short],
+                index_col=False,
+                skiprows=writing.skip,
+                skipinitialspace=True,
+                dtype=str,
+                keep_default_na=False,
+            ).iloc[:, 0]
+        missing = frame.iloc[:, place].isna().to_numpy()
+        words = sorted({cell for cell in cells[missing] if cell.strip()})
+        if words:
+            said.append(
+                f"In the column {name!r} {listed(words)} is read as no value; as a value it has to "
+                "be another word."
+            )
+    return said
 
 
 def _refuse_ragged(path: Path, writing: Writing, frame: Any) -> None:
@@ -166,8 +207,12 @@ def _refuse_ragged(path: Path, writing: Writing, frame: Any) -> None:
         limit = csv.field_size_limit(1 << 30)
         try:
             rows = csv.reader(text, delimiter=writing.separator, skipinitialspace=True)
-            for row in rows:
-                if row and len(row) < width and rows.line_num > writing.skip:
+            told = (row for row in rows if row and rows.line_num > writing.skip)
+            next(
+                told, None
+            )  # the first, by which the width is known; as a header it may be shorter
+            for row in told:
+                if len(row) < width:
                     raise ValueError(
                         f"{path}: its rows must have as many cells as the first, {width}, "
                         f"got {len(row)} in line {rows.line_num}"

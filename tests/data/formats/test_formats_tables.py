@@ -180,6 +180,55 @@ def test_a_header_of_numbers(csv, text, shape):
     assert read(csv(text), reading).x.shape == shape
 
 
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("5,3,1,2,setosa\n4,9,2,1,other\n", "4"),
+        ("5,setosa\n4,other\n", "1"),
+        ("7,1,a,9\n4,2,b,8\n", "2"),
+    ],
+)
+def test_a_first_row_of_whole_numbers_is_an_example(csv, text, label):
+    """Numbers are names only where they rise: else an example would be lost in silence."""
+    source = read(csv(text), Reading(label=label))
+    assert (len(source.x), len(source.y)) == (2, 2)
+    assert "no header" in source.said[0]
+
+
+def test_numbers_that_are_taken_for_names_are_shown(csv):
+    source = read(csv("land,1990,1991\nx,1,2\ny,3,4\n"), Reading(ids="land"))
+    assert source.said[0] == "Its first line is taken for names: land, 1990, 1991."
+    assert read(csv("land,a,b\nx,1,2\ny,3,4\n"), Reading(ids="land")).said == ()
+
+
+@pytest.mark.parametrize("start", ["", "\n", "sep=,\n"])
+@pytest.mark.parametrize("name", ["label", "kind"])
+def test_words_that_are_read_as_a_missing_label_are_said(csv, name, start):
+    rows = "1,None\n2,mild\n3,\n4,NA\n5,None\n"
+    source = read(csv(f"{start}a,{name}\n{rows}"), Reading(label=name))
+    assert source.y.tolist() == [None, "mild", None, None, None]
+    assert f"In the column {name!r} NA, None is read as no value" in source.said[-1]
+    assert read(csv(f"a,{name}\n1,u\n2,\n"), Reading(label=name)).said[1:] == ()
+    text = read(csv(f"{name},body\nu,null\nv,red rose\n"), Reading(label=name, text="body"))
+    assert any("In the column 'body' null is read" in said for said in text.said)
+
+
+def test_words_that_are_read_as_a_missing_label_beside_an_index_and_without_a_header(csv):
+    source = read(csv("a,label\nr1,1,NA\nr2,2,u\n"))
+    assert source.y.tolist() == [None, "u"]
+    assert "In the column 'label' NA is read" in source.said[-1]
+    source = read(csv("1.5,NA\n2.5,u\n3.5,v\n"), Reading(label="1"))
+    assert source.y.tolist() == [None, "u", "v"]
+    assert "In the column '1' NA is read" in source.said[-1]
+
+
+def test_a_row_may_be_called_as_what_is_missing_elsewhere(csv):
+    source = read(csv("who,a\nNA,1\n,2\n007,3\n"), Reading(ids="who"))
+    assert source.ids == ("NA", "", "007")
+    with pytest.raises(ValueError, match="as many cells as the first, 2, got 1 in line 3"):
+        read(csv("a,who\n1,x\n2\n"), Reading(ids="who"))
+
+
 def test_numbers_between_spaces(csv, tmp_path):
     np.savetxt(tmp_path / "a.csv", [[1.5, 2], [3, 4]])
     assert read(tmp_path / "a.csv").x.tolist() == [[1.5, 2], [3, 4]]
