@@ -61,6 +61,7 @@ class Compare:
                 (".csv",),
                 lambda path: outputs.write_table(path, columns),
                 replace=self.force,
+                name="csv",
             )
             say_made("The table is in", out)
         curves, figures, marks = panels(entries)
@@ -239,7 +240,8 @@ def all_columns(entries: Sequence[Entry]) -> dict[str, list[str]]:
 
     Returns:
       By name the cells of each run: its figures, of several seeds their mean and in a column
-      `..._std` their standard deviation, and the options that differ. "" where there is none.
+      `..._std` their standard deviation, and the options that differ, "--epochs" where a figure
+      has that name. "" where there is none.
     """
     found = {
         "run": [entry.name for entry in entries],
@@ -249,7 +251,7 @@ def all_columns(entries: Sequence[Entry]) -> dict[str, list[str]]:
     options = compared.differing(entries)
     for figure in dict.fromkeys(name for entry in entries for name in entry.figures):
         values = [entry.figures.get(figure, ()) for entry in entries]
-        if figure in options or figure == "seed":  # the options say it
+        if figure == "seed":  # the options say it
             continue
         found[figure] = [f"{np.mean(own):.9g}" if own else "" for own in values]
         if any(len(own) > 1 for own in values):
@@ -257,7 +259,9 @@ def all_columns(entries: Sequence[Entry]) -> dict[str, list[str]]:
                 f"{np.std(own, ddof=1):.9g}" if len(own) > 1 else "" for own in values
             ]
     plain = {
-        name: ["" if value is None else str(value) for value in values]
+        f"--{name.replace('_', '-')}" if name in found else name: [
+            "" if value is None else str(value) for value in values
+        ]
         for name, values in options.items()
     }
     return found | plain

@@ -158,12 +158,7 @@ def push(
       ConnectionError: if the Hub cannot be reached.
       ImportError: if huggingface_hub is missing.
     """
-    try:
-        where = parse(repo if is_address(repo) else SCHEME + repo)
-    except ValueError:
-        raise ValueError(f"repo must be owner/name, got {repo}") from None
-    if where.revision is not None:
-        raise ValueError(f"repo must be owner/name without a revision, got {repo}")
+    where = _repository(repo)
     hub = _library()
     with tempfile.TemporaryDirectory(prefix="jaxvae-") as made:
         files = _files(Path(folder), where.repo, license, Path(made))
@@ -182,6 +177,17 @@ def push(
             ]
             api.create_commit(where.repo, operations, commit_message=message)
     return str(url)
+
+
+def _repository(repo: str) -> Address:
+    """Where a model is to be pushed."""
+    try:
+        where = parse(repo if is_address(repo) else SCHEME + repo)
+    except ValueError:
+        raise ValueError(f"repo must be owner/name, got {repo}") from None
+    if where.revision is not None:
+        raise ValueError(f"repo must be owner/name without a revision, got {repo}")
+    return where
 
 
 def _files(folder: Path, repo: str, license: str | None, made: Path) -> dict[str, str | bytes]:
@@ -296,5 +302,5 @@ class Push:
             message=self.message,
         )
         say_made("The model is at", url)
-        say("To read it in Python:", f'jaxvae.load("hf://{self.repo}")')
+        say("To read it in Python:", f'jaxvae.load("{_repository(self.repo)}")')
         return 0

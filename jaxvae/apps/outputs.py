@@ -18,6 +18,7 @@ def write_new(
     write: Callable[[Path], None],
     *,
     replace: bool,
+    name: str = "out",
 ) -> Path:
     """Write a file that a user asked for, whole or not at all.
 
@@ -28,6 +29,7 @@ def write_new(
       write: writes to the path that it is called with, of the same ending. It becomes the file at
         the end, and is removed after an error.
       replace: whether it may take the place of one that is there.
+      name: of the option that names the file, for an error.
 
     Returns:
       The file.
@@ -39,12 +41,12 @@ def write_new(
     """
     out = Path(default) if path is None else path
     if out.suffix not in endings:
-        raise ValueError(f"out must end in {', '.join(endings)}, got {out}")
-    taken = FileExistsError(f"out must be a new file, or be replaced with --force, got {out}")
+        raise ValueError(f"{name} must end in {', '.join(endings)}, got {out}")
+    taken = FileExistsError(f"{name} must be a new file, or be replaced with --force, got {out}")
     if out.is_dir() or (path is not None and out.exists() and not replace):
         raise taken
     if not out.parent.is_dir():
-        raise FileNotFoundError(f"out must be in a folder that exists, got {out}")
+        raise FileNotFoundError(f"{name} must be in a folder that exists, got {out}")
     unfinished = out.with_name(f".{os.getpid()}-{out.name}")
     try:
         write(unfinished)

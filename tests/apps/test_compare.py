@@ -282,6 +282,25 @@ def test_files_are_not_replaced_unasked(write, tmp_path, capsys):
     assert capsys.readouterr().out.split() == [str(table), str(tmp_path / "a.png")]
 
 
+def test_an_option_and_a_figure_of_one_name_are_two_columns(write, tmp_path, capsys):
+    """Of runs that differ in --epochs, how many each was given and how many it was trained."""
+    folders = [
+        write(f"run {given}", **NORMAL, epochs=given, losses=[1.0] * trained)
+        for given, trained in ((5, 4), (9, 6))
+    ]
+    table = tmp_path / "a.csv"
+    compared_by(capsys, tmp_path / "a.png", *folders, options=["--csv", str(table)])
+    with table.open() as file:
+        rows_of_file = list(csv.DictReader(file))
+    assert [(row["--epochs"], float(row["epochs"])) for row in rows_of_file] == [("5", 4), ("9", 6)]
+
+
+def test_an_error_names_the_option_that_it_is_of(write, tmp_path, capsys):
+    arguments = ["compare", str(write("a", **NORMAL)), "--csv", str(tmp_path / "a.txt")]
+    assert cli.main(arguments) == 1
+    assert "csv must end in .csv, got" in capsys.readouterr().err
+
+
 def test_no_runs(tmp_path, capsys):
     assert cli.main(["compare", str(tmp_path)]) == 1
     assert f"runs must be folders that `jaxvae train` wrote, got {tmp_path}" in (

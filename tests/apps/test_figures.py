@@ -448,6 +448,14 @@ def rows_of_ten(**given):
     )
 
 
+def scatter(z, **given):
+    return figures.latent_scatter(np.asarray(z, float), **given)
+
+
+def triangle(shares):
+    return figures.ternary(np.asarray(shares, float), names="abc", title="")
+
+
 def walk_of_two(images, shape, names):
     return figures.walk(images, ["one", "two"], shape, column_names=names)
 
@@ -464,6 +472,12 @@ def walk_of_two(images, shape, names):
         (rows_of_ten, {"column_names": "ab"}, "column_names must be one for each of 10, got 2"),
         (rows_of_ten, {"framed": [1, 2]}, "framed must be one for each of 1, got 2"),
         (rows_of_ten, {"image_shape": (8, 9)}, "image_shape must be of the 64 values"),
+        (rows_of_ten, {"image_shape": (4, 8, 2)}, r"with 1, 3 or 4 channels, got \(4, 8, 2\)"),
+        (scatter, {"z": [[0, np.nan]]}, r"z must be finite, got nan at index \(0, 1\)"),
+        (scatter, {"z": np.eye(12), "corners": "abc"}, "corners must be one for each of 12"),
+        (scatter, {"z": np.eye(2), "corners": "abc"}, "corners must be one for each of 2 cat"),
+        (figures.lattice, {"z": [[0, np.inf], [1, 2]]}, "z must be finite, got inf"),
+        (triangle, {"shares": [[0, np.nan, 1]]}, "shares must be finite, got nan"),
         (heat_maps, {"panels": {}}, "panels must be a dict of arrays by name, got an empty one"),
         (heat_maps, {"panels": np.eye(2)}, "panels must be a dict of arrays by name, got ndarray"),
         (heat_maps, {"column_names": "abc"}, "column_names must be one for each of 2 columns"),

@@ -217,6 +217,12 @@ def test_a_second_push_removes_what_is_no_more(folder, stand_in):
     assert b"loss.png" not in files["README.md"]
 
 
+@pytest.mark.parametrize("repo", ["ann/digits", "hf://ann/digits"])
+def test_what_is_printed_after_a_push_can_be_loaded(repo, folder, stand_in, capsys):
+    assert cli.main(["push", str(folder), repo]) == 0
+    assert 'jaxvae.load("hf://ann/digits")' in capsys.readouterr().out
+
+
 def test_a_run_is_pushed_without_its_configuration(stand_in, tmp_path):
     run = Path(__file__).parents[1] / "data" / "runs_0.1" / "dirichlet"
     hub.push(run, "ann/run")

@@ -28,15 +28,19 @@ class Series(NamedTuple):
 
 # (height, width), (height, width, channels), a series, or None where an example is neither.
 ImageShape = tuple[int, ...] | Series | None
+COLOURS = ((), (1,), (3,), (4,))  # what may stand behind the height and the width of an image
 
 
-def examples(name: str, value: Any, image_shape: ImageShape = None) -> np.ndarray:
+def examples(
+    name: str, value: Any, image_shape: ImageShape = None, *, finite: bool = False
+) -> np.ndarray:
     """Examples as float64, or raise if they are none, or no images of this shape.
 
     Args:
       name: what a message calls them.
       value: the examples [N, D].
       image_shape: (height, width) or (height, width, channels) of an image, a `Series`, or None.
+      finite: whether no number may be missing or infinite.
 
     Returns:
       The examples [N, D].
@@ -51,6 +55,12 @@ def examples(name: str, value: Any, image_shape: ImageShape = None) -> np.ndarra
         raise ValueError(
             f"image_shape must be of the {array.shape[1]} values of an example, got {image_shape}"
         )
+    if is_image(image_shape) and tuple(image_shape or ())[2:] not in COLOURS:
+        raise ValueError(
+            f"image_shape must be (height, width) or with 1, 3 or 4 channels, got {image_shape}"
+        )
+    if finite:
+        checks.finite_array(name, array)
     return array.astype(np.float64)
 
 

@@ -58,11 +58,15 @@ def latent_scatter(
       >>> figure.axes[0].get_xlabel()
       '$z_0$'
     """
-    z = arguments.examples("z", z)
+    z = arguments.examples("z", z, finite=True)
     y, name_of = _labels(y, len(z), names, missing)
     categories = z.shape[1]
     simplex = categories > 1 and bool(np.allclose(z.sum(axis=1), 1, atol=1e-3) and z.min() >= 0)
     corner_names = tuple(corners or map(str, range(categories)))
+    if simplex and len(corner_names) != categories:
+        raise ValueError(
+            f"corners must be one for each of {categories} categories, got {len(corner_names)}"
+        )
     if simplex and categories == 2:
         return _shares_of_two(z[:, 1], y, name_of, corner_names, title)
     # Names at the sides get room of their own, so that the polygon keeps its size.
@@ -126,7 +130,7 @@ def ternary(
       >>> figure.axes[0].get_title()
       'Corners'
     """
-    shares = arguments.examples("shares", shares)
+    shares = arguments.examples("shares", shares, finite=True)
     if shares.shape[1] != 3 or len(names) != 3:
         raise ValueError(
             f"shares must have the shape [N, 3], with three names, got {shares.shape} and "
@@ -187,7 +191,7 @@ def lattice(z: Any, n: int = 30) -> tuple[np.ndarray, tuple[float, float, float,
       >>> points.shape, tuple(float(edge) for edge in extent)
       ((9, 2), (-1.5, 1.5, -1.5, 1.5))
     """
-    z, n = arguments.examples("z", z), checks.positive_int("n", n, minimum=2)
+    z, n = arguments.examples("z", z, finite=True), checks.positive_int("n", n, minimum=2)
     if z.shape[1] != 2:
         raise ValueError(f"z must have the shape [N, 2], got {z.shape}")
     lowest, highest = (edge(z, axis=0).astype(np.float64) for edge in (np.min, np.max))
