@@ -22,7 +22,7 @@ from jaxvae.apps.options import (
 from jaxvae.apps.run_config import Config, read_config, write_config
 from jaxvae.apps.run_data import NOWHERE, load_data
 from jaxvae.apps.saved_model import SavedModel
-from jaxvae.apps.topic_runs import TopicRun, is_topical
+from jaxvae.apps.topic_runs import FILE, TopicRun, is_topical
 from jaxvae.apps.topics.word_prior import CONCENTRATION, with_word_prior
 from jaxvae.data.batches import Batch
 from jaxvae.data.dataset import Dataset
@@ -205,11 +205,12 @@ def begin(folder: Path, config: Config) -> None:
     """
     for name in (manifest.MANIFEST, *run_folder.FINAL):
         (folder / name).unlink(missing_ok=True)
+    _forget_results(folder)
     write_config(folder / run_folder.CONFIG, config)
 
 
 def finish(folder: Path, params: Params) -> None:
-    """Write the final parameters, and by what damage to them is found.
+    """Write the final parameters, and by what damage to them is found; no results, which follow.
 
     Args:
       folder: the run's, its configuration in it.
@@ -218,8 +219,16 @@ def finish(folder: Path, params: Params) -> None:
     Raises:
       OSError: if the folder cannot be written.
     """
+    _forget_results(folder)
     whole_files.save_params(folder / run_folder.PARAMS, params)
     manifest.write(folder, (run_folder.CONFIG, run_folder.PARAMS))
+
+
+def _forget_results(folder: Path) -> None:
+    """Remove what other parameters came to, of the run and of the seeds that it is one of."""
+    for own in filter(None, (folder, seeds.above(folder))):
+        for name in (run_folder.SUMMARY, FILE):
+            (own / name).unlink(missing_ok=True)
 
 
 def hold_out(config: Config, data: Dataset) -> tuple[Batch, Batch | None]:

@@ -257,6 +257,16 @@ def test_ctrl_c_ends_seeds_after_the_epoch(tmp_path, capsys, monkeypatch):
     assert (config.training.epochs, config.training.seeds) == (4, 2)
     assert [len(records(path)) for path in run_folder.seeds_in(part)] == [4, 4]
     assert read_config(part / "seed-1" / "config.json").training.epochs == 4
+    assert (part / "summary.json").exists()
+
+    def killed(self, latest):
+        if not add(self, latest):
+            raise KeyboardInterrupt  # in the second epoch since they went on
+        return True
+
+    monkeypatch.setattr(seeds_module.Lines, "add", killed)
+    assert cli.main(["train", "--resume", str(part), "--epochs", "6"]) == 130
+    assert not list(part.rglob("summary.json"))  # it was of parameters that are no more
 
 
 def test_early_stopping_has_the_last_word(stopped, tmp_path, capsys):

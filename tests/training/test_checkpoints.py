@@ -22,7 +22,7 @@ from safetensors.numpy import load_file
 
 import jaxvae
 from conftest import small_vae
-from jaxvae.apps import cli, runs, seeds
+from jaxvae.apps import cli, compared, results, runs, seeds, topic_runs
 from jaxvae.training import checkpoints, manifest, run_folder, saves, whole_files
 from jaxvae.training.averaging import AveragedState, average_params, averaged_params
 
@@ -743,6 +743,35 @@ def test_a_signal_saves_and_ends(tmp_path, number, capsys):
     shown = capsys.readouterr().out.splitlines()
     assert shown[: len(shown) // 2] == shown[len(shown) // 2 :]
     assert cli.main(["figures", str(newest)]) == 0
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_has_no_results_of_before(tmp_path, monkeypatch):
+    """It had ended, and went on: its parameters are others now."""
+    run = tmp_path / "run"
+    made = [run / run_folder.SUMMARY, run / topic_runs.FILE]
+    assert (
+        cli.main(["train", "--out", str(run), "--epochs", "1", *OPTIONS, "--model", "normal"]) == 0
+    )
+    assert made[0].exists()
+    made[1].touch()
+
+    def stop(record):
+        os.kill(os.getpid(), signal.SIGINT)
+        return line(record)
+
+    line = results.line
+    monkeypatch.setattr(results, "line", stop)
+    assert cli.main(["train", "--resume", str(run), "--epochs", "3"]) == 130
+    assert not any(path.exists() for path in made)
+    (entry,) = compared.read(run)
+    assert "test_loss" not in entry.figures
+    assert "has no summary.json: it was stopped" in entry.notes[0]
+    # As of a run whose first step after it went on is not finite.
+    for path in made:
+        path.touch()
+    runs.finish(run, runs.open_run(run).params)
+    assert not any(path.exists() for path in made)
 
 
 @pytest.mark.slow
