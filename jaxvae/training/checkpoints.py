@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,7 @@ from jaxvae.training.whole_files import STRAY, leaf_name, read_json, sync
 
 FORMAT = 1  # of a checkpoint
 ARRAYS, ABOUT = "arrays", "about.json"
+UNFINISHED = re.compile(rf"\d{{10,}}(\.old)?{re.escape(STRAY)}")  # a folder of ours, half written
 ANY = object()  # an array of any shape and dtype
 
 
@@ -192,7 +194,7 @@ class CheckpointWriter:
         except OSError as error:
             raise _unwritable(folder, error) from error
         for path in folder.iterdir():  # what a killed process left; ours is the only one now
-            if path.name.endswith(STRAY):
+            if UNFINISHED.fullmatch(path.name):
                 shutil.rmtree(path)
         self._scores = {path.name: _score(path) for path in checkpoints_in(folder)}
         self._thread = ThreadPoolExecutor(1, "checkpoint")

@@ -73,21 +73,22 @@ def checkpoints_of(
       Where and when to save; None for nowhere.
 
     Raises:
-      ValueError, TypeError: if both were, or a number is outside what is allowed.
+      ValueError, TypeError: if both were, or the folder or a number is outside what is allowed.
     """
-    names = "checkpoint_every", "keep"
+    names = "checkpoint_dir", "checkpoint_every", "keep"
     if given is not None:
         checks.instance("checkpoints", given, Checkpoints, "a jaxvae.Checkpoints")
         old = {"checkpoint_dir": folder, "checkpoint_every": every, "keep": keep}
         for name, value in old.items():
             if value != (3 if name == "keep" else None):
                 raise ValueError(f"{name} must be left out where checkpoints are given")
-        names = "checkpoints.every", "checkpoints.keep"
+        names = "checkpoints.dir", "checkpoints.every", "checkpoints.keep"
         folder, every, keep = given
-        checks.instance("checkpoints.dir", folder, (str, os.PathLike), "a path")
+    if given is not None or folder is not None:
+        checks.path(names[0], folder)
     if every is not None:
-        checks.positive_int(names[0], every)
-    checks.positive_int(names[1], keep)
+        checks.positive_int(names[1], every)
+    checks.positive_int(names[2], keep)
     if folder is not None:
         return Checkpoints(folder, every, keep)
     for name, value, usual in (("checkpoint_every", every, None), ("keep", keep, 3)):
@@ -340,8 +341,8 @@ def load_state(
     Raises:
       FileNotFoundError: if there is no checkpoint.
       checkpoints.DamagedCheckpointError: if it, or each of them, is not what was saved.
-      ValueError, TypeError: if its arrays have not the shapes of this model and optimizer, or
-        devices is outside what is allowed.
+      ValueError, TypeError: if its arrays have not the shapes of this model and optimizer, or path
+        or devices is outside what is allowed.
 
     Example:
       >>> import tempfile
@@ -354,7 +355,7 @@ def load_state(
       6
     """
     checks.on_host("load the state before", x=x)
-    path = Path(path)
+    path = checks.path("path", path)
     fresh = jax.eval_shape(lambda key: init_state(key, vae, optimizer, x), jax.random.key(0))
     if devices is not None and (placement := placement_of(devices, None)) is not None:
         mesh = auto_mesh(placement.devices)

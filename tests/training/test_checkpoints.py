@@ -551,8 +551,12 @@ def test_one_writer_a_folder(tmp_path):
 def test_strays_are_removed(tmp_path):
     (tmp_path / "0000000007.tmp").mkdir()
     (tmp_path / "0000000007.tmp" / "arrays").write_bytes(b"half")
+    (tmp_path / "12345678901.old.tmp").mkdir()
+    of_others = {"results.tmp", "7.tmp", "notes.old.tmp"}
+    for name in of_others:
+        (tmp_path / name).mkdir()
     checkpoints.CheckpointWriter(tmp_path).close()
-    assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == []
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", *of_others}
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, digits):

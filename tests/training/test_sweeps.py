@@ -226,6 +226,14 @@ def test_checkpoints_and_the_three_old_arguments(tmp_path):
         alone(0, checkpoints=Checkpoints(tmp_path), checkpoint_dir=tmp_path)
     with pytest.raises(ValueError, match=r"checkpoints\.every must be at least 1, got 0"):
         alone(0, checkpoints=Checkpoints(tmp_path, every=0))
+    for where in ({"checkpoints": Checkpoints("")}, {"checkpoint_dir": ""}):
+        with pytest.raises(ValueError, match=r"^checkpoint(s\.|_)dir must not be empty, got ''"):
+            alone(0, **where)
+    for where in ({"checkpoints": Checkpoints(None)}, {"checkpoint_dir": 5}):
+        with pytest.raises(TypeError, match=r"^checkpoint(s\.|_)dir must be a path, got (5|None)"):
+            alone(0, **where)
+    with pytest.raises(ValueError, match="^path must not be empty, got ''"):
+        jaxvae.load_state("", make(1.0, 1.0), optax.adam(1e-3), X)
     with pytest.raises(TypeError, match=r"checkpoints must be a jaxvae\.Checkpoints"):
         alone(0, checkpoints=str(tmp_path))
     one, _ = alone(0, checkpoints=Checkpoints(tmp_path / "a", every=1, keep=1))
