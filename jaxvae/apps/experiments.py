@@ -343,7 +343,8 @@ def _summarised(run: Run, history: History, interrupted: bool) -> dict[str, Any]
     summary = results.summary(run, history, interrupted)
     whole_files.write_json(run.folder / run_folder.SUMMARY, summary)
     if run.topics is not None:
-        run.topics.write(run.folder / topic_runs.FILE)
+        with whole_files.whole(run.folder / topic_runs.FILE) as new:
+            run.topics.write(new)
     return summary
 
 

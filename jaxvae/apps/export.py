@@ -89,7 +89,7 @@ def write_model(
     make equal files.
 
     Args:
-      path: the file; one that is there is replaced.
+      path: the file; one that is there is replaced, and stays after an error.
       vae: the model, of one array x, without a condition.
       params: its parameters.
       data_shape: of one example.
@@ -138,7 +138,7 @@ def write_model(
         "jaxvae": __version__,
         "jax": jax.__version__,
     }
-    with zipfile.ZipFile(path, "w") as file:
+    with whole_files.whole(path) as new, zipfile.ZipFile(new, "w") as file:
         # A date of its own would make each file another.
         file.writestr(zipfile.ZipInfo(ABOUT), json.dumps(about, indent=2) + "\n")
         for name, function in made.items():

@@ -17,7 +17,7 @@ from jaxvae.apps.figures import animations, losses
 from jaxvae.apps.runs import Run
 from jaxvae.data.dataset import Dataset
 from jaxvae.model.vae import VAE
-from jaxvae.training import run_folder
+from jaxvae.training import run_folder, whole_files
 
 FRAMES = 12  # a second
 GLYPH = re.compile(r"Glyph (\d+) .*missing from")  # Matplotlib's warning
@@ -119,7 +119,8 @@ def _save_all(folder: Path, drawn: dict[str, Any]) -> None:
 
 
 def _save(path: Path, page: Any) -> None:
-    if path.suffix == ".gif":
-        page.save(path, writer=animations.GifWriter(fps=FRAMES))
-    else:
-        page.savefig(path, dpi=110)
+    with whole_files.whole(path) as new:
+        if path.suffix == ".gif":
+            page.save(new, writer=animations.GifWriter(fps=FRAMES))
+        else:
+            page.savefig(new, dpi=110)

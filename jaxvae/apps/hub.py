@@ -204,7 +204,7 @@ def _files(folder: Path, repo: str, license: str | None, made: Path) -> dict[str
     if (folder / run_folder.SUMMARY).is_file():
         summary = whole_files.read_json(folder / run_folder.SUMMARY)
         files[run_folder.SUMMARY] = str(folder / run_folder.SUMMARY)
-    pictures = sorted(path.name for path in (folder / FIGURES).glob("*.png"))
+    pictures = sorted(path.name for path in (folder / FIGURES).glob("[!.]*.png"))
     files |= {f"{FIGURES}/{name}": str(folder / FIGURES / name) for name in pictures}
     text = model_card.card(
         model.description, repo=repo, summary=summary, figures=pictures, license=license

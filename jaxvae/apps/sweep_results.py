@@ -85,7 +85,8 @@ class Results:
         if self.any_finished:
             path = self.folder / run_folder.FIGURES / PICTURE
             path.parent.mkdir(exist_ok=True)
-            self._draw(entries, measure, best).savefig(path, dpi=110)
+            with whole_files.whole(path) as new:
+                self._draw(entries, measure, best).savefig(new, dpi=110)
             say("The picture is in", path)
 
     def write(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxvae._door import door
-from jaxvae.training.whole_files import sync
+from jaxvae.training.whole_files import sync, write_text
 
 MANIFEST = "manifest.json"
 
@@ -80,10 +80,9 @@ def write(folder: Path, names: Sequence[str] | None = None) -> None:
         sync(file)
         name = file.relative_to(folder).as_posix()
         files[name] = (file.stat().st_size, _digest(file))
-    body = json.dumps(files).encode()
+    body = json.dumps(files)
     # The manifest begins with its own digest: it too is a file whose bits can flip.
-    (folder / MANIFEST).write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-    sync(folder / MANIFEST)
+    write_text(folder / MANIFEST, f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}")
 
 
 def _digest(path: Path) -> str:

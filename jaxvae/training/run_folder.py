@@ -165,10 +165,11 @@ def clean(folder: Path) -> None:
 
     Example:
       >>> folder = Path(tempfile.mkdtemp())
-      >>> (folder / ".params.npz.tmp").touch()
+      >>> (folder / ".params.5eed.tmp.safetensors").touch()
       >>> clean(folder)
       >>> list(folder.iterdir())
       []
     """
-    for path in folder.glob(f".*{STRAY}"):
-        path.unlink()
+    for place in (folder, folder / FIGURES):
+        for path in (*place.glob(f".*{STRAY}"), *place.glob(f".*{STRAY}.*")):
+            path.unlink(missing_ok=True)

@@ -1,9 +1,10 @@
 """The files of a run, JSON, text and parameters: never half written, and nothing is unpickled."""
 
+import contextlib
 import json
 import os
-import tempfile
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from jaxvae.data.files import read_arrays
 from jaxvae.model.networks import Params
 
-STRAY = ".tmp"  # ends the name of what is being written or removed
+STRAY = ".tmp"  # ends the name of what is being written or removed, before a file's own ending
 SAFETENSORS = ".safetensors"
 # What this format calls NumPy's types of numbers.
 DTYPES = {
@@ -43,6 +44,40 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Write a file of any kind, whole or not at all: no reader ever sees half of it.
+
+    Args:
+      path: the file; one that is there is replaced at the end, and stays after an error.
+
+    Yields:
+      A path beside it, of the same ending, to write to.
+
+    Raises:
+      OSError: if the file cannot be written.
+
+    Example:
+      >>> path = Path(tempfile.mkdtemp(), "curve.csv")
+      >>> with whole(path) as new:
+      ...     _ = new.write_text("epoch,loss")
+      ...     path.exists()
+      False
+      >>> path.read_text()
+      'epoch,loss'
+    """
+    if not path.parent.is_dir():  # else the error would name the other path
+        raise FileNotFoundError(f"{path} must be in a folder that exists")
+    new = path.with_name(f".{path.stem}.{secrets.token_hex(8)}{STRAY}{path.suffix}")
+    try:
+        yield new
+        sync(new)
+        os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+    sync(path.parent)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -81,7 +116,8 @@ def write_text(path: Path, text: str) -> None:
       >>> path.read_text()
       'a line'
     """
-    _write(path, text.encode())
+    with whole(path) as new:
+        new.write_bytes(text.encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -132,10 +168,11 @@ def save_params(path: Path, params: Params) -> None:
       {'decoder': {'bias': Array([0., 0.], dtype=float32)}}
     """
     arrays = {leaf_name(keys): np.asarray(leaf) for keys, leaf in jax.tree.leaves_with_path(params)}
-    if path.suffix == SAFETENSORS:
-        _write(path, _to_safetensors(path, arrays))
-    else:
-        _write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+    with whole(path) as new, new.open("wb") as file:
+        if path.suffix == SAFETENSORS:
+            file.write(_to_safetensors(path, arrays))
+        else:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def load_params(path: Path, like: Params) -> Params:
@@ -233,19 +270,3 @@ def leaf_name(keys: Any) -> str:
       The name, as `decoder/bias`.
     """
     return jax.tree_util.keystr(keys, simple=True, separator="/")
-
-
-def _write(path: Path, content: Any) -> None:
-    """Write beside the target and rename, so that no reader ever sees half a file."""
-    handle, name = tempfile.mkstemp(STRAY, f".{path.name}.", path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content) if isinstance(content, bytes) else content(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-    sync(path.parent)

@@ -4,11 +4,11 @@ import contextlib
 import functools
 import json
 import signal
-from unittest.mock import Mock
 
 import jax
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from jaxvae.apps import chosen, cli, experiments, runs, sweep_results, sweep_training, sweeps
 from jaxvae.apps.description import build
@@ -295,7 +295,7 @@ def test_the_picture_of_a_grid(tmp_path, monkeypatch):
     """The option with more values is the axis, the other one the legend."""
     drawn = {}
     monkeypatch.setattr(
-        comparisons, "sweep_curves", lambda *a, **o: drawn.update(o, given=a) or Mock()
+        comparisons, "sweep_curves", lambda *a, **o: drawn.update(o, given=a) or Figure()
     )
     results_of(tmp_path, "--layers 1 2 --latent-dim 4 2 3", [6.0, 5.0, 4.0, 1.0, 2.0, 3.0])
     values, panels = drawn["given"]
@@ -306,6 +306,21 @@ def test_the_picture_of_a_grid(tmp_path, monkeypatch):
     }  # fmt: skip
     assert drawn["best"] == (2, "2")
     assert drawn["marks"] == {"test RMSE": ("the mean example", 0.3)}
+
+
+def test_a_picture_that_fails_leaves_the_one_before(tmp_path, monkeypatch):
+    class Page:
+        def savefig(self, path, **_):
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+
+    picture = tmp_path / "figures" / "sweep.png"
+    picture.parent.mkdir()
+    picture.write_bytes(b"before")
+    monkeypatch.setattr(comparisons, "sweep_curves", lambda *_, **__: Page())
+    with pytest.raises(OSError, match="No space left on device"):
+        results_of(tmp_path, "--latent-dim 2 3", [1.0, 2.0])
+    assert [path.read_bytes() for path in picture.parent.iterdir()] == [b"before"]
 
 
 MODEL = {"prior_concentration": {"model": "dirichlet", "prior": "symmetric"},

@@ -225,6 +225,24 @@ def test_what_the_file_says_and_weighs(normal, tmp_path):
     assert about["platforms"] == list(PLATFORMS)
 
 
+def test_a_file_that_cannot_be_written_leaves_the_one_before(normal, tmp_path, monkeypatch):
+    vae, params, shape = normal
+    path, write = tmp_path / "model.zip", zipfile.ZipFile.writestr
+    export.write_model(path, vae, params, data_shape=shape, platforms=("cpu",))
+    before = path.read_bytes()
+
+    def full(file, info, content):
+        if info.filename != "model.json":
+            raise OSError(28, "No space left on device")
+        write(file, info, content)
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        export.write_model(path, vae, params, data_shape=shape, platforms=("cpu",))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_it_weighs_about_twice_its_parameters():
     vae = jaxvae.dirichlet_vae(jaxvae.dense_dirichlet_network(784, 10))
     params = vae.init(jax.random.key(0), jnp.zeros((1, 784)))

@@ -182,6 +182,7 @@ def folder(model, tmp_path):
     (path / "figures").mkdir()
     (path / "figures" / "loss.png").write_bytes(b"\x89PNG of a loss")
     (path / "figures" / "walk.gif").write_bytes(b"GIF")
+    (path / "figures" / ".loss.5eed.tmp.png").write_bytes(b"half, of a process that was killed")
     (path / "metrics.jsonl").write_text("{}")
     (path / "checkpoints").mkdir()
     (path / "checkpoints" / "model.json").write_text("{}")

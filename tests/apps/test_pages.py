@@ -4,6 +4,7 @@ The models are not trained: what a page shows does not hang on how well it does.
 """
 
 import json
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -297,3 +298,15 @@ def test_decoded_points_go_to_a_file(joint, tmp_path):
     with Image.open(tmp_path / "four.gif") as walk:
         assert walk.n_frames == 6
     assert isinstance(drawing_of(joint, None, 64).several(x, "Four"), Figure)
+
+
+@pytest.mark.parametrize(("name", "write"), [("loss.png", "savefig"), ("walk.gif", "save")])
+def test_a_picture_that_fails_leaves_the_one_before(tmp_path, name, write):
+    def half(path, **_):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / name).write_bytes(b"before")
+    with pytest.raises(OSError, match="No space left on device"):
+        gallery._save_all(tmp_path, {name: SimpleNamespace(**{write: half})})
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import re
 import warnings
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -15,7 +16,17 @@ from PIL import Image
 import jaxvae
 from conftest import results_of
 from jaxvae import topics
-from jaxvae.apps import advice, chosen, cli, gallery, results, runs, topic_pages, topic_runs
+from jaxvae.apps import (
+    advice,
+    chosen,
+    cli,
+    experiments,
+    gallery,
+    results,
+    runs,
+    topic_pages,
+    topic_runs,
+)
 from jaxvae.apps.figures import sheets
 from jaxvae.apps.options import Options
 from jaxvae.apps.run_config import of_options
@@ -161,6 +172,20 @@ def test_the_words_are_printed_and_written(trained):
         assert sum(float(row["probability"]) for row in own) == pytest.approx(1, abs=1e-4)
         (line,) = re.findall(rf"^{topic} +\d+%  (.*)$", printed, re.MULTILINE)
         assert line.split(", ")[:3] == NAMES[order[:3]].tolist()
+
+
+def test_words_that_cannot_be_written_leave_those_before(tmp_path, monkeypatch):
+    def half(path):
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "topics.csv").write_text("before")
+    monkeypatch.setattr(results, "summary", lambda *_: {})
+    run = SimpleNamespace(folder=tmp_path, topics=SimpleNamespace(write=half))
+    with pytest.raises(OSError, match="No space left on device"):
+        experiments._summarised(run, None, False)
+    assert {path.name for path in tmp_path.iterdir()} == {"summary.json", "topics.csv"}
+    assert (tmp_path / "topics.csv").read_text() == "before"
 
 
 def test_pictures(trained, capsys):

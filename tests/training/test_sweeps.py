@@ -232,7 +232,7 @@ def test_checkpoints_and_the_three_old_arguments(tmp_path):
     for where in ({"checkpoints": Checkpoints(None)}, {"checkpoint_dir": 5}):
         with pytest.raises(TypeError, match=r"^checkpoint(s\.|_)dir must be a path, got (5|None)"):
             alone(0, **where)
-    with pytest.raises(ValueError, match="^path must not be empty, got ''"):
+    with pytest.raises(ValueError, match=r"^path must not be empty, got ''"):
         jaxvae.load_state("", make(1.0, 1.0), optax.adam(1e-3), X)
     with pytest.raises(TypeError, match=r"checkpoints must be a jaxvae\.Checkpoints"):
         alone(0, checkpoints=str(tmp_path))

@@ -8,7 +8,7 @@ import pytest
 
 import jaxvae
 from conftest import small_vae
-from jaxvae.training import whole_files
+from jaxvae.training import manifest, run_folder, whole_files
 
 
 def copy(tree):
@@ -169,16 +169,38 @@ def test_parameters_of_another_model_or_damaged_are_refused(key, vae, digits, tm
         whole_files.load_params(path, like)
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path):
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "summary.json"
     whole_files.write_json(path, {"loss": 1.0})
     with pytest.raises(ValueError, match="not JSON compliant"):
         whole_files.write_json(path, {"loss": float("nan")})
     assert whole_files.read_json(path) == {"loss": 1.0}
+    with pytest.raises(TypeError), whole_files.whole(path) as new, new.open("w") as file:
+        file.writelines(["half", 0])
+    manifest.write(tmp_path)
+    before = (tmp_path / manifest.MANIFEST).read_bytes()
+    monkeypatch.setattr("os.replace", lambda *_: 1 / 0)  # the last moment
     with pytest.raises(ZeroDivisionError):
-        whole_files._write(path, lambda file: 1 / 0)
+        manifest.write(tmp_path)
+    assert (tmp_path / manifest.MANIFEST).read_bytes() == before
     assert whole_files.read_json(path) == {"loss": 1.0}
-    assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]
+    assert {p.name for p in tmp_path.iterdir()} == {"summary.json", manifest.MANIFEST}
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path):
+    names = [".params.npz.a.tmp", ".summary.5eed.tmp.json", "figures/.loss.5eed.tmp.png"]
+    kept = ["summary.json", ".hidden", "figures/loss.png", "notes.tmp"]
+    (tmp_path / "figures").mkdir()
+    for name in (*names, *kept):
+        (tmp_path / name).touch()
+    run_folder.clean(tmp_path)
+    found = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+    assert found == set(kept)
+
+
+def test_a_file_without_a_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none/summary\.json must be in a folder"):
+        whole_files.write_text(tmp_path / "none" / "summary.json", "{}")
 
 
 @pytest.mark.parametrize("keys", [1, 2])
