@@ -16,6 +16,7 @@ from jaxvae.compat.coders import Array, as_coder, finite_floats, output
 from jaxvae.compat.keys import next_key
 from jaxvae.data.batches import Batch
 from jaxvae.model import evaluation, vae
+from jaxvae.model.finite import numbers
 from jaxvae.model.networks import Params
 from jaxvae.numerics import checks, compiled
 from jaxvae.training import history, updates
@@ -72,7 +73,8 @@ class _Model:
 
     def _loss_op(self, x: Any, y: Any = None) -> Array:
         core, params, batch = self._prepare(x, y)
-        return output(_loss(core, params, next_key(), batch))
+        loss = _loss(core, params, next_key(), batch)
+        return output(numbers("the loss", loss, params, finite=True))
 
     def _train_op(self, optimizer: Any, x: Any, y: Any = None) -> Array:
         transformation = _transformation(optimizer)

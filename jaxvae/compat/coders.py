@@ -11,6 +11,7 @@ import numpy as np
 from jaxvae._door import door
 from jaxvae.compat import keras, shared
 from jaxvae.compat.keys import next_key
+from jaxvae.model.finite import numbers
 from jaxvae.model.flax_network import flax_function
 from jaxvae.model.networks import Function, Params
 from jaxvae.numerics import checks, compiled
@@ -79,10 +80,12 @@ class Coder:
           What the function gives.
 
         Raises:
-          ValueError, TypeError: if it is none, of another width or not finite; it is named.
+          ValueError, TypeError: if it is none, of another width or not finite; it is named. Or if
+            what the function gives is not finite.
         """
         x = finite_floats(name, x)
-        given = _apply(self.function, self.build(x.shape[-1], name), x)
+        params = self.build(x.shape[-1], name)
+        given = numbers("the output", _apply(self.function, params, x), params, finite=True)
         # The constant beside the Normal decoder's mu is a number, as the original's.
         return jax.tree.map(lambda out: output(out) if out.ndim else float(out), given)
 
@@ -209,7 +212,9 @@ def floats(name: str, value: Any) -> np.ndarray:
     Raises:
       ValueError, TypeError: if it is none; the name is in the message.
     """
-    return checks.real_array(name, value).astype(np.float32, copy=False)
+    array = checks.real_array(name, value)
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which is refused
+        return array.astype(np.float32, copy=False)
 
 
 def finite_floats(name: str, value: Any) -> np.ndarray:

@@ -384,6 +384,31 @@ def with_variance(variance):
         (lambda x, y: normal().map_from_latent([[0, np.nan]]), ValueError, "z must be finite, got"),
         (lambda x, y: normal().map_from_latent(1.0), ValueError, r"z must have the shape \[B, D\]"),
         (lambda x, y: dirichlet().map_to_latent(x * np.nan), ValueError, "x must be finite"),
+        (
+            lambda x, y: normal().encoder(np.full((2, 64), 1e300)),
+            ValueError,
+            "x must be finite, got inf at .*; as a float32 a number beyond 3.4e38 is infinite",
+        ),
+        (
+            lambda x, y: normal().map_to_latent(x + np.float32(3e38)),
+            ValueError,
+            "the output of example 0 is (nan|inf|-inf), though params are finite: some values",
+        ),
+        (
+            lambda x, y: dirichlet().map_from_latent([[0.1] * 10, [3.4e38] * 10]),
+            ValueError,
+            "the output of example 1 is (nan|inf|-inf), though params are finite",
+        ),
+        (
+            lambda x, y: dirichlet().map_to_latent(x + np.float32(3e38)),
+            ValueError,
+            "the posterior mean of example 0 is nan, though params are finite",
+        ),
+        (
+            lambda x, y: dirichlet().loss_op(x + np.float32(1e30), y),
+            ValueError,
+            "the loss is (nan|inf), though params are finite",
+        ),
         (lambda x, y: dirichlet().map_to_latent(1), ValueError, r"x must have the shape \[B, D\]"),
         (
             lambda x, y: with_variance(-1).loss_op(x),
