@@ -96,13 +96,13 @@ class _Model:
             )
         return output(metrics.loss)
 
-    def _fit(self, x: Any, y: Any, batch_size: int, epochs: int) -> None:
-        x = np.asarray(x)
-        if x.ndim != 2:
-            checks.data_array("x", x)  # raises: it has no rows
+    def _fit(self, name: str, x: Any, y: Any, batch_size: int, epochs: int) -> None:
+        x = checks.real_array(name, x)
+        if x.ndim != 2 or x.dtype.kind not in "iu":  # whole numbers need no check, and stay small
+            x = checks.data_array(name, x)
         y = self._labels(y, len(x))
-        # One row makes the weights and checks the model; `fit` checks the data, once.
-        core, params, _ = self._prepare(x[:1], None if y is None else y[:1])
+        # One row makes the weights and checks the model.
+        core, params, _ = self._prepare(x[:1], None if y is None else y[:1], name)
         optimizer = self._optimizer(keras.adam())
         # Training donates what it is given and what `on_epoch` sees: the coders hold copies.
         params = jax.tree.map(jnp.copy, params)
@@ -136,11 +136,11 @@ class _Model:
     def _keep(self, params: Params) -> None:
         self.encoder.params, self.decoder.params = params["encoder"], params["decoder"]
 
-    def _prepare(self, x: Any, y: Any) -> tuple[vae.VAE, Params, Batch]:
+    def _prepare(self, x: Any, y: Any, name: str = "x") -> tuple[vae.VAE, Params, Batch]:
         """The core, the weights (made now if they are not yet), and the checked batch."""
-        x = checks.data_array("x", x)
+        x = checks.data_array(name, x)
         y = self._labels(y, len(x))
-        encoder = self.encoder.build(x.shape[1])
+        encoder = self.encoder.build(x.shape[1], name)
         if self.decoder.params is None:
             posterior = jax.eval_shape(self.encoder.function.apply, encoder, x)
             self.decoder.build(jax.tree.leaves(posterior)[0].shape[-1])
@@ -211,7 +211,7 @@ class VAE(_Model):
           NonFiniteStepError: if a step's loss or gradient is not finite; the weights are those
             before it.
         """
-        self._fit(data, None, batch_size, epochs)
+        self._fit("data", data, None, batch_size, epochs)
 
     def _core(self) -> vae.VAE:
         variance = float(checks.positive_float("C", self.C))  # it may have been set since
@@ -284,12 +284,15 @@ class DIRICHLET_VAE(_Model):  # noqa: N801
 
     def fit(self, x: Any, y: Any, batch_size: int = 1, epochs: int = 3) -> None:
         """Train on x [N, D] and labels y [N]: as `VAE.fit`."""
-        self._fit(x, y, batch_size, epochs)
+        self._fit("x", x, y, batch_size, epochs)
 
     def _labels(self, y: Any, examples: int) -> np.ndarray:
-        y = np.asarray(y)
-        if np.issubdtype(y.dtype, np.floating) and (y == np.round(y)).all():
-            y = y.astype(np.int64)  # the original casts labels; a fraction is refused just below
+        y = checks.real_array("y", y)
+        if y.dtype.kind == "f":
+            checks.finite_array("y", y)
+            with np.errstate(invalid="ignore"):
+                whole = y.astype(np.int64)
+            y = whole if (whole == y).all() else y  # the original casts labels; others are refused
         return checks.label_array("y", y, examples, self.categories)
 
     def _optimizer(self, optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
