@@ -143,7 +143,7 @@ def push(
     Args:
       folder: of a saved model or of a run.
       repo: "owner/name"; made where it does not exist.
-      private: whether a repository that is made is private.
+      private: whether a repository that is made is private; one that is there must be so too.
       license: of the model, as "apache-2.0"; None: the card says nothing of it.
       message: of the commit.
       token: of the Hub; None: HF_TOKEN, or the one that `hf auth login` kept.
@@ -152,7 +152,8 @@ def push(
       The address of the model's page.
 
     Raises:
-      ValueError: if the repository's name is none, or there is no saved model.
+      ValueError: if the repository's name is none, there is no saved model, or the repository is
+        public though private is True.
       FileNotFoundError: if there is no such folder.
       PermissionError: if the token may not write there.
       ConnectionError: if the Hub cannot be reached.
@@ -167,6 +168,12 @@ def push(
         )
         with _told(where, "written"):
             url = api.create_repo(where.repo, private=private, exist_ok=True)
+            # One that is there stays as it is, whatever was asked for.
+            if private and not api.repo_info(where.repo).private:
+                raise ValueError(
+                    "repo must be new or private where private is True, got "
+                    f"{where.repo}, which is public: nothing was uploaded"
+                )
             stale = [name for name in api.list_repo_files(where.repo) if _is_ours(name)]
             operations: list[Any] = [
                 hub.CommitOperationAdd(path_in_repo=name, path_or_fileobj=content)
@@ -285,7 +292,7 @@ class Push:
     repo: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="REPO")]]
     """The repository that it goes to, as owner/name. One that does not exist is made."""
     private: bool = False
-    """Make a new repository a private one."""
+    """Make a new repository a private one. One that exists and is public is refused."""
     license: str | None = None
     """The licence of the model, as apache-2.0. Default: the card does not mention one."""
     message: str = "Upload a model of jaxvae"

@@ -74,8 +74,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if self.allowed(asked["organization"]) is not True:
                 return None
             repo = f"{asked['organization']}/{asked['name']}"
-            hub_.private[repo] = asked.get("visibility") == "private" or asked.get("private")
             status = 409 if repo in hub_.repos else 200
+            if status == 200:
+                hub_.private[repo] = asked.get("visibility") == "private" or asked.get("private")
             hub_.repos.setdefault(repo, {})
             return self.answer(status, {"url": f"{self.server.url}/{repo}"})
         _, _, _, owner, name, what, _ = path.split("/")
@@ -123,7 +124,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             ]
             return self.answer(200, found)
         names = [{"rfilename": file} for file in files]
-        return self.answer(200, {"id": repo, "sha": commit, "siblings": names})
+        private = bool(hub_.private.get(repo))
+        return self.answer(200, {"id": repo, "sha": commit, "private": private, "siblings": names})
 
     do_HEAD = do_GET  # noqa: N815
 
@@ -324,6 +326,19 @@ def test_a_damaged_model_is_not_pushed(folder, stand_in):
     with pytest.raises(ValueError, match=r"params\.safetensors"):
         hub.push(folder, "ann/digits")
     assert not stand_in.asked
+
+
+def test_what_is_to_be_private_does_not_go_where_all_can_read_it(folder, stand_in):
+    hub.push(folder, "ann/digits")
+    before = dict(stand_in.repos["ann/digits"])
+    (folder / "summary.json").unlink()
+    with pytest.raises(ValueError, match=r"^repo must be new or private .* got ann/digits, which"):
+        hub.push(folder, "ann/digits", private=True)
+    assert stand_in.repos["ann/digits"] == before
+    hub.push(folder, "ann/other", private=True)
+    hub.push(folder, "ann/other", private=True)
+    assert stand_in.private["ann/other"]
+    assert not stand_in.private["ann/digits"]
 
 
 def test_no_model(tmp_path, stand_in):
