@@ -237,6 +237,24 @@ def test_fewer_points_where_there_is_little_room(convolutional):
     assert sizes[0] > sizes[1] >= 3
 
 
+@pytest.mark.parametrize("shape", [(2, 200), (200, 2), (1, 300)], ids=str)
+def test_an_image_that_is_flat_has_each_of_its_sides(shape):
+    """Its short side has fewer pixels than become one along the long side."""
+    x = np.random.default_rng(0).random((6, *shape))
+    look = looks.Look("image", shape, np.zeros(1), np.ones(1), x.mean(axis=0).ravel(), ())
+    made = looks.examples(look, x.reshape(6, -1), 10**6)["sprite"]
+    factor = -(-max(shape) // looks.SAMPLE)
+    sides = [max(1, side // factor) for side in shape]
+    assert made["shape"] == sides
+    content = base64.b64decode(made["source"].partition(",")[2])
+    first = np.asarray(Image.open(io.BytesIO(content)))[: sides[0], : sides[1]] / 255
+    blocks = [np.array_split(np.arange(n)[: m * min(factor, n)], m)
+              for n, m in zip(shape, sides, strict=True)]  # fmt: skip
+    expected = [[x[0][np.ix_(down, across)].mean() for across in blocks[1]] for down in blocks[0]]
+    np.testing.assert_allclose(first, expected, atol=0.01)
+    assert min(lattices._shown(look, x.reshape(6, -1))["sprite"]["shape"]) > 0
+
+
 def test_without_the_data_the_page_works_and_says_so(digits_run, tmp_path, capsys, monkeypatch):
     def missing(config, *args, **options):
         raise FileNotFoundError("there is no file")

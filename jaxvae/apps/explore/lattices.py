@@ -165,8 +165,8 @@ def _fits(look: Look, points: int) -> bool:
     if look.kind != "image":
         return points <= MOST
     height, width = look.shape[:2]
-    factor = -(-max(height, width) // LARGEST)
-    return points <= MOST and points * (height // factor + 7) * (width // factor + 7) <= AREA
+    down, across = packing.block_of(height, width, LARGEST)
+    return points <= MOST and points * (height // down + 7) * (width // across + 7) <= AREA
 
 
 def _shown(look: Look, x: np.ndarray) -> dict[str, Any]:

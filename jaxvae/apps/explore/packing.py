@@ -141,13 +141,31 @@ def smaller(pictures: np.ndarray, longest: int) -> np.ndarray:
       (2, 50, 30)
     """
     height, width = pictures.shape[1:3]
-    factor = -(-max(height, width) // longest)
-    if factor == 1:
+    down, across = block_of(height, width, longest)
+    if down == across == 1:
         return pictures
-    sides = height // factor, width // factor
-    cut = pictures[:, : sides[0] * factor, : sides[1] * factor]
-    blocks = cut.reshape(len(cut), sides[0], factor, sides[1], factor, *cut.shape[3:])
+    sides = height // down, width // across
+    cut = pictures[:, : sides[0] * down, : sides[1] * across]
+    blocks = cut.reshape(len(cut), sides[0], down, sides[1], across, *cut.shape[3:])
     return blocks.mean(axis=(2, 4))
+
+
+def block_of(height: int, width: int, longest: int) -> tuple[int, int]:
+    """The pixels, down and across, of which `smaller` makes one.
+
+    Args:
+      height, width: of a picture, in pixels.
+      longest: as of `smaller`.
+
+    Returns:
+      A square's sides, or less where a picture is flatter than the square.
+
+    Example:
+      >>> block_of(100, 60, 50), block_of(2, 200, 50)
+      ((2, 2), (2, 4))
+    """
+    factor = -(-max(height, width) // longest)
+    return min(factor, height), min(factor, width)
 
 
 def most_that_fit(make: Callable[[int], Any], counts: list[int], size: int) -> Any:
