@@ -6,12 +6,16 @@ So they also share what was compiled, which JAX finds again for an equal functio
 import functools
 from typing import Any
 
+import jax
+import optax
+
 from jaxvae.model import modules, networks
 from jaxvae.model.flax_network import flax_function
 from jaxvae.model.networks import Function, Params
 from jaxvae.model.ready import dirichlet_vae, label_prior, normal_vae
 from jaxvae.model.vae import VAE
 from jaxvae.model.values import made_by
+from jaxvae.numerics import compiled
 from jaxvae.training import steps
 from jaxvae.training.revival import revive_dead_categories
 
@@ -63,7 +67,13 @@ def dirichlet_functions(
     return _dirichlet_encoder(latent_dim, *trunk), _mean_decoder(data_dim, *trunk)
 
 
-train_step = functools.lru_cache(maxsize=64)(steps.make_train_step)
+@functools.lru_cache(maxsize=64)
+def train_step(core: VAE, optimizer: optax.GradientTransformation) -> jax.stages.Wrapped:
+    """As `make_train_step`, but nothing is donated: a copy of a coder has the same arrays."""
+    step = steps.step_function(core, optimizer)
+    return compiled.jit(lambda key, state, batch: step(key, state, batch, True))
+
+
 revived = functools.lru_cache(maxsize=64)(revive_dead_categories)
 
 

@@ -76,6 +76,18 @@ def test_a_model_is_pickled_with_its_weights(kind):
         np.testing.assert_array_equal(weight, before[name])
 
 
+def test_a_copy_of_a_coder_keeps_its_weights():
+    """Whatever is done with the model that it was copied from."""
+    v, x, optimizer = normal(), np.ones((4, 64)), optax.adam(1e-3)
+    for _ in range(2):
+        before, twin = v.encoder(x)[0], copy.copy(v.encoder)
+        v.train_op(x, optimizer)
+        assert not np.array_equal(v.encoder(x)[0], before)
+        np.testing.assert_array_equal(twin(x)[0], before)
+    v.fit(x, batch_size=4, epochs=1)
+    np.testing.assert_array_equal(twin(x)[0], before)
+
+
 def test_an_error_of_a_latent_names_it():
     with pytest.raises(ValueError, match=r"^z must have 10 columns, got 9"):
         dirichlet().map_from_latent(np.eye(9))
