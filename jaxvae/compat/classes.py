@@ -12,7 +12,7 @@ import optax
 from jaxvae._door import door
 from jaxvae._output import say
 from jaxvae.compat import keras, shared
-from jaxvae.compat.coders import Array, as_coder, finite_floats, output
+from jaxvae.compat.coders import Array, as_coder, finite_floats, output, unless_refused
 from jaxvae.compat.keys import next_key
 from jaxvae.data.batches import Batch
 from jaxvae.model import evaluation, vae
@@ -97,6 +97,8 @@ class _Model:
         return output(metrics.loss)
 
     def _fit(self, name: str, x: Any, y: Any, batch_size: int, epochs: int) -> None:
+        checks.positive_int("batch_size", batch_size)
+        checks.positive_int("epochs", epochs)
         x = checks.real_array(name, x)
         if x.ndim != 2 or x.dtype.kind not in "iu":  # whole numbers need no check, and stay small
             x = checks.data_array(name, x)
@@ -140,15 +142,16 @@ class _Model:
         """The core, the weights (made now if they are not yet), and the checked batch."""
         x = checks.data_array(name, x)
         y = self._labels(y, len(x))
-        encoder = self.encoder.build(x.shape[1], name)
-        if self.decoder.params is None:
-            posterior = jax.eval_shape(self.encoder.function.apply, encoder, x)
-            self.decoder.build(jax.tree.leaves(posterior)[0].shape[-1])
-        params = {"encoder": encoder, "decoder": self.decoder.build()}
-        core = self._core()
-        if (core, x.shape) not in self._checked:  # tracing costs more than a step
-            core.check_data(params, x, y)
-            self._checked.add((core, x.shape))
+        with unless_refused(self.encoder, self.decoder):
+            encoder = self.encoder.build(x.shape[1], name)
+            if self.decoder.params is None:
+                posterior = jax.eval_shape(self.encoder.function.apply, encoder, x)
+                self.decoder.build(jax.tree.leaves(posterior)[0].shape[-1])
+            params = {"encoder": encoder, "decoder": self.decoder.build()}
+            core = self._core()
+            if (core, x.shape) not in self._checked:  # tracing costs more than a step
+                core.check_data(params, x, y)
+                self._checked.add((core, x.shape))
         return core, params, Batch(x, y)
 
 
@@ -271,8 +274,9 @@ class DIRICHLET_VAE(_Model):  # noqa: N801
     def map_to_latent(self, x: Any) -> Any:
         """The mean of z, [B, K], of x [B, D]: concentration / sum(concentration)."""
         x = finite_floats("x", x)
-        params = {"encoder": self.encoder.build(x.shape[-1]), "decoder": {}}
-        return evaluation.encode_mean(self._core(), params, x).view(Array)
+        with unless_refused(self.encoder):
+            params = {"encoder": self.encoder.build(x.shape[-1]), "decoder": {}}
+            return evaluation.encode_mean(self._core(), params, x).view(Array)
 
     def loss_op(self, x: Any, y: Any) -> Array:
         """The original's objective of x [B, D] and labels y [B], from one draw an example."""

@@ -1,7 +1,8 @@
 """Encoders and decoders that own their weights, and the arrays that they take and give."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -84,8 +85,9 @@ class Coder:
             what the function gives is not finite.
         """
         x = finite_floats(name, x)
-        params = self.build(x.shape[-1], name)
-        given = numbers("the output", _apply(self.function, params, x), params, finite=True)
+        with unless_refused(self):
+            params = self.build(x.shape[-1], name)
+            given = numbers("the output", _apply(self.function, params, x), params, finite=True)
         # The constant beside the Normal decoder's mu is a number, as the original's.
         return jax.tree.map(lambda out: output(out) if out.ndim else float(out), given)
 
@@ -105,14 +107,34 @@ class Coder:
         if width is not None and self.input_dim not in (None, width):
             raise ValueError(f"{name} must have {self.input_dim} columns, got {width}")
         if self.params is None:
-            self.input_dim = self.input_dim or width
-            if self.input_dim is None:
+            input_dim = self.input_dim or width
+            if input_dim is None:
                 raise ValueError(
                     "the encoder and the decoder must have been called, or fit, for their "
                     "weights to exist, got one of your own modules that was not"
                 )
-            self.params = self.function.init(next_key(), jnp.zeros((1, self.input_dim)))
+            self.params = self.function.init(next_key(), jnp.zeros((1, input_dim)))
+            self.input_dim = input_dim
         return self.params
+
+
+@contextlib.contextmanager
+def unless_refused(*coders: Coder) -> Iterator[None]:
+    """Keep weights that a call makes, which fix the width of what is taken, unless it raises.
+
+    Args:
+      coders: whose.
+
+    Yields:
+      None.
+    """
+    before = [(coder.input_dim, coder.params) for coder in coders]
+    try:
+        yield
+    except BaseException:
+        for coder, (width, params) in zip(coders, before, strict=True):
+            coder.input_dim, coder.params = width, params
+        raise
 
 
 def dense_encoder_decoder(

@@ -579,6 +579,53 @@ def test_wrong_use(call, error, message, digits):
         call(digits.x_train, digits.y_train)
 
 
+class Boundless(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3)(x) * jnp.inf, nn.softplus(nn.Dense(3)(x))
+
+
+def ones(width):
+    return np.ones((4, width), np.float32)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda v: v.fit(ones(63)),  # the decoder gives 64 columns
+        lambda v: v.loss_op(ones(63)),
+        lambda v: v.train_op(ones(63), optax.sgd(1.0)),
+        lambda v: v.fit(ones(64), batch_size=0),
+        lambda v: v.fit(ones(64), epochs=1.5),
+        lambda v: v.fit(np.append(ones(64), ones(64) * np.nan, 0)),
+        lambda v: setattr(v, "C", -1) or v.loss_op(ones(64)),
+    ],
+)
+def test_a_call_that_is_refused_fixes_no_width(call):
+    """Of an encoder of one's own, which the first call that is not refused does."""
+    v = vae.VAE(Encoder(2), Decoder())
+    with pytest.raises((ValueError, TypeError)):
+        call(v)
+    assert (v.encoder.input_dim, v.encoder.params, v.decoder.params) == (None, None, None)
+    v.C = 1.0
+    assert np.isfinite(v.loss_op(ones(64)))
+    assert v.encoder.input_dim == 64
+
+
+def test_a_coder_that_is_refused_fixes_no_width():
+    v = vae.VAE(Boundless(), Decoder())
+    with pytest.raises(ValueError, match="the output of example 0 is"):
+        v.map_to_latent(ones(63))
+    assert (v.encoder.input_dim, v.encoder.params) == (None, None)
+
+
+def test_a_call_of_a_dirichlet_that_is_refused_fixes_no_width():
+    v = vae.DIRICHLET_VAE(Encoder(1), Decoder(), 0.5, 4)
+    with pytest.raises(ValueError, match=r"encoder must return one array \[B, 4\]"):
+        v.map_to_latent(ones(63))
+    assert (v.encoder.input_dim, v.encoder.params) == (None, None)
+
+
 def _built(x):
     return jaxvae.networks.flax_function("encoder", Encoder(2))
 
