@@ -15,7 +15,6 @@ from jaxvae.apps import pages, topic_pages
 from jaxvae.apps.drawing import drawing_of
 from jaxvae.apps.figures import animations, losses
 from jaxvae.apps.runs import Run
-from jaxvae.data.dataset import Dataset
 from jaxvae.model.vae import VAE
 from jaxvae.training import run_folder, whole_files
 
@@ -30,7 +29,8 @@ def draw(run: Run) -> None:
       run: the run, its metrics on disk. Where its data are not at hand, what shows them is left
         out, and said.
     """
-    data = _data_of(run)
+    shown = "latent.png and what shows examples" if run.topics is None else "the documents"
+    data = run.data_at_hand(f"{shown} are left out")
     with _letters_noted():
         drawn = (pages if run.topics is None else topic_pages).pages_of(run, data)
         records = [SimpleNamespace(**record) for record in run_folder.records(run.folder)]
@@ -93,17 +93,8 @@ def _letters_noted() -> Iterator[None]:
         yield
     if letters := "".join(dict.fromkeys(found)):
         shown = letters if len(letters) <= 8 else f"{letters[:8]}…"
-        say(f"Matplotlib's font lacks letters ({shown}): the pictures show boxes in their place.")
-
-
-def _data_of(run: Run) -> Dataset | None:
-    """The data of a run; None, and said, where they are not at hand."""
-    try:
-        return run.data
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        shown = "latent.png and what shows examples" if run.topics is None else "the documents"
-        say(f"without the run's data, so {shown} are left out: {error}")
-        return None
+        what = f"Matplotlib's font lacks letters ({shown}): the pictures show boxes in their place."
+        say(what, error=True)
 
 
 def _unit(vae: VAE) -> str:

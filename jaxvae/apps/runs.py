@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxvae._output import say
 from jaxvae.apps import chosen, description, options, saved_models, seeds
 from jaxvae.apps.latent_space import LatentSpace, count, rows
 from jaxvae.apps.options import (
@@ -66,6 +67,18 @@ class Run:
         if self._data is None:
             self._data = load_data(self.config)
         return self._data
+
+    def data_at_hand(self, otherwise: str) -> Dataset | None:
+        """Its data; None where they cannot be read, which is said even where all else is quiet.
+
+        Args:
+          otherwise: what follows from that, for the sentence.
+        """
+        try:
+            return self.data
+        except (ValueError, TypeError, OSError, ImportError) as error:
+            say(f"without the run's data, so {otherwise}: {error}", error=True)
+            return None
 
     @property
     def name(self) -> str:

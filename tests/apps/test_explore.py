@@ -261,12 +261,25 @@ def test_without_the_data_the_page_works_and_says_so(digits_run, tmp_path, capsy
 
     monkeypatch.setattr(runs, "load_data", missing)
     out = tmp_path / "page.html"
-    assert main(["explore", str(digits_run), "--out", str(out)]) == 0
-    assert "holds no examples: there is no file" in re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert main(["explore", str(digits_run), "--out", str(out), "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{out}\n"
+    assert said.err == "without the run's data, so the page holds no examples: there is no file\n"
     told = payload_of(out.read_text())
     assert told["examples"] is None
     assert told["space"]["style"]["by"] == "decoder"
     assert_decodes_alike(runs.open_run(digits_run), told)
+
+
+def test_examples_that_the_model_cannot_encode_are_an_error(digits_run, tmp_path, monkeypatch):
+    """Not a page without them: their data are at hand."""
+
+    def wrong(*_):
+        raise ValueError("the posterior mean of example 0 is nan")
+
+    monkeypatch.setattr(examples.evaluation, "encode_mean", wrong)
+    with pytest.raises(ValueError, match=r"^the posterior mean of example 0 is nan"):
+        page.make(runs.open_run(digits_run))
 
 
 def test_examples_are_left_out_on_demand(digits_run, tmp_path):

@@ -258,7 +258,7 @@ def test_letters_that_the_font_lacks_are_told_of_once(trained, monkeypatch, caps
     with pytest.warns(UserWarning, match="another") as caught:
         gallery.draw(opened)
     assert len(caught) == 1
-    said = " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().err.split())
     assert said.count("Matplotlib's font lacks letters (") == 1
     assert set("银行市场") <= set(said)
 
@@ -491,8 +491,10 @@ def test_without_its_data_the_topics_are_drawn(counts, tmp_path, capsys):
     for path in (tmp_path / "run" / "figures").iterdir():
         path.unlink()
     capsys.readouterr()
-    assert cli.main(["figures", str(tmp_path / "run")]) == 0
-    assert "so the documents are left out" in capsys.readouterr().out
+    assert cli.main(["figures", str(tmp_path / "run"), "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path / 'run' / 'figures'}\n"
+    assert "without the run's data, so the documents are left out" in said.err
     assert {path.name for path in (tmp_path / "run" / "figures").iterdir()} == {
         "topics.png",
         "loss.png",

@@ -47,6 +47,7 @@ def of_run(run: Run) -> Examples:
 
     Raises:
       ValueError, TypeError, OSError, ImportError: if its data are not at hand.
+      ValueError: if the model gives no numbers for them.
     """
     data = run.data
     total = len_of(data.x_test)

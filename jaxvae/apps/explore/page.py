@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvae._output import say
 from jaxvae._version import __version__
 from jaxvae.apps.description import Description
 from jaxvae.apps.explore import dense_decoder, examples, lattices, looks, spaces
@@ -48,10 +47,8 @@ def make(run: Run, *, with_examples: bool = True) -> str:
             f"run must be a model without a condition, got one of shape {model.condition_shape}"
         )
     own: Examples | None = None
-    try:
-        own = examples.of_run(run) if with_examples else None
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        say(f"without the run's data, so the page holds no examples: {error}")
+    if with_examples and run.data_at_hand("the page holds no examples") is not None:
+        own = examples.of_run(run)
     text = fill(told(run, own))
     if len(text.encode()) > LARGEST:
         raise ValueError(
