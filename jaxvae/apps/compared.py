@@ -18,6 +18,7 @@ from jaxvae.apps.options import DataOptions
 from jaxvae.apps.run_config import Config, read_config
 from jaxvae.model.bind_checks import are_densities
 from jaxvae.training import run_folder, whole_files
+from jaxvae.training.history import lowest
 
 SWEEP = "sweep"  # in the summary of a sweep: its options and their values
 MEMBERS = "members"  # in the same: what is known of each of its runs
@@ -88,7 +89,7 @@ def held_out_loss(records: Sequence[Mapping[str, Any]], patience: int | None) ->
       patience: of the run; with it the parameters of the lowest loss are kept.
 
     Returns:
-      The loss; None where no examples were held out.
+      The loss; None where no examples were held out. A loss that is not finite is never the lowest.
 
     Example:
       >>> held_out_loss([{"validation_loss": 2.0}, {"validation_loss": 3.0}], patience=5)
@@ -98,7 +99,8 @@ def held_out_loss(records: Sequence[Mapping[str, Any]], patience: int | None) ->
     known = [loss for loss in losses if loss is not None]
     if not known:
         return None
-    return min(known) if patience is not None else known[-1]
+    best = lowest(known)
+    return best if patience is not None and math.isfinite(best) else known[-1]
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import math
 import platform
 from typing import Any
 
@@ -19,7 +20,7 @@ from jaxvae.data.flat import dense, len_of
 from jaxvae.model import evaluation, generation, reports
 from jaxvae.model.vae import VAE
 from jaxvae.training.epochs import steps_per_epoch
-from jaxvae.training.history import EpochRecord, History
+from jaxvae.training.history import EpochRecord, History, lowest
 
 ROWS = 4096  # looked at together, so that a large data set is never dense or decoded whole
 RESULTS = (
@@ -79,9 +80,10 @@ def summary(run: Run, history: History, interrupted: bool) -> dict[str, Any]:
 def _kept_epoch(run: Run, history: History) -> int:
     """How many epochs the parameters were trained for that are kept."""
     losses = [record.validation_loss for record in history.epochs]
-    if run.config.training.patience is None or None in losses:
+    best = lowest(losses)
+    if run.config.training.patience is None or not math.isfinite(best):
         return len(losses)
-    return int(np.argmin(np.array(losses, float))) + 1
+    return losses.index(best) + 1
 
 
 def of_test(run: Run) -> dict[str, Any]:

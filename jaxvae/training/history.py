@@ -1,5 +1,6 @@
 """What `fit` and `fit_many` saw: records, and the error of a step that is not finite."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -144,13 +145,14 @@ def lowest(losses: Sequence[float | None]) -> float:
       losses: after each epoch; None where there were no such examples.
 
     Returns:
-      The loss; infinity where none is known.
+      The loss; infinity where none is known that is finite.
 
     Example:
-      >>> lowest([None, 3.0, 2.0]), lowest([])
+      >>> lowest([None, 3.0, 2.0, float("nan")]), lowest([])
       (2.0, inf)
     """
-    return min((loss for loss in losses if loss is not None), default=float("inf"))
+    known = (loss for loss in losses if loss is not None and math.isfinite(loss))
+    return min(known, default=float("inf"))
 
 
 def stopped(losses: Sequence[float | None], patience: int | None) -> bool:

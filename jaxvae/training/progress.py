@@ -145,10 +145,8 @@ class Progress:
 
     def _see(self, member: int, record: EpochRecord) -> None:
         """Keep the best epoch of a run."""
-        best = self._best.get(member)
-        if record.validation_loss is not None and (
-            best is None or record.validation_loss < _held_out(best)
-        ):
+        best, loss = self._best.get(member), _held_out(record)
+        if math.isfinite(loss) and (best is None or loss < _held_out(best)):
             self._best[member] = record
 
     def _training(self) -> list[EpochRecord]:

@@ -6,12 +6,13 @@ No model is trained: a run is what its files say.
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from jaxvae import figures
-from jaxvae.apps import chosen, cli, compare, compared
+from jaxvae.apps import chosen, cli, compare, compared, results
 from jaxvae.apps.options import Options
 from jaxvae.apps.run_config import of_options, read_config, write_config
 from jaxvae.data import datasets
@@ -19,6 +20,7 @@ from jaxvae.training import whole_files
 
 FIRST_RUNS = Path(__file__).parents[1] / "data" / "runs_0.1"
 SMALL = {"layers": 1, "hidden_units": 8}
+NAN = float("nan")
 TABLE = datasets.from_arrays(
     np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2, name="a table"
 )
@@ -152,6 +154,26 @@ def test_a_run_that_was_stopped_is_listed(write, tmp_path, capsys):
     assert "part has no summary.json: it was stopped, or it is still running" in text
     assert f"jaxvae train --resume {part}" in text
     assert "whole has no" not in text
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "loss", "kept"),
+    [
+        ([NAN, 3.0, 2.0, 4.0], 5, 2.0, 3),
+        ([3.0, NAN, 2.0, 4.0], 5, 2.0, 3),
+        ([3.0, 2.0, 4.0, NAN], 5, 2.0, 2),
+        ([3.0, 2.0, 4.0], None, 4.0, 3),
+        ([NAN, NAN], 5, NAN, 2),  # then those of the last epoch are kept
+        ([None, None], None, None, 2),
+    ],
+)
+def test_a_held_out_loss_that_is_no_number_is_not_the_lowest(losses, patience, loss, kept):
+    records = [{"validation_loss": own} for own in losses]
+    found = compared.held_out_loss(records, patience)
+    assert found == loss or np.isnan([found, loss]).all()
+    training = SimpleNamespace(training=SimpleNamespace(patience=patience))
+    history = SimpleNamespace(epochs=[SimpleNamespace(**own) for own in records])
+    assert results._kept_epoch(SimpleNamespace(config=training), history) == kept
 
 
 def test_a_run_that_is_named_twice_is_shown_once(write, tmp_path, capsys):

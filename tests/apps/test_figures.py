@@ -232,6 +232,18 @@ def test_loss_spread(tmp_path):
     assert "3 seeds" in figure.get_suptitle()
 
 
+def test_held_out_losses_of_which_some_are_no_numbers(tmp_path):
+    """Of several runs whose mean is a number after no epoch no point is marked."""
+    nan, found = float("nan"), []
+    for held_out in ([[nan, 1.0, 2.0]], [[nan, nan, nan], [3.0, 1.0, 2.0]]):
+        runs = [[record(i, validation_loss=v) for i, v in enumerate(own)] for own in held_out]
+        figure = figures.loss_curves(*runs) if len(runs) == 1 else figures.loss_spread(runs)
+        assert rendered(figure, tmp_path) > 0.005
+        found.append([line.get_label() for line in figure.axes[0].lines])
+    assert "lowest held out: epoch 2" in found[0]
+    assert not any("lowest" in label for label in found[1])
+
+
 @pytest.mark.parametrize(
     ("losses", "rows"),
     [

@@ -186,8 +186,10 @@ def held_out(losses):
         ([3.0, 5.0], 2, 2, "The parameters are those of epoch 1, where the held-out loss is "
                            "lowest."),
         ([3.0, 5.0], 2, None, ""),
+        ([float("nan"), 3.0, 5.0], 3, 5, "The parameters are those of epoch 2, where the held-out "
+                                         "loss is lowest."),
     ],
-    ids=["patience", "on_epoch", "on_epoch alone", "last is best", "other is best", "all"],
+    ids=["patience", "on_epoch", "on_epoch alone", "last is best", "other is best", "all", "nan"],
 )  # fmt: skip
 def test_why_it_ended_and_whose_parameters_they_are(log, losses, epochs, patience, sentence):
     shown(log, epochs, *[[r] for r in held_out(losses)], patience=patience)

@@ -98,7 +98,8 @@ def _loss_panels(runs: Sequence[Sequence[Any]], unit: str) -> Figure:
     rows = [slice(None), slice(first, None)] if steep else [slice(None)]
     figure = Figure(figsize=(11, 0.9 + 2.9 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), 3, squeeze=False)
-    best = int(np.nanargmin(held_out.mean(axis=0))) if known else None
+    mean = held_out.mean(axis=0)
+    best = int(np.nanargmin(mean)) if np.isfinite(mean).any() else None
     for own, part in zip(panels, rows, strict=True):
         for ax, term, lines in zip(own, TERMS, curves, strict=True):
             title = "KL" if term == "kl" else term
@@ -108,10 +109,9 @@ def _loss_panels(runs: Sequence[Sequence[Any]], unit: str) -> Figure:
             if best is not None and (part == rows[0] or best >= first):
                 ax.axvline(number[best], color="0.45", linewidth=1, linestyle=":", zorder=1)
                 if term == "loss":
-                    lowest = held_out.mean(axis=0)[best]
                     text = f"lowest held out: epoch {number[best]}"
                     look: dict[str, Any] = {"mfc": "none", "color": HELD_OUT, "ms": 9, "mew": 2}
-                    ax.plot(number[best], lowest, "o", label=text, zorder=4, ls="none", **look)
+                    ax.plot(number[best], mean[best], "o", label=text, zorder=4, ls="none", **look)
             ax.set(xlabel="epoch" if part == rows[-1] else None, ylabel=unit)
             ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
             ax.grid()
