@@ -178,6 +178,23 @@ def test_wrapper_equals_functions(model, digits, capsys):
     assert printed == means
 
 
+def test_a_latent_by_the_functions_is_that_of_the_wrapper(model, digits):
+    """By the calls that `docs/migration.md` names."""
+    v, x = (normal if model == "normal" else dirichlet)(), digits.x_test[:7]
+    found = v.map_to_latent(x)
+    params = {"encoder": v.encoder.params, "decoder": {}}
+    if model == "normal":
+        core = jaxvae.normal_vae(
+            jaxvae.dense_normal_network(64, 2, layers=1, hidden_units=16), objective="original"
+        )
+        mu, sigma = core.encode(params, x)
+        np.testing.assert_allclose(found, (mu, sigma), rtol=1e-5)
+    else:
+        network = jaxvae.dense_dirichlet_network(64, 10, layers=1, hidden_units=16, head="relu")
+        core = jaxvae.dirichlet_vae(network, objective="original")
+        np.testing.assert_allclose(found, jaxvae.encode_mean(core, params, x), rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_fit_trains_prints_and_goes_on(digits, capsys):
     v = dirichlet(hidden_units=64)
