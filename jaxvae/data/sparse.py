@@ -143,7 +143,8 @@ def compressed(name: str, matrix: Any) -> Any:
 
     Returns:
       Its CSR: float32, or as it came if of booleans or of integers of at most 16 bits. Entries
-      for one place are summed. The user's own is left as it is and shared where it is so already.
+      for one place are summed: float32 too where a sum has no room in these. The user's own is
+      left as it is and shared where it is so already.
 
     Raises:
       ValueError, TypeError: if it is not of rank 2, empty, or not of real numbers.
@@ -161,16 +162,47 @@ def compressed(name: str, matrix: Any) -> Any:
         raise ValueError(f"{name} must not be empty, got the shape {matrix.shape}")
     if matrix.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {matrix.dtype}")
-    rows = matrix.tocsr()
-    if not rows.has_canonical_format:
-        rows = rows.copy()
-        rows.sum_duplicates()
+    rows = summed(matrix)
     if rows.dtype in NARROW or rows.dtype == np.float32:
         return rows
     with np.errstate(over="ignore"):  # it becomes inf, which is refused with the others
         data = rows.data.astype(np.float32)
     rows = type(rows)((data, rows.indices, rows.indptr), shape=rows.shape, copy=False)
     rows.has_canonical_format = True  # or SciPy looks again
+    return rows
+
+
+def summed(matrix: Any) -> Any:
+    """A sparse matrix as compressed rows, the entries for one place summed.
+
+    SciPy adds them up in the matrix's own dtype, where 300 bytes of 1 are 44, and 300 booleans 1.
+
+    Args:
+      matrix: sparse, of real numbers, of any of SciPy's formats.
+
+    Returns:
+      Its CSR, sorted, of its dtype; int64 where a sum has no room in that. The user's own is left
+      as it is and shared where it is so already.
+
+    Example:
+      >>> from scipy.sparse import coo_array
+      >>> ones = np.ones(300, np.uint8), (np.zeros(300, int), np.zeros(300, int))
+      >>> summed(coo_array(ones, shape=(1, 2))).toarray().tolist()
+      [[300, 0]]
+    """
+    own = matrix.dtype.newbyteorder("=")  # SciPy sums no other order of bytes
+    narrow = own in NARROW and not getattr(matrix, "has_canonical_format", True)
+    wide = np.dtype(np.int64) if narrow else own
+    if wide != matrix.dtype and hasattr(matrix, "coords"):  # whose own `astype` sorts all entries
+        matrix = type(matrix)((matrix.data.astype(wide), matrix.coords), shape=matrix.shape)
+    elif wide != matrix.dtype:
+        matrix = matrix.astype(wide)
+    rows = matrix.tocsr()
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    if narrow and (rows.data.astype(own) == rows.data).all():
+        rows = rows.astype(own)
     return rows
 
 

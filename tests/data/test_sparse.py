@@ -107,17 +107,42 @@ def test_all_zero_and_explicit_zeros():
     np.testing.assert_array_equal(DENSE(pack(matrix, 2), np.arange(2)), matrix.toarray())
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, bool])
-def test_entries_for_one_place_are_summed_as_scipy_does(dtype):
-    """And in no order; the user's own matrix stays as it is."""
-    parts = [[1, 2, 3, 200, 100], [4, 0, 4, 1, 1], [0, 3, 5]]
-    matrix = sp.csr_array((np.array(parts[0]).astype(dtype), parts[1], parts[2]), shape=(2, 5))
-    expected = matrix.toarray()
-    matrix = sp.csr_array((np.array(parts[0]).astype(dtype), parts[1], parts[2]), shape=(2, 5))
-    found = DENSE(pack(matrix, 2), np.arange(2))
-    np.testing.assert_array_equal(found, expected.astype(np.float32))
-    assert matrix.nnz == 5
-    assert matrix.indices.tolist() == parts[1]
+@pytest.mark.parametrize("form", ["csr", "coo", "csc"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.int16, bool])
+def test_entries_for_one_place_are_summed(dtype, form):
+    """As SciPy does where there is room; in no order; the user's own matrix stays as it is."""
+    data = np.array([1, 2, 3, 200, 100]).astype(dtype)
+    row, column = [0, 0, 0, 1, 1], [4, 0, 4, 1, 1]
+    expected = sp.coo_array((data.astype(float), (row, column)), shape=(2, 5)).toarray()
+    matrix = {
+        "csr": lambda: sp.csr_array((data, column, [0, 3, 5]), shape=(2, 5)),
+        "coo": lambda: sp.coo_array((data, (row, column)), shape=(2, 5)),
+        "csc": lambda: sp.csc_array(
+            (data[[1, 3, 4, 0, 2]], [0, 1, 1, 0, 0], [0, 1, 3, 3, 3, 5]), shape=(2, 5)
+        ),
+    }[form]()
+    before = matrix.copy()
+    packed = pack(matrix, 2)
+    np.testing.assert_array_equal(DENSE(packed, np.arange(2)), expected)
+    assert packed.values.dtype == (np.int16 if dtype == np.int16 else np.float32)
+    assert (matrix.nnz, matrix.dtype) == (5, dtype)
+    np.testing.assert_array_equal(matrix.data, before.data)
+
+
+@pytest.mark.parametrize("dtype", [">i2", ">i4", ">f8"])
+def test_entries_in_another_order_of_bytes(dtype):
+    data = np.array([1, 2, 3]).astype(dtype)
+    for form in (sp.csr_array, sp.csc_array):
+        matrix = form((data, [1, 1, 0], [0, 2, 3]), shape=(2, 2))
+        assert matrix.dtype == dtype
+        expected = form((data.astype(float), [1, 1, 0], [0, 2, 3]), shape=(2, 2)).toarray()
+        np.testing.assert_array_equal(DENSE(pack(matrix, 2), np.arange(2)), expected)
+
+
+def test_narrow_entries_that_all_differ_stay_narrow():
+    for dtype in NARROW:
+        matrix = sp.coo_array((np.ones(3, dtype), ([1, 0, 1], [2, 1, 0])), shape=(2, 3))
+        assert pack(matrix, 2).values.dtype == dtype
 
 
 def test_unsorted_rows_that_scipy_takes_for_sorted():

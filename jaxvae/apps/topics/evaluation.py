@@ -74,7 +74,7 @@ def document_completion(counts: Any, *, test: float = 0.1, random_state: int = 0
 
     Returns:
       The rows of training and test documents, and the two halves of the test documents, of the
-      dtype of counts.
+      dtype of counts; of a wider one where SciPy has no such, or sums of entries need it.
 
     Raises:
       ValueError, TypeError: if counts are not such a matrix; if a test document has 1e9 tokens or
@@ -285,8 +285,7 @@ def counts_matrix(name: str, counts: Any) -> Any:
       counts: whole numbers [N, V], sparse in any of SciPy's formats, or dense, or an AnnData.
 
     Returns:
-      CSR [N, V] of the dtype of counts. The user's own is left as it is, and shared where it is so
-      already.
+      CSR [N, V] as of `inputs.check_counts`, of the dtype of counts where SciPy has it.
 
     Raises:
       ValueError, TypeError: if counts are not of that shape, empty, negative, not finite, not
@@ -302,21 +301,9 @@ def counts_matrix(name: str, counts: Any) -> Any:
     shape = tuple(counts.shape)
     if len(shape) != 2 or 0 in shape:
         raise ValueError(f"{name} must have the shape [N, V], not empty, got {shape}")
-    if np.dtype(counts.dtype).kind not in "iuf":
+    if is_sparse(counts) and np.dtype(counts.dtype).kind not in "iuf":
         raise TypeError(f"{name} must hold numbers of tokens, got dtype {counts.dtype}")
-    rows = scipy.sparse.csr_array(counts)
-    if not rows.has_canonical_format or not rows.data.all():
-        rows = rows.copy()  # it may share the user's arrays
-        rows.sum_duplicates()
-        rows.eliminate_zeros()
-    bad = ~(rows.data > 0) | (rows.data != np.floor(rows.data)) | ~np.isfinite(rows.data)
-    if bad.any():
-        entry = int(np.argmax(bad))
-        place = int(np.searchsorted(rows.indptr, entry, "right")) - 1, int(rows.indices[entry])
-        raise ValueError(
-            f"{name} must hold whole numbers of at least 0, got {rows.data[entry]} at index {place}"
-        )
-    return rows
+    return inputs.check_counts(name, counts)
 
 
 def shares(name: str, value: Any) -> np.ndarray:

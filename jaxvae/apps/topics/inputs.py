@@ -10,7 +10,7 @@ from sklearn.utils.validation import _get_feature_names, check_array
 
 from jaxvae.data import fields
 from jaxvae.data.examples import is_stream
-from jaxvae.data.sparse import is_sparse
+from jaxvae.data.sparse import is_sparse, summed
 from jaxvae.numerics import checks
 
 MOST = 2**53  # beyond it float64 leaves integers out
@@ -73,7 +73,7 @@ def read_batches(X: Any, width: int | None = None, names: Any = None) -> Iterato
         of None: those of the first batch.
 
     Yields:
-      CSR [N, V], as of `check_counts`; and the names of the variables, or None.
+      CSR [N, V], as of `to_learn`; and the names of the variables, or None.
 
     Raises:
       ValueError, TypeError: if a batch is no matrix of counts of these variables.
@@ -93,7 +93,7 @@ def read_batches(X: Any, width: int | None = None, names: Any = None) -> Iterato
         rows = check_array(
             matrix, accept_sparse="csr", dtype="numeric", ensure_min_samples=0, input_name=name
         )
-        yield check_counts(name, rows), names
+        yield to_learn(name, rows), names
 
 
 def refuse_beside_batches(**arguments: Any) -> None:
@@ -157,23 +157,26 @@ def _shown(value: Any) -> str:
 
 
 def annotated(X: Any, name: str = "X") -> tuple[Any, np.ndarray | None]:
-    """The matrix of an AnnData and its columns' names; anything else as it is.
+    """The matrix of an AnnData and its columns' names; anything else without names.
 
     Args:
       X: what a method was given.
       name: of the argument.
 
     Returns:
-      The matrix, and names [V] or None.
+      The matrix: that of a file which is open, read; a sparse one as compressed rows, its entries
+      for one place summed. And names [V], or None.
 
     Raises:
       ValueError: if an AnnData has no matrix.
     """
-    if not fields.is_annotated(X):
-        return X, None
-    if X.X is None:
-        raise ValueError(f"{name} must be an AnnData with a matrix X of counts, got None there")
-    return X.X, np.asarray(X.var_names, dtype=object)
+    names = None
+    if fields.is_annotated(X):
+        X, names = X.X, np.asarray(X.var_names, dtype=object)
+        if X is None:
+            raise ValueError(f"{name} must be an AnnData with a matrix X of counts, got None there")
+        X = X.to_memory() if hasattr(X, "to_memory") else X
+    return (summed(X) if is_sparse(X) else X), names
 
 
 def refuse_texts(name: str, X: Any) -> None:
@@ -195,37 +198,64 @@ def refuse_texts(name: str, X: Any) -> None:
         raise TypeError(TEXTS.format(name=name))
 
 
-def check_counts(name: str, rows: Any) -> Any:
-    """Counts as compressed rows.
+def check_counts(name: str, matrix: Any) -> Any:
+    """Counts as compressed rows, sorted, one entry for each word that a document has.
 
     Args:
       name: of the argument.
-      rows: a matrix [N, V] of finite numbers, sparse or not.
+      matrix: real numbers [N, V], sparse in any of SciPy's formats, or an array.
 
     Returns:
-      CSR [N, V], float32, sorted, one entry for each word that a document has. The caller's own is
-      left as it is.
+      CSR [N, V] of the matrix's dtype, or of one that holds it all where SciPy has no such, or
+      where a sum has no room in it. The caller's own is left as it is, and shared where it is so
+      already.
 
     Raises:
-      ValueError: if a number is negative, no integer or beyond 2**53.
+      ValueError: if a number is negative, not finite or no integer.
+
+    Example:
+      >>> check_counts("X", np.array([[0, 2], [1, 0]], np.float16)).data.tolist()
+      [2.0, 1.0]
     """
-    sparse = scipy.sparse.csr_array(rows)
-    if not sparse.has_canonical_format:
-        sparse = sparse.copy()  # it shares the arrays of the caller's
-        sparse.sum_duplicates()
-    wrong = sparse.data[(sparse.data < 0) | (sparse.data != np.floor(sparse.data))]
-    if wrong.size:
+    if not is_sparse(matrix):  # SciPy takes no floats below 32 bits, and one order of bytes
+        small = matrix.dtype.kind not in "biu" and matrix.dtype.itemsize < 4
+        dtype = np.float32 if small else matrix.dtype.newbyteorder("=")
+        matrix = scipy.sparse.csr_array(matrix.astype(dtype, copy=False))
+    rows = scipy.sparse.csr_array(summed(matrix))
+    if not rows.data.all():
+        rows = rows.copy()  # it may share the caller's arrays
+        rows.eliminate_zeros()
+    bad = ~(rows.data > 0) | (rows.data != np.floor(rows.data)) | ~np.isfinite(rows.data)
+    if bad.any():
+        entry = int(np.argmax(bad))
+        place = int(np.searchsorted(rows.indptr, entry, "right")) - 1, int(rows.indices[entry])
         hint = ""
-        if not (wrong < 0).any():
+        if (rows.data > 0).all():
             hint = "; logarithms, shares and tf-idf weights are none: give what they were made of"
-        raise ValueError(f"{name} must hold counts, integers of at least 0, got {wrong[0]:g}{hint}")
-    if (sparse.data > MOST).any():
-        raise ValueError(f"{name} must hold counts of at most 2**53, got {sparse.data.max():g}")
-    sparse = sparse.astype(np.float32)
-    if (sparse.data == 0).any():
-        sparse = sparse.copy()
-        sparse.eliminate_zeros()
-    return sparse
+        raise ValueError(
+            f"{name} must hold counts, integers of at least 0, got {rows.data[entry]} at index "
+            f"{place}{hint}"
+        )
+    return rows
+
+
+def to_learn(name: str, matrix: Any) -> Any:
+    """Counts as a model takes them.
+
+    Args:
+      name: of the argument.
+      matrix: real numbers [N, V], sparse or an array.
+
+    Returns:
+      As of `check_counts`, float32.
+
+    Raises:
+      ValueError: as there; or if a number is beyond 2**53.
+    """
+    rows = check_counts(name, matrix)
+    if (rows.data > MOST).any():
+        raise ValueError(f"{name} must hold counts of at most 2**53, got {rows.data.max():g}")
+    return rows.astype(np.float32)
 
 
 def seed_lists(seed_words: Any) -> tuple[tuple[str | None, tuple[Any, ...]], ...] | None:

@@ -57,7 +57,7 @@ class TopicInputs(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             own = check_array(matrix, input_name="X", **options)
             if own.shape[1] != self.n_features_in_:
                 raise ValueError(f"X must have {self.n_features_in_} columns, got {own.shape[1]}")
-        return inputs.check_counts("X", own)
+        return inputs.to_learn("X", own)
 
     def _batch(self, rows: Any, covariates: Any) -> Batch:
         """Documents and their covariates, which are known."""

@@ -155,7 +155,7 @@ WRONG_COMPLETION = {
     "nothing": ((np.ones((0, 3)),), {}, ValueError, r"counts .*\(0, 3\)"),
     "words": (([["a", "b"]],), {}, TypeError, "counts must hold .*got dtype <U1"),
     "complex": ((scipy.sparse.csr_array(np.eye(4) * 1j),), {}, TypeError, "counts .*complex128"),
-    "half": ((np.eye(4) / 2,), {}, ValueError, r"counts .*whole.*got 0.5 at index \(0, 0\)"),
+    "half": ((np.eye(4) / 2,), {}, ValueError, r"counts .*integers.*got 0.5 at index \(0, 0\)"),
     "negative": ((np.eye(4)[::-1] * -2,), {}, ValueError, r"counts .*got -2.0 at index \(0, 3\)"),
     "nan": ((np.where(np.eye(4), np.nan, 0),), {}, ValueError, "counts .*got nan at index"),
     "infinite": ((np.where(np.eye(4), np.inf, 0),), {}, ValueError, "counts .*got inf at index"),
@@ -233,7 +233,7 @@ WRONG_PERPLEXITY = {
     "shapes": (P, np.ones((2, 4)), ValueError, r"word_probabilities .*\(2, 4\), got \(2, 3\)"),
     "a row of zeros": (P * [[1], [0]], np.ones((2, 3)), ValueError, "word_prob.* in row 1"),
     "no tokens": (P, np.zeros((2, 3)), ValueError, "unseen must hold at least one token"),
-    "fractions": (P, P, ValueError, "unseen must hold whole numbers"),
+    "fractions": (P, P, ValueError, "unseen must hold counts, integers of at least 0, got 0.33"),
 }
 
 

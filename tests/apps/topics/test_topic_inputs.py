@@ -1,10 +1,12 @@
 """What a topic model is given: counts stored anyhow, variables by name, batches, seeds, starts."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
 
-from jaxvae.topics import TopicModel, planted
+from jaxvae.apps.topics import inputs
+from jaxvae.topics import TopicModel, document_completion, planted
 
 DATA = planted(documents=120, topics=3, words=20, length=40, random_state=1)
 DENSE = DATA.counts.toarray()
@@ -75,6 +77,46 @@ def test_entries_of_one_word_are_summed():
 def test_what_no_model_can_be_of_is_refused(x, message, form):
     with pytest.raises(ValueError, match=message.replace("X must hold", ".* must hold")):
         model(2).fit(form(x))
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16])
+@pytest.mark.parametrize("form", ["coo_array", "coo_matrix", "csr_array", "csc_array"])
+def test_sums_have_room(dtype, form):
+    """Of a word that a document has 300 times, each an entry."""
+    rows, columns = DENSE.nonzero()
+    parts = [own.repeat(300) for own in (rows, columns)]
+    ones = np.ones(len(parts[0]), dtype)
+    expected = 300 * (DENSE > 0)
+    if form.startswith("coo"):
+        given = getattr(scipy.sparse, form)((ones, tuple(parts)), shape=DENSE.shape)
+    else:
+        lines, others = parts if form == "csr_array" else parts[::-1]
+        order = np.argsort(lines, kind="stable")
+        length = DENSE.shape[form == "csc_array"]
+        ends = np.r_[0, np.bincount(lines, minlength=length).cumsum()]
+        given = getattr(scipy.sparse, form)((ones, others[order], ends), shape=DENSE.shape)
+    before = given.copy()
+    np.testing.assert_array_equal(inputs.to_learn("X", given).toarray(), expected)
+    found = model()._counts(given, reset=True)
+    np.testing.assert_array_equal(found.toarray(), expected)
+    (batch, _), *_ = inputs.read_batches([given])
+    np.testing.assert_array_equal(batch.toarray(), expected)
+    if dtype is not bool:
+        np.testing.assert_array_equal(
+            document_completion(given, test=0.5).unseen.toarray().sum(axis=1),
+            expected[document_completion(given, test=0.5).test].sum(axis=1) / 2,
+        )
+    assert given.nnz == before.nnz
+    assert given.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ">f8", ">i4", ">f2", jnp.bfloat16, np.longdouble])
+def test_numbers_that_scipy_does_not_know(dtype):
+    if dtype is not jnp.bfloat16:  # scikit-learn has no such numbers
+        found = model()._counts(DENSE.astype(dtype), reset=True)
+        np.testing.assert_array_equal(found.toarray(), DENSE)
+    parts, same = (document_completion(x, test=0.5) for x in (DENSE.astype(dtype), DENSE))
+    np.testing.assert_array_equal(parts.seen.toarray(), same.seen.toarray())
 
 
 # --- variables
@@ -195,6 +237,21 @@ def test_batches_go_without_labels_and_covariates(plain):
         model().fit(DATA.counts, covariates=y).transform(source)
     with pytest.raises(ValueError, match="X must be documents in memory"):
         model().fit(DATA.counts, covariates=y).partial_fit(source)
+
+
+@pytest.mark.parametrize("form", [scipy.sparse.csr_matrix, scipy.sparse.csc_matrix, np.asarray])
+def test_annotated_data_in_an_open_file(form, tmp_path, plain):
+    anndata = pytest.importorskip("anndata")
+    anndata.AnnData(form(DENSE.astype(np.float32))).write_h5ad(tmp_path / "a.h5ad")
+    data = anndata.read_h5ad(tmp_path / "a.h5ad", backed="r")
+    assert data.isbacked
+    np.testing.assert_array_equal(plain.transform(data), plain.transform(DATA.counts))
+    np.testing.assert_array_equal(plain.transform(data[:9]), plain.transform(DATA.counts[:9]))
+    np.testing.assert_array_equal(plain.transform([data]), plain.transform([DATA.counts]))
+    np.testing.assert_array_equal(model().fit(data).topic_word_, plain.topic_word_)
+    parts, same = (document_completion(x, test=0.5) for x in (data, DENSE))
+    np.testing.assert_array_equal(parts.seen.toarray(), same.seen.toarray())
+    data.file.close()
 
 
 # --- seed words and starts

@@ -198,7 +198,11 @@ def test_documents_without_a_word():
 
 WRONG = {
     "negative": (lambda: -np.eye(5), ValueError, "X must hold counts, .* got -1"),
-    "fractions": (lambda: np.eye(5) / 2, ValueError, "X must hold counts, .* got 0.5; logarithms"),
+    "fractions": (
+        lambda: np.eye(5) / 2,
+        ValueError,
+        r"X must hold counts, .* got 0.5 at index \(0, 0\); logarithms",
+    ),
     "texts": (lambda: ["a cat", "a dog"], TypeError, "got texts: make_pipeline"),
     "one text": (lambda: "a cat", TypeError, "got texts"),
     "an array of texts": (lambda: np.array(["a", "b"]), TypeError, "got texts"),
