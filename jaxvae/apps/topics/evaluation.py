@@ -94,7 +94,7 @@ def document_completion(counts: Any, *, test: float = 0.1, random_state: int = 0
     share = checks.positive_float("test", test)
     random_state = checks.positive_int("random_state", random_state, minimum=0)
     documents = matrix.shape[0]
-    held = int(documents * share)
+    held = int(documents * share + 1e-9)  # 0.29 of 100 is 28.999999999999996
     if not 0 < held < documents:
         raise ValueError(
             f"test must leave at least one of {documents} documents to test and one to train, "

@@ -103,6 +103,12 @@ def test_completion_halves_each_document():
     np.testing.assert_array_equal((parts.seen + parts.unseen).toarray(), counts[parts.test])
 
 
+@pytest.mark.parametrize(("test", "held"), [(0.29, 29), (0.57, 57), (0.289, 28)])
+def test_a_share_is_of_whole_documents(test, held):
+    """100 * 0.29 is 28.999999999999996."""
+    assert len(document_completion(np.ones((100, 3)), test=test).test) == held
+
+
 def stored_oddly(counts):
     """The same counts: columns out of order, entries in two parts, zeros that are stored."""
     places, values = counts.nonzero(), counts[counts.nonzero()]
