@@ -244,9 +244,9 @@ class TopicRun:
         }
         seen = self._run.vae.parts.prior.uses_labels
         mixtures, y = (self.test_mixtures, data.y_test) if seen else (self.mixtures, self.labels)
-        if y is None or not (y >= 0).any():
+        if y is None or not (known := y >= 0).any():
             return found
-        return found | evaluation.agreement(mixtures, y)._asdict()
+        return found | evaluation.agreement(mixtures[known], y[known])._asdict()
 
     def _perplexities(self, rows: Any) -> dict[str, Any]:
         """Of the unseen halves of test documents: the model's, and the words' frequencies'."""

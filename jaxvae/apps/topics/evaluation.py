@@ -1,7 +1,5 @@
 """How well a topic model predicts unseen words, and how well its topics agree with labels."""
 
-import math
-import operator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +7,7 @@ import scipy.sparse
 
 from jaxvae._door import door
 from jaxvae.apps.topics import inputs
+from jaxvae.data.labels import encode_together
 from jaxvae.data.sparse import is_sparse
 from jaxvae.numerics import checks
 
@@ -238,8 +237,8 @@ def agreement(mixtures: Any, labels: Any) -> Agreement:
 
     Args:
       mixtures: the share of each topic in each document [N, K].
-      labels: of each document [N], integers or strings. A document whose label is -1, "", None or
-        NaN is left out.
+      labels: of each document [N], in any form that `jaxvae.datasets.encode_labels` takes. A
+        document without a label, as that says, is left out: of -1, "", None or NaN.
 
     Returns:
       The three numbers. The accuracy is None where some label has fewer than four documents, one
@@ -247,7 +246,7 @@ def agreement(mixtures: Any, labels: Any) -> Agreement:
 
     Raises:
       ValueError, TypeError: if mixtures are not finite numbers of at least 0 [N, K]; if labels are
-        not one for each document, mix integers and strings, or are all missing.
+        not one for each document, name no categories, or are all missing.
 
     Example:
       >>> mixtures = np.repeat([[0.9, 0.1], [0.2, 0.8]], 8, axis=0)
@@ -262,8 +261,13 @@ def agreement(mixtures: Any, labels: Any) -> Agreement:
     from sklearn.neighbors import KNeighborsClassifier
 
     array = shares("mixtures", mixtures)
-    known, classes = _classes(labels, len(array))
-    array = array[known]
+    (codes,), names = encode_together({"labels": labels})
+    if len(codes) != len(array):
+        raise ValueError(f"labels must be one for each of {len(array)} documents, got {len(codes)}")
+    if not names:  # of categories that no document has
+        raise ValueError(f"labels must hold a label, got {len(codes)} that are missing")
+    known = codes >= 0
+    array, classes = array[known], codes[known]
     largest = array.argmax(axis=1)
     accuracy = None
     fewest_to_train = len(array) - -(-len(array) // FOLDS)
@@ -329,42 +333,3 @@ def shares(name: str, value: Any) -> np.ndarray:
     array = array.astype(np.float64)
     checks.finite_array(name, array, nonnegative=True)
     return array
-
-
-def _classes(labels: Any, documents: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which documents have a label [N], and the number of each one's label."""
-    listed = not isinstance(labels, str) and hasattr(labels, "__len__")
-    if not listed or getattr(labels, "ndim", 1) != 1:
-        raise TypeError(f"labels must be integers or strings, one a document, got {labels!r:.80}")
-    # One by one: as an array a mixture would become strings without a word.
-    plain = [_label(place, label) for place, label in enumerate(_items(labels))]
-    if len(plain) != documents:
-        raise ValueError(f"labels must be one for each of {documents} documents, got {len(plain)}")
-    known = np.array([label is not None for label in plain], bool)
-    found = [label for label in plain if label is not None]
-    if not found:
-        raise ValueError("labels must name the label of at least one document, got none")
-    if len(kinds := {type(label).__name__ for label in found}) > 1:
-        raise TypeError(f"labels must be all integers or all strings, got {sorted(kinds)}")
-    return known, np.unique(np.array(found), return_inverse=True)[1]
-
-
-def _items(labels: Any) -> list[Any]:
-    return labels.tolist() if hasattr(labels, "tolist") else list(labels)
-
-
-def _label(place: int, label: Any) -> int | str | None:
-    """A label as a plain integer or string, or None if it is missing."""
-    if label is None or (isinstance(label, float | np.floating) and math.isnan(label)):
-        return None
-    if isinstance(label, str):
-        return str(label) or None
-    try:
-        if isinstance(label, bool | np.bool_):
-            raise TypeError
-        number = operator.index(label)
-    except TypeError:
-        raise TypeError(
-            f"labels must be integers or strings, got {label!r:.80} at index {place}"
-        ) from None
-    return None if number == -1 else number
