@@ -76,6 +76,19 @@ def test_a_run_knows_the_bursts_of_its_words_as_the_estimator_does(burst):
     assert frozen(runs.optimizer(config)) != frozen(runs.optimizer(other))
 
 
+def test_a_row_of_stored_zeros_is_a_document_without_a_word():
+    x = 32 * DATA.counts
+    zeros = scipy.sparse.csr_array(np.ones((5, WORDS), np.float32))
+    zeros.data[:] = 0
+    stored = scipy.sparse.vstack([zeros, x], format="csr").astype(np.float32)
+    data = jaxvae.datasets.from_arrays(x.astype(np.int32))
+    model = chosen.describe(
+        chosen.resolve(Options(latent_dim=TOPICS, network="topics"), data), data
+    )
+    assert topic_runs.dispersion_for(model, stored) == topic_runs.dispersion_for(model, x) == 32
+    assert stored.nnz == x.nnz + zeros.nnz  # the caller's own is left as it is
+
+
 @pytest.fixture(scope="module")
 def trained(counts, tmp_path_factory):
     """A run that has found the topics, and what it printed."""

@@ -109,19 +109,22 @@ def refined(key: jax.Array, vae: VAE, params: Params, x: Any) -> Dirichlet:
 
 
 def csr(x: Any) -> Any:
-    """Counts as compressed rows.
+    """Counts as compressed rows, one entry for each word that a document has.
 
     Args:
-      x: counts [N, V].
+      x: counts [N, V]; sparse ones are CSR.
 
     Returns:
       CSR [N, V], float32.
     """
-    if is_sparse(x):
-        return x.astype(np.float32)
-    import scipy.sparse
+    if not is_sparse(x):
+        import scipy.sparse
 
-    return scipy.sparse.csr_array(np.asarray(x)).astype(np.float32)
+        return scipy.sparse.csr_array(np.asarray(x, np.float32))
+    rows = x.astype(np.float32)  # a copy
+    if not rows.data.all():
+        rows.eliminate_zeros()
+    return rows
 
 
 def marks(counts: Any) -> np.ndarray:

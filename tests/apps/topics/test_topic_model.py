@@ -387,3 +387,6 @@ def test_factors_that_fit_exactly_start_without_a_warning():
     words = np.random.default_rng(0).integers(0, 3, 100)
     odds = starts.factors(scipy.sparse.csr_array(np.eye(3, dtype=np.float32)[words]), 3, 0)
     assert sorted(odds.argmax(axis=1).tolist()) == [0, 1, 2]
+    stored = scipy.sparse.csr_array(x + 1)  # with zeros among its entries
+    stored.data -= 1
+    np.testing.assert_array_equal(loaded.encode(stored), loaded.encode(x))
