@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxvae._output import say
@@ -16,13 +15,12 @@ from jaxvae.apps import outputs
 from jaxvae.apps.description import Description
 from jaxvae.apps.samples import evenly
 from jaxvae.apps.topics import tables
-from jaxvae.apps.topics.posteriors import ROWS, csr, mean_of, refined
+from jaxvae.apps.topics.posteriors import ROWS, csr, mean_of, refined, words_of
 from jaxvae.data.batches import Batch
 from jaxvae.data.sparse import is_sparse
 from jaxvae.model.count_networks import topic_word_logits
 from jaxvae.model.networks import Params
 from jaxvae.model.vae import VAE
-from jaxvae.numerics import compiled
 
 FILE = "topics.csv"
 TOP, LISTED = 10, 50  # words of a topic that are judged and printed; that the file holds
@@ -259,11 +257,11 @@ class TopicRun:
         mixtures = self._mixtures(seen)
         frequency = np.asarray(rows.sum(axis=0), np.float64).ravel() + BACKGROUND
         log_p = np.zeros(2)
-        for start in range(0, unseen.shape[0], ROWS):
+        words = words_of(self._run.vae, self._run.params, mixtures)
+        for start, p in zip(range(0, unseen.shape[0], ROWS), words, strict=True):
             own = unseen[start : start + ROWS]
             if not own.nnz:
                 continue
-            p = np.asarray(_decoded(self._run.vae, self._run.params, mixtures[start:][:ROWS]))
             alone = np.broadcast_to(frequency, own.shape)
             both = [evaluation.perplexity(each, own) for each in (p, alone)]
             log_p -= float(own.sum()) * np.log(both)
@@ -308,11 +306,3 @@ def _npmi(topics: np.ndarray, rows: Any) -> float | None:
 
     found = coherence.npmi(topics, rows)
     return None if np.isnan(found).all() else float(np.nanmean(found))
-
-
-@functools.partial(compiled.jit, static_argnums=0)
-def _decoded(vae: VAE, params: Params, mixtures: Any) -> jax.Array:
-    """The probabilities of the words for mixtures."""
-    assert vae.parts is not None
-    z = jnp.asarray(mixtures, jnp.float32)
-    return jax.nn.softmax(vae.parts.network.decode(params, z, Batch()), axis=-1)

@@ -1,5 +1,7 @@
 """The posteriors of documents. SciPy is imported where dense counts are to be made sparse."""
 
+import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -14,6 +16,7 @@ from jaxvae.model.networks import Params
 from jaxvae.model.parameters import Dirichlet
 from jaxvae.model.refinement import refine
 from jaxvae.model.vae import VAE
+from jaxvae.numerics import compiled
 
 STEPS, RATE = 50, 0.2
 ROWS = 256  # documents in one compiled call
@@ -152,6 +155,31 @@ def marks(counts: Any) -> np.ndarray:
         ends = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
         own = ends[counts.indptr[1:]] - ends[counts.indptr[:-1]]
     return (own >> np.uint64(33)).astype(np.int32)
+
+
+def words_of(
+    vae: VAE, params: Params, mixtures: np.ndarray, condition: Any = None
+) -> Iterator[np.ndarray]:
+    """The probabilities of the words for mixtures, a few documents at a time.
+
+    Args:
+      vae: a model of topics.
+      params: its parameters.
+      mixtures: [N, K].
+      condition: what the decoder sees beside them [N, ...], or None.
+
+    Yields:
+      Of the next `ROWS` documents, or of those that are left, float32 [rows, V].
+    """
+    for start in range(0, len(mixtures), ROWS):
+        z, own = jax.tree.map(lambda leaf, at=start: leaf[at : at + ROWS], (mixtures, condition))
+        yield np.asarray(_decoded(vae, params, z.astype(np.float32), Batch(condition=own)))
+
+
+@functools.partial(compiled.jit, static_argnums=0)
+def _decoded(vae: VAE, params: Params, z: Any, batch: Batch) -> jax.Array:
+    network = vae.parts.network  # type: ignore[union-attr]
+    return jax.nn.softmax(network.decode(params, z, batch), axis=-1)
 
 
 def mean_of(concentration: Any) -> Any:

@@ -1,6 +1,5 @@
 """`TopicModel`: a Dirichlet VAE of counts in the manner of scikit-learn."""
 
-import functools
 from typing import Any
 
 import jax
@@ -11,15 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from jaxvae._door import door
 from jaxvae.apps.topics import tables
-from jaxvae.apps.topics.posteriors import ROWS, mean_of
+from jaxvae.apps.topics.posteriors import ROWS, mean_of, words_of
 from jaxvae.apps.topics.tables import TopicTable
 from jaxvae.apps.topics.topic_training import TopicTraining
-from jaxvae.data.batches import Batch
 from jaxvae.model import latents
-from jaxvae.model.networks import Params
 from jaxvae.model.refinement import posterior_elbo
-from jaxvae.model.vae import VAE
-from jaxvae.numerics import checks, compiled
+from jaxvae.numerics import checks
 
 
 @door("topics")
@@ -185,14 +181,10 @@ class TopicModel(TopicTraining):
           NotFittedError: before `fit`.
           ValueError, TypeError: if X holds no counts or is of another vocabulary.
         """
-        found = []
+        found: list[np.ndarray] = []
         for batch in self._each(X, covariates):
             mixtures = mean_of(self._posterior(batch))
-            for start in range(0, len(mixtures), ROWS):
-                rows = slice(start, start + ROWS)
-                own = Batch(condition=jax.tree.map(lambda c, at=rows: c[at], batch.condition))
-                p = _decoded(self.vae_, self.params_, mixtures[rows], own)
-                found.append(np.asarray(p))
+            found.extend(words_of(self.vae_, self.params_, mixtures, batch.condition))
         return np.concatenate(found)
 
     # --- how good the model is
@@ -290,10 +282,3 @@ class TopicModel(TopicTraining):
         tags.input_tags.positive_only = True
         tags.target_tags.required = self.label_weight is not None
         return tags
-
-
-@functools.partial(compiled.jit, static_argnums=0)
-def _decoded(vae: VAE, params: Params, z: Any, batch: Batch) -> jax.Array:
-    """The probabilities of the words for mixtures."""
-    network = vae.parts.network  # type: ignore[union-attr]
-    return jax.nn.softmax(network.decode(params, z, batch), axis=-1)
