@@ -112,7 +112,8 @@ class TopicInputs(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         inputs.refuse_beside_batches(covariates=covariates)
         found = False
         for rows, _ in inputs.read_batches(X, self.n_features_in_, self._features()):
-            found = True
-            yield self._batch(rows, None)
+            if rows.shape[0]:
+                found = True
+                yield self._batch(rows, None)
         if not found:
             raise ValueError("X must give at least one batch of documents, got none")

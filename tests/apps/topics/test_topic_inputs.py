@@ -239,6 +239,19 @@ def test_batches_go_without_labels_and_covariates(plain):
         model().fit(DATA.counts, covariates=y).partial_fit(source)
 
 
+def test_batches_without_documents_are_passed_over(plain):
+    some, none = [DATA.counts[:60], DATA.counts[60:]], DATA.counts[:0]
+    source = [none, some[0], none, some[1], none]
+    for method in ("concentration", "transform", "word_probabilities", "score", "perplexity"):
+        call = getattr(plain, method)
+        np.testing.assert_array_equal(call(source), call(some))
+    np.testing.assert_array_equal(plain.intervals(source), plain.intervals(some))
+    made, same = (model().fit(own) for own in (source, some))
+    np.testing.assert_array_equal(made.topic_word_, same.topic_word_)
+    with pytest.raises(ValueError, match="at least one batch of documents, got none"):
+        plain.transform([none])
+
+
 @pytest.mark.parametrize("form", [scipy.sparse.csr_matrix, scipy.sparse.csc_matrix, np.asarray])
 def test_annotated_data_in_an_open_file(form, tmp_path, plain):
     anndata = pytest.importorskip("anndata")
