@@ -1,5 +1,6 @@
 """What a topic model is given, and what it knows of it: variables, covariates, labels."""
 
+import numbers
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,10 +11,12 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from jaxvae.apps.topics import inputs, settings
 from jaxvae.apps.topics.covariates import Covariates
 from jaxvae.data.batches import Batch
-from jaxvae.data.labels import encode_labels
+from jaxvae.data.labels import encode_labels, encode_together
 
 # What one fit has and another need not: the last of them is of a pickle of before.
-OPTIONAL = ("classes_", "feature_names_in_", "_covariates", "_variables", "_known")
+OPTIONAL = (
+    "classes_", "feature_names_in_", "_covariates", "_variables", "_names_of_labels", "_known",
+)  # fmt: skip
 
 
 class TopicInputs(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -79,13 +82,21 @@ class TopicInputs(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             return Covariates.of_before(own["_known"])
         return own.get("_covariates")
 
-    def _labels(self, y: Any, documents: int, *, learn: bool) -> np.ndarray | None:
-        """Codes of labels [N], where they lead the topics."""
+    def _labels(
+        self, y: Any, documents: int, *, learn: bool, more: bool = False
+    ) -> np.ndarray | None:
+        """Codes of labels [N], where they lead the topics. A category that no document has is a
+        label only where more documents may come."""
         if self._setting("label_weight") is None:
             return None
         if y is None:
             raise ValueError("y must be given where label_weight is set, got None")
-        codes, names = encode_labels(y, None if learn else tuple(self.classes_))
+        if learn and not more:
+            (codes,), names = encode_together({"y": y})
+            if not names:  # of categories that no document has
+                raise ValueError(f"y must hold a label, got {len(codes)} that are missing")
+        else:
+            codes, names = encode_labels(y, None if learn else self._label_names())
         if len(codes) != documents:
             raise ValueError(f"y must have {documents} labels, got {len(codes)}")
         topics = self._setting("n_components")
@@ -94,8 +105,12 @@ class TopicInputs(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 f"n_components must be at least {len(names)}, the number of labels, got {topics}"
             )
         if learn:
-            self.classes_ = np.asarray(names, dtype=object)
+            self.classes_, self._names_of_labels = _as_given(y, codes, names), names
         return codes
+
+    def _label_names(self) -> tuple[str, ...]:
+        """What the labels are called; a pickle of before knows no more of them."""
+        return self.__dict__.get("_names_of_labels") or tuple(map(str, self.classes_))
 
     def _unlabelled(self, data: Batch) -> Batch:
         """Documents whose labels are not known, where the prior asks for them."""
@@ -117,3 +132,19 @@ class TopicInputs(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 yield self._batch(rows, None)
         if not found:
             raise ValueError("X must give at least one batch of documents, got none")
+
+
+def _as_given(y: Any, codes: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """The label of each code as it stands in y; of one-hot rows the name of its column."""
+    labels: list[Any] = list(names)
+    categories = getattr(getattr(y, "dtype", None), "categories", None)
+    if categories is not None:
+        own = dict(zip(map(str, categories), categories, strict=True))
+        labels = [own.get(name, name) for name in names]
+    elif (each := np.asarray(y, dtype=object)).shape in ((len(codes),), (len(codes), 1)):
+        for code, place in zip(*np.unique(codes, return_index=True), strict=True):
+            if code >= 0:
+                labels[code] = each.ravel()[place]
+    alike = len({*map(type, labels)}) == 1
+    number = alike and isinstance(labels[0], numbers.Real | np.bool_)
+    return np.array(labels, None if number else object)

@@ -74,7 +74,7 @@ class TopicModel(TopicTraining):
       loss_curve_: the mean loss of each pass, in nats a document.
       n_iter_: passes so far.
       n_features_in_: V.
-      classes_: the labels, where label_weight is set.
+      classes_: the labels as y has them, where label_weight is set, in the order of their topics.
 
     Example:
       >>> from jaxvae.topics import planted

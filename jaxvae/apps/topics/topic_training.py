@@ -149,7 +149,8 @@ class TopicTraining(TopicInputs):
         data = self._batch(rows, covariates)
         if not keep.any():
             raise ValueError("X must hold at least one document with a word, got none")
-        data = data._replace(y=self._labels(y, rows.shape[0], learn=not goes_on), weight=weight)
+        labels = self._labels(y, rows.shape[0], learn=not goes_on, more=partial)
+        data = data._replace(y=labels, weight=weight)
         data = jax.tree.map(lambda leaf: leaf[keep], data)
         if not goes_on:
             self._begin(data)
@@ -183,7 +184,7 @@ class TopicTraining(TopicInputs):
         self.background_ = np.asarray(data.x.sum(axis=0)).ravel() + np.float32(BACKGROUND)
         self._odds, self.topic_names_ = None, [f"topic {k}" for k in range(topics)]
         if self.label_weight is not None:
-            self.topic_names_[: len(self.classes_)] = map(str, self.classes_)
+            self.topic_names_[: len(self.classes_)] = self._label_names()
         shape, seeds = (topics, width), self._setting("seed_words")
         if seeds is not None:
             self._odds, names = inputs.seed_log_odds(
@@ -250,11 +251,11 @@ class TopicTraining(TopicInputs):
         """The model with what is known of its data, for `jaxvae.save`."""
         check_is_fitted(self, "params_")
         words, condition = self._features(), getattr(self, "_condition", None)
-        labels = self.classes_ if self._setting("label_weight") is not None else None
+        has_labels = self._setting("label_weight") is not None
         return description.of(
             self.vae_,
             data_shape=(len(self.background_),),
-            label_names=None if labels is None else tuple(map(str, labels)),
+            label_names=self._label_names() if has_labels else None,
             column_names=None if words is None else tuple(map(str, words)),
             condition_shape=None if condition is None else condition.shape[1:],
         )

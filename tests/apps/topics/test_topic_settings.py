@@ -2,10 +2,12 @@
 
 import pickle
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxvae.apps.topics import topic_training
+from jaxvae.datasets import encode_labels
 from jaxvae.topics import TopicModel, planted
 
 DATA = planted(documents=120, topics=3, words=20, length=40, random_state=1)
@@ -122,10 +124,79 @@ def test_a_model_of_no_such_record_follows_its_parameters(fitted):
 
 def test_labels_of_before_are_forgotten():
     made = model(label_weight=2.0).fit(DATA.counts, LABELS)
-    assert list(made.classes_) == ["0", "1", "2"]
+    assert made.classes_.tolist() == [0, 1, 2]
     made.set_params(label_weight=None).fit(DATA.counts)
     assert not hasattr(made, "classes_")
     assert made.topic_names_[0] == "topic 0"
+
+
+# --- labels
+
+NUMBERS = np.array([3, 5, 90])[LABELS]
+
+
+def categories(known, of=(3, 5, 90)):
+    return pytest.importorskip("pandas").Categorical(known, categories=of)
+
+
+GIVEN = {
+    "integers": lambda: NUMBERS,
+    "floats": lambda: np.where(np.arange(120) % 5, NUMBERS.astype(float), np.nan),
+    "booleans": lambda: LABELS > 0,
+    "texts": lambda: np.array(["a", "b", "c"])[LABELS],
+    "a list": lambda: [None, *NUMBERS[1:].tolist()],
+    "bytes": lambda: np.array([b"a", b"b", b"c"])[LABELS],
+    "a column": lambda: NUMBERS[:, None],
+    "of JAX": lambda: jnp.asarray(NUMBERS),
+    "categories": lambda: categories(NUMBERS),
+    "a series": lambda: pytest.importorskip("pandas").Series(categories(NUMBERS)),
+}
+
+
+@pytest.mark.parametrize("case", GIVEN)
+def test_classes_are_the_labels_as_they_were_given(case):
+    """So that they can be compared with these."""
+    y = GIVEN[case]()
+    codes, names = encode_labels(y)
+    made = model(len(names), label_weight=20.0, max_iter=8).fit(DATA.counts, y)
+    found, given = made.classes_[made.transform(DATA.counts).argmax(axis=1)], np.ravel(y)
+    assert np.mean((found == given)[codes >= 0]) > 0.7
+    assert made.topic_names_ == list(names)
+    assert type(made.classes_.tolist()[0]) is type(given.tolist()[1])
+    classes = made.classes_
+    assert made.partial_fit(DATA.counts, y).classes_ is classes
+    with pytest.raises(ValueError, match="y must hold labels of"):
+        made.partial_fit(DATA.counts, np.full(120, 77))
+
+
+def test_one_hot_labels_are_called_as_their_columns():
+    y = pytest.importorskip("pandas").DataFrame(np.eye(3, dtype=int)[LABELS], columns=[*"abc"])
+    assert model(label_weight=2.0).fit(DATA.counts, y).classes_.tolist() == ["a", "b", "c"]
+
+
+def test_labels_of_a_pickle_of_before_are_texts():
+    made = model(label_weight=2.0).fit(DATA.counts, NUMBERS)
+    old = copied(made)
+    del old._names_of_labels
+    old.classes_ = np.array(["3", "5", "90"], dtype=object)
+    for own in (made, old):
+        own.partial_fit(DATA.counts, NUMBERS)
+    np.testing.assert_array_equal(old.topic_word_, made.topic_word_)
+    assert old._described().label_names == made._described().label_names == ("3", "5", "90")
+
+
+def test_categories_that_no_document_has_are_no_labels():
+    y = categories(NUMBERS, of=(1, 3, 5, 90))
+    made = model(label_weight=2.0).fit(DATA.counts, y)
+    assert made.classes_.tolist() == [3, 5, 90]
+    same = model(label_weight=2.0).fit(DATA.counts, NUMBERS)
+    np.testing.assert_array_equal(made.topic_word_, same.topic_word_)
+    with pytest.raises(ValueError, match="n_components must be at least 4"):  # 1 may come
+        model(label_weight=2.0).partial_fit(DATA.counts, y)
+    more = model(4, label_weight=2.0).partial_fit(DATA.counts, y)
+    assert more.classes_.tolist() == [1, 3, 5, 90]
+    with pytest.raises(ValueError, match="y must hold a label, got 120 that are missing"):
+        made.fit(DATA.counts, categories([None] * 120))
 
 
 # --- what is refused changes nothing
