@@ -319,7 +319,7 @@ class TopicTraining(TopicInputs):
                 Batch(seen.matrix()) if isinstance(data, Documents) else data,
                 rounds=rounds,
                 batch_size=size,
-                words=self.topic_word_prior,
+                words=0.0 if isinstance(data, Documents) else self.topic_word_prior,
                 dispersion=self._burstiness,
                 devices=self.devices,
             )

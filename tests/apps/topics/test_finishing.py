@@ -73,9 +73,20 @@ def test_a_stream_has_it_too():
     assert off[1] < 0.5 * off[0]
     params = finished(
         jax.random.key(two._seed), two.vae_, without.params_, Batch(LONG.counts),
-        rounds=2, batch_size=200, words=0.1, dispersion=without._burstiness,
+        rounds=2, batch_size=200, words=0.0, dispersion=without._burstiness,
     )  # fmt: skip
     jax.tree.map(np.testing.assert_array_equal, two.params_, params)
+
+
+def test_a_stream_has_no_prior_of_words():
+    """Neither before the last phase nor in it."""
+    each = [
+        TopicModel(4, max_iter=2, final_rounds=1, topic_word_prior=prior, **SMALL).fit(
+            [LONG.counts]
+        )
+        for prior in (0.0, 100.0)
+    ]
+    np.testing.assert_array_equal(each[0].topic_word_, each[1].topic_word_)
 
 
 def test_where_it_is_left_open_the_documents_of_a_stream_decide(monkeypatch):
