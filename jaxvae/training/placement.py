@@ -47,6 +47,9 @@ class Placement:
         if self.params is not None:
             checks.function("params", self.params)
 
+    def __deepcopy__(self, memo: Any) -> "Placement":
+        return self  # a device cannot be copied, and scikit-learn's `clone` would
+
 
 class Placed(NamedTuple):
     """Where a state lies on a mesh; hashable.

@@ -390,3 +390,11 @@ def test_factors_that_fit_exactly_start_without_a_warning():
     stored = scipy.sparse.csr_array(x + 1)  # with zeros among its entries
     stored.data -= 1
     np.testing.assert_array_equal(loaded.encode(stored), loaded.encode(x))
+def test_devices_of_a_clone():
+    """JAX's own can be neither copied nor pickled."""
+    mesh = jax.make_mesh((2,), ("device",))
+    for devices in (jax.devices()[:1], mesh):
+        where = Placement(devices)
+        assert clone(model(devices=where)).get_params()["devices"] == where
+
+
