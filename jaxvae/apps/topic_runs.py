@@ -80,7 +80,7 @@ def topic_word(vae: VAE, params: Params) -> np.ndarray:
       [K, V].
     """
     assert vae.parts is not None
-    return np.asarray(jax.nn.softmax(topic_word_logits(vae.parts.network, params), axis=-1))
+    return np.array(jax.nn.softmax(topic_word_logits(vae.parts.network, params), axis=-1))
 
 
 def posteriors(run: Any, x: Any) -> Any:

@@ -89,20 +89,6 @@ class Sample:
         self._parts: list[Any] = []
         self._drawn: list[np.ndarray] = []
 
-    @classmethod
-    def of(cls, rows: Any) -> "Sample":
-        """What is told of rows that are all at hand; none is kept.
-
-        Args:
-          rows: CSR [N, V].
-
-        Returns:
-          The sample.
-        """
-        seen = cls(0)
-        seen.add(rows)
-        return seen
-
     def add(self, rows: Any) -> None:
         """See some more.
 

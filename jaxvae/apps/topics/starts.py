@@ -9,6 +9,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from sklearn.decomposition import NMF
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfTransformer
@@ -23,7 +24,11 @@ SPREAD = 0.02  # standard deviation of the start of a product: about Glorot's
 
 
 def factors(
-    counts: Any, topics: int, random_state: int, hints: np.ndarray | None = None
+    counts: Any,
+    topics: int,
+    random_state: int,
+    hints: np.ndarray | None = None,
+    weight: np.ndarray | None = None,
 ) -> np.ndarray:
     """Log-odds of words in the factors of the documents beside all of them.
 
@@ -36,11 +41,14 @@ def factors(
       topics: K; where there are fewer documents or words, the last have odds of zero.
       random_state: of the factorisation.
       hints: the topic that a document is known to be of [N], -1 where none is; or None.
+      weight: of the documents [N]; None weighs all alike.
 
     Returns:
       float32 [K, V].
     """
     tfidf = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
+    if weight is not None:  # an error of tf-idf weights is squared, one of counts is not
+        tfidf, counts = weighed(tfidf, np.sqrt(weight)), weighed(counts, weight)
     found = min(topics, *counts.shape)
     words = np.zeros((topics, counts.shape[1]))
     if hints is not None and (hints >= 0).any():
@@ -48,6 +56,21 @@ def factors(
     else:
         words[:found] = _factorised(tfidf, found, random_state)
     return log_odds(_likelier(words, counts), counts)
+
+
+def weighed(rows: Any, weight: np.ndarray | None) -> Any:
+    """Rows, each times a number.
+
+    Args:
+      rows: CSR [N, V].
+      weight: [N]; None leaves them as they are.
+
+    Returns:
+      CSR [N, V].
+    """
+    if weight is None:
+        return rows
+    return scipy.sparse.diags_array(weight.astype(rows.dtype), format="csr") @ rows
 
 
 def log_odds(words: np.ndarray, counts: Any) -> np.ndarray:
@@ -68,7 +91,7 @@ def log_odds(words: np.ndarray, counts: Any) -> np.ndarray:
     return odds.astype(np.float32)
 
 
-def dispersion(counts: Any, odds: np.ndarray) -> float:
+def dispersion(counts: Any, odds: np.ndarray, weight: np.ndarray | None = None) -> float:
     """How far counts lie from the topics that they start at: the variance beside a multinomial's.
 
     1 where the tokens of a document are independent, as LDA says; n documents' worth where its
@@ -79,6 +102,7 @@ def dispersion(counts: Any, odds: np.ndarray) -> float:
     Args:
       counts: CSR [N, V], each row with at least one word.
       odds: log-odds of words at which the topics start [K, V].
+      weight: of the documents [N], 1 in the mean; None weighs all alike.
 
     Returns:
       A power of two, at least 1: a close number would be compiled into each training anew.
@@ -92,10 +116,11 @@ def dispersion(counts: Any, odds: np.ndarray) -> float:
 
     Source: McCullagh and Nelder, 1989, Generalized linear models, section 4.5.
     """
-    frequency = np.asarray(counts.sum(axis=0), np.float64).ravel() + 0.5
+    frequency = np.asarray(weighed(counts, weight).sum(axis=0), np.float64).ravel() + 0.5
     topics = np.exp(odds) * (frequency / frequency.sum())
     topics /= topics.sum(axis=1, keepdims=True)
     off, total = np.zeros((2, counts.shape[1]))
+    each = np.ones(counts.shape[0]) if weight is None else weight
     for place in evenly(counts.shape[0], LOOKED_AT):
         row = slice(*counts.indptr[place : place + 2])
         words, x = counts.indices[row], counts.data[row].astype(np.float64)
@@ -103,9 +128,9 @@ def dispersion(counts: Any, odds: np.ndarray) -> float:
         for _ in range(UPDATES):  # of expectation and maximisation
             shares *= own @ (x / (shares @ own)) / length
         mean = length * (shares @ topics)
-        off += np.square(mean)
-        off[words] += x * (x - 2 * mean[words])
-        total += mean
+        off += each[place] * np.square(mean)
+        off[words] += each[place] * x * (x - 2 * mean[words])
+        total += each[place] * mean
     seen = total >= 1
     found = np.median(off[seen] / total[seen]) if seen.any() else 1.0
     return float(2 ** round(np.log2(max(found, 1.0))))

@@ -68,7 +68,7 @@ class TopicModel(TopicTraining):
         p(word | topic) / p(word)^(1 - relevance), by which words are ordered.
       topic_word_: the probabilities of the words under each topic alone [K, V].
       topic_names_: what the topics are called.
-      topic_shares_: of the tokens [K].
+      topic_shares_: of the tokens [K]; these and p(word) are of all documents so far.
       vae_: the model, a `jaxvae.VAE`; parameters that are set after a fit change the next one.
       params_: its parameters, averaged over training. `jaxvae.save` takes the estimator itself.
       loss_curve_: the mean loss of each pass, in nats a document.

@@ -15,7 +15,7 @@ from jaxvae.apps.estimator_inputs import seed_of, unchanged_if_refused, weights
 from jaxvae.apps.samples import evenly
 from jaxvae.apps.topics import finishing, inputs, schedule, settings, starts, tables
 from jaxvae.apps.topics.covariates import Covariates
-from jaxvae.apps.topics.documents import Documents, Sample
+from jaxvae.apps.topics.documents import Documents
 from jaxvae.apps.topics.posteriors import STEPS, mean_of, posteriors_of
 from jaxvae.apps.topics.topic_inputs import TopicInputs
 from jaxvae.apps.topics.word_prior import CONCENTRATION, averaged_adam
@@ -181,7 +181,9 @@ class TopicTraining(TopicInputs):
         if width < 2:
             raise ValueError(f"X must have at least 2 columns, one for each word, got {width}")
         self._seed, self._n_features_out = seed_of(self.random_state), topics
-        self.background_ = np.asarray(data.x.sum(axis=0)).ravel() + np.float32(BACKGROUND)
+        self.background_ = (_words(data) + BACKGROUND).astype(np.float32)
+        # Of all documents so far: how often each word came, and the tokens of each topic.
+        self._word_counts, self._topic_tokens = np.full(width, BACKGROUND), np.zeros(topics)
         self._odds, self.topic_names_ = None, [f"topic {k}" for k in range(topics)]
         if self.label_weight is not None:
             self.topic_names_[: len(self.classes_)] = self._label_names()
@@ -200,7 +202,7 @@ class TopicTraining(TopicInputs):
         sample = self._sample(data)
         odds = self._start(sample, topics, words)
         if odds is not None:
-            self._burstiness = starts.dispersion(sample.x, odds)
+            self._burstiness = starts.dispersion(sample.x, odds, _weights(sample))
             params = jax.tree.map(jnp.asarray, starts.started(state.params, self._decoder, odds))
             # The optimizer anew: it averages the parameters.
             state = TrainState(state.step, params, init_opt_state(optimizer, params))
@@ -212,12 +214,13 @@ class TopicTraining(TopicInputs):
 
     def _start(self, sample: Batch, topics: int, words: np.ndarray | None) -> np.ndarray | None:
         """The log-odds of words at which the topics start; None: as they come."""
+        weight = _weights(sample)
         if words is not None:
-            return starts.log_odds(words, sample.x)
+            return starts.log_odds(words, starts.weighed(sample.x, weight))
         if self.init == "random":
             return None
         hints = sample.y if self._odds is None else starts.hints(sample.x, self._odds)
-        return starts.factors(sample.x, topics, self._seed, hints)
+        return starts.factors(sample.x, topics, self._seed, hints, weight)
 
     @property
     def vae_(self) -> VAE:
@@ -293,33 +296,44 @@ class TopicTraining(TopicInputs):
         if not partial:
             self._finish(data, size)
         logits = topic_word_logits(self.vae_.parts.network, self.params_, self._condition)  # type: ignore[union-attr]
-        self.topic_word_ = np.asarray(jax.nn.softmax(logits, axis=-1))
-        self.components_ = tables.relevant(self.topic_word_, self.background_, self.relevance)
-        first = data.head(SAMPLE) if streamed else data
-        sample = self._sample(first)
-        mixtures = mean_of(self._posterior(sample, steps=0))
-        tokens = np.asarray(sample.x.sum(axis=1)).ravel()
-        self.topic_shares_ = tokens @ mixtures / tokens.sum()
+        self.topic_word_ = np.array(jax.nn.softmax(logits, axis=-1))
+        self._count(data)
+        self.components_ = tables.relevant(self.topic_word_, self._word_counts, self.relevance)
+        self.topic_shares_ = (self._topic_tokens / self._topic_tokens.sum()).astype(np.float32)
         return self
+
+    def _count(self, data: Any) -> None:
+        """Add the words of documents, and the tokens of their topics, to those of calls before."""
+        if not hasattr(self, "_word_counts"):  # a pickle of before: those of its first call
+            self._word_counts = self.background_.astype(np.float64)
+            self._topic_tokens = self.topic_shares_ * self._word_counts.sum()
+        streamed = isinstance(data, Documents)
+        first = data.head(SAMPLE) if streamed else data
+        words, sample = _words(first), self._sample(first)
+        of_topics = _lengths(sample) @ mean_of(self._posterior(sample, steps=0))
+        total = data.kept.total if streamed else words.sum()
+        self._word_counts = self._word_counts + words * (total / words.sum())
+        self._topic_tokens = self._topic_tokens + of_topics * (total / of_topics.sum())
 
     def _finish(self, data: Any, size: int) -> None:
         """Let the decoder learn from the posteriors of the documents, where that is due."""
-        rounds = self.final_rounds or 0
-        seen = data.kept if isinstance(data, Documents) else Sample.of(data.x)
+        rounds, streamed = self.final_rounds or 0, isinstance(data, Documents)
         if self.final_rounds is self.max_iter is None:
+            documents = data.kept.rows if streamed else data.x.shape[0]
+            tokens = data.kept.total if streamed else float(_lengths(data).sum())
             width, topics = len(self.background_), self._n_features_out
             rounds = schedule.rounds_of(
-                seen.rows, width, topics, tokens=seen.total, dispersion=self._burstiness
+                documents, width, topics, tokens=tokens, dispersion=self._burstiness
             )
         if rounds:
             params = finishing.finished(
                 jax.random.key(self._seed),
                 self.vae_,
                 self.params_,
-                Batch(seen.matrix()) if isinstance(data, Documents) else data,
+                Batch(data.kept.matrix()) if streamed else data,
                 rounds=rounds,
                 batch_size=size,
-                words=0.0 if isinstance(data, Documents) else self.topic_word_prior,
+                words=0.0 if streamed else self.topic_word_prior,  # as in the training before
                 dispersion=self._burstiness,
                 devices=self.devices,
             )
@@ -331,17 +345,37 @@ class TopicTraining(TopicInputs):
     def _sample(self, data: Batch) -> Batch:
         """At most so many documents, spread evenly."""
         index = evenly(data.x.shape[0], SAMPLE)
-        return jax.tree.map(lambda leaf: leaf[index], data._replace(weight=None))
+        return jax.tree.map(lambda leaf: leaf[index], data)
 
     def _posterior(self, data: Batch, steps: int | None = None) -> np.ndarray:
         """Concentrations [N, K]; of a document without a word the prior's."""
         if steps is None:
             most = checks.positive_int("max_doc_update_iter", self.max_doc_update_iter, minimum=0)
             steps = most if checks.boolean("refine", self.refine) else 0
-        data = self._unlabelled(data)
+        data = self._unlabelled(data)._replace(weight=None)
         key = jax.random.key(self._seed)
         return posteriors_of(key, self.vae_, self.params_, data, steps=steps)
 
 
 def _first(condition: Any) -> Any:
     return None if condition is None else jnp.asarray(condition[:1])
+
+
+def _weights(data: Batch) -> np.ndarray | None:
+    """Those of documents [N], 1 in the mean, as in the loss; None where all are alike."""
+    if data.weight is None:
+        return None
+    own = data.weight / data.weight.max()  # or a sum may be beyond float64
+    return own / own.mean()
+
+
+def _words(data: Batch) -> np.ndarray:
+    """How often each word comes in documents [V], by their weights."""
+    weight = _weights(data)
+    return data.x.T @ (np.ones(data.x.shape[0]) if weight is None else weight)
+
+
+def _lengths(data: Batch) -> np.ndarray:
+    """The tokens of each document [N], by its weight."""
+    weight, lengths = _weights(data), data.x @ np.ones(data.x.shape[1])
+    return lengths if weight is None else lengths * weight

@@ -179,6 +179,39 @@ def test_partial_fit_goes_on():
         made.partial_fit(DATA.counts[:, :59])
 
 
+def test_partial_fit_counts_all_documents():
+    """Words that come in later documents alone are nothing special in the topics."""
+    first, second = DATA.counts[:200].copy(), DATA.counts[200:]
+    first.data[first.indices >= 50] = 0
+    first.eliminate_zeros()
+    made = model(max_iter=2).partial_fit(first)
+    shares, old = made.topic_shares_, pickle.loads(pickle.dumps(made))
+    made.partial_fit(second)
+    counts = scipy.sparse.vstack([first, second]).sum(axis=0) + 0.5
+    own = made.topic_word_ / (counts / counts.sum()) ** 0.2
+    np.testing.assert_allclose(made.components_, own / own.sum(axis=1, keepdims=True), rtol=1e-4)
+    made.refine = False
+    lengths = second.sum(axis=1)
+    tokens = shares * first.sum() + lengths @ made.transform(second)
+    np.testing.assert_allclose(made.topic_shares_, tokens / tokens.sum(), rtol=1e-4)
+    del old._word_counts, old._topic_tokens  # as of a pickle of before
+    old.partial_fit(second)
+    np.testing.assert_allclose(old.components_, made.components_, rtol=1e-4)
+    np.testing.assert_allclose(old.topic_shares_, made.topic_shares_, rtol=1e-2)
+    streamed = model(max_iter=2).partial_fit([first]).partial_fit([second[:100], second[100:]])
+    np.testing.assert_allclose(streamed._word_counts, counts)
+    again = made.fit(first)  # forgets what was before
+    np.testing.assert_allclose(again._word_counts, first.sum(axis=0) + 0.5)
+
+
+def test_what_is_found_can_be_written_to():
+    made = model(max_iter=1).fit(DATA.counts)
+    for name in ("components_", "topic_word_", "topic_shares_", "background_"):
+        assert getattr(made, name).flags.writeable
+    assert made.transform(DATA.counts[:3]).flags.writeable
+    assert made.word_probabilities(DATA.counts[:3]).flags.writeable
+
+
 def test_documents_without_a_word():
     x = scipy.sparse.vstack([DATA.counts[:100], scipy.sparse.csr_array((2, 60))], format="csr")
     made = model(max_iter=2).fit(x)
@@ -297,6 +330,44 @@ def test_covariates_are_explained_and_kept_out_of_topics():
         model(max_iter=1).fit(x).transform(x, covariates=names)
 
 
+# --- weights
+
+
+def test_a_weight_of_two_is_the_document_twice():
+    """In what is counted; but for the 0.5 of each word, and weights have a mean of 1."""
+    weight = 1.0 + (np.arange(600) % 3 == 0)
+    twice = scipy.sparse.vstack([DATA.counts, DATA.counts[weight == 2]], format="csr")
+    made = model(max_iter=1).fit(DATA.counts, sample_weight=weight)
+    words = twice.sum(axis=0) * 600 / 800
+    np.testing.assert_allclose(made.background_, words + 0.5, rtol=1e-6)
+    assert np.abs(words - DATA.counts.sum(axis=0)).max() > 5
+    own = made.topic_word_ / (words + 0.5) ** 0.2
+    np.testing.assert_allclose(made.components_, own / own.sum(axis=1, keepdims=True), rtol=1e-4)
+    made.refine = False
+    tokens = weight * DATA.counts.sum(axis=1)
+    expected = tokens @ made.transform(DATA.counts) / tokens.sum()
+    np.testing.assert_allclose(made.topic_shares_, expected, rtol=1e-5)
+    made.fit(DATA.counts, sample_weight=1e-9 * weight)  # what counts is their ratio
+    np.testing.assert_allclose(made.topic_shares_, expected, rtol=1e-3)
+
+
+def test_documents_of_hardly_a_weight_do_not_move_the_start():
+    """Half of the documents are of other topics."""
+    other = planted(documents=600, topics=5, words=60, length=60, random_state=2).counts
+    both = scipy.sparse.vstack([DATA.counts, other], format="csr")
+    weight = np.repeat([1.0, 1e-6], 600)
+    each = ((DATA.counts, None), (both, weight), (both, None))
+    alone, weighed, alike = (starts.factors(x, 5, 0, weight=own) for x, own in each)
+    assert cosine(alone, weighed[match(alone, weighed)]).min() > 0.99
+    assert cosine(alone, alike[match(alone, alike)]).min() < 0.9
+    given, same, off = (starts.log_odds(DATA.topics, starts.weighed(*own)) for own in each)
+    np.testing.assert_allclose(same, given, atol=0.01)
+    assert np.abs(off - given).max() > 0.5
+    burst = scipy.sparse.vstack([DATA.counts, 32 * DATA.counts], format="csr")
+    assert starts.dispersion(burst, alone) > 4
+    assert starts.dispersion(burst, alone, 2 * weight) == 1
+
+
 # --- scikit-learn's manner
 
 
@@ -317,6 +388,14 @@ def test_the_same_topics_on_any_number_of_devices():
         np.testing.assert_allclose(more.loss_curve_, one.loss_curve_, rtol=1e-5)
         mixtures = more.transform(DATA.counts)
         np.testing.assert_allclose(mixtures, one.transform(DATA.counts), atol=2e-3)
+
+
+def test_devices_of_a_clone():
+    """JAX's own can be neither copied nor pickled."""
+    mesh = jax.make_mesh((2,), ("device",))
+    for devices in (jax.devices()[:1], mesh):
+        where = Placement(devices)
+        assert clone(model(devices=where)).get_params()["devices"] == where
 
 
 def test_a_pickle_answers_alike(fitted):
@@ -362,6 +441,9 @@ def test_a_saved_model_encodes_alike(fitted, tmp_path):
     np.testing.assert_allclose(loaded.encode(x, refine=False), quick, rtol=1e-4, atol=1e-6)
     assert np.abs(quick - refined).mean() > 0.03
     np.testing.assert_allclose(loaded.encode(0 * x), fitted.transform(0 * x), rtol=1e-6)
+    stored = scipy.sparse.csr_array(x + 1)  # with zeros among its entries
+    stored.data -= 1
+    np.testing.assert_array_equal(loaded.encode(stored), loaded.encode(x))
 
 
 def test_what_is_not_fitted_has_no_model():
@@ -387,14 +469,3 @@ def test_factors_that_fit_exactly_start_without_a_warning():
     words = np.random.default_rng(0).integers(0, 3, 100)
     odds = starts.factors(scipy.sparse.csr_array(np.eye(3, dtype=np.float32)[words]), 3, 0)
     assert sorted(odds.argmax(axis=1).tolist()) == [0, 1, 2]
-    stored = scipy.sparse.csr_array(x + 1)  # with zeros among its entries
-    stored.data -= 1
-    np.testing.assert_array_equal(loaded.encode(stored), loaded.encode(x))
-def test_devices_of_a_clone():
-    """JAX's own can be neither copied nor pickled."""
-    mesh = jax.make_mesh((2,), ("device",))
-    for devices in (jax.devices()[:1], mesh):
-        where = Placement(devices)
-        assert clone(model(devices=where)).get_params()["devices"] == where
-
-
