@@ -89,9 +89,6 @@ def guard(model, data, rows, rounds):
             Same(OPTIMIZER),
             on_non_finite,
             batch_size=64,
-            split=None,
-            members=False,
-            spread=None,
         )
         compiled = train.lower(key, start, {}, whole).compile()
 

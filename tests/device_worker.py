@@ -26,6 +26,7 @@ from jaxvae import Batch
 from jaxvae.model.values import Same
 from jaxvae.training import devices as places
 from jaxvae.training import programs, steps
+from jaxvae.training.layouts import SplitBatches
 
 ROWS = 50  # 3, 4 and 8 do not divide it
 data = jaxvae.datasets.load_digits()
@@ -121,7 +122,7 @@ def run():
 
         chosen = places.choose_devices(8)
         mapped = programs.train_program(
-            counted, Same(optimizer), "stop", batch_size=ROWS, split=chosen
+            counted, Same(optimizer), "stop", SplitBatches(chosen), batch_size=ROWS
         )
         state = jaxvae.init_state(key, vae, optimizer, x)
         given = key, state, {}, Batch(x, y)

@@ -15,6 +15,7 @@ from jaxvae.numerics import checks
 from jaxvae.training import compilation_cache
 from jaxvae.training import devices as places
 from jaxvae.training.history import EpochRecord, History
+from jaxvae.training.layouts import ONE_DEVICE, SpreadMembers
 from jaxvae.training.loop import run
 from jaxvae.training.members import Concurrent, Many
 from jaxvae.training.options import checked_options
@@ -154,7 +155,8 @@ def fit_many(
     # batch 512). `benchmarks/scaling.py` measures both.
     on_cpu = all(device.platform == "cpu" for device in keys.devices())
     kind = Concurrent if on_cpu and chosen is None else Many
-    who = kind(keys, make, models, optimizer, chosen, values, given)
+    layout = ONE_DEVICE if chosen is None else SpreadMembers(chosen[:members], members)
+    who = kind(keys, make, models, optimizer, layout, values, given)
     state = None if state is None else who.with_hyperparams(state)
     with compilation_cache.keep_compiled(options.keep_compiled):
         return run(who, Batch(x, y, weight, condition=condition, mask=mask), options, state)

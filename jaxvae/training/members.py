@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
 
 from jaxvae._collector import uncollected
 from jaxvae.data.batches import Batch
@@ -18,55 +17,55 @@ from jaxvae.model import evaluation
 from jaxvae.model.vae import VAE, for_labels
 from jaxvae.model.values import Same
 from jaxvae.numerics import compiled
-from jaxvae.training import devices as places
 from jaxvae.training.averaging import averaged_params
-from jaxvae.training.placement import Placed
+from jaxvae.training.layouts import Call, Layout
 from jaxvae.training.programs import States, at_once, compile_ahead
 from jaxvae.training.state import TrainState, begin, compiler_of_begin, init_state
 
 HELD_OUT_BATCH = 1024  # as `evaluate` has it
-# What a call of the compiled program begins with: keys, states, values.
-Call = tuple[Any, TrainState, Any]
 MISSING = np.array([-1])  # labels of which some are missing
 
 
 class One:
-    """One run, its batches split over `split`.
+    """One run.
 
     Attributes:
       members: how many; None here.
       models: each member's model, for use on the host.
       keys: each member's base key.
       make: of `train_program`.
+      one: a member's state before the first step, its shapes; known from `see` on.
       mapped: whether one call of the program trains all members.
-      mesh: of a run that is one program for a whole mesh.
-      placed: where its state lies there, once `shapes` was called.
-      splits_data: whether each device holds a part of the examples only.
+      layout: where the run lies.
     """
 
     members: int | None = None
     mapped = False
-    mesh: Mesh | None = None
-    placed: Placed | None = None
-    splits_data = False
+    one: TrainState
 
     def __init__(
         self,
         key: jax.Array,
         vae: VAE,
         optimizer: optax.GradientTransformation,
-        split: tuple[jax.Device, ...] | None,
+        layout: Layout,
     ):
         self.models, self.keys = [vae], [key]
         self.make: VAE | Same = vae
-        self.optimizer, self.split = optimizer, split
-        self.spread: tuple[jax.Device, ...] | None = None
+        self.optimizer, self.layout = optimizer, layout
         self.base: jax.Array = key
         self.swept: dict[str, list[float]] = {}
 
-    def see(self, y: Any) -> None:
-        """Train the form of the model that these labels need, of which some may be missing."""
+    @uncollected()
+    def see(self, y: Any, first: Batch) -> None:
+        """Train the form of the model that these data need: labels, of which some may be missing,
+        and an example.
+        """
         self.make = self._form(y)
+        self.one = jax.eval_shape(
+            lambda key: init_state(key, self.models[0], self.optimizer, first), self.keys[0]
+        )
+        self.layout = self.layout.of_state(self.one)
 
     def _form(self, y: Any) -> VAE | Same:
         if isinstance(self.make, VAE):
@@ -75,25 +74,20 @@ class One:
             return self.make
         return Same(functools.partial(_for_missing, self.make.value))
 
-    @uncollected()
-    def one(self, first: Batch) -> TrainState:
-        """A member's state before the first step, its shapes."""
-        return jax.eval_shape(
-            lambda key: init_state(key, self.models[0], self.optimizer, first), self.keys[0]
-        )
+    def shapes(self) -> TrainState:
+        """All that is trained, its shapes as they lie."""
+        return self.layout.like(self.one)
 
-    def shapes(self, first: Batch) -> TrainState:
-        """All that is trained, its shapes."""
-        return self.one(first)
-
-    def like(self, first: Batch) -> Call | None:
+    def like(self) -> Call | None:
         """What a call of the program begins with, as far as the compiler asks, where there is no
         state; None where it has to know on which devices that lies.
         """
-        return None if self.split else (self.base, self.shapes(first), {})
+        return (self.base, self.one, {}) if self.layout.by_itself else None
 
     def compiler_of_calls(self, first: Batch) -> Callable[[], None]:
-        """What compiles, in any thread, all that `calls` needs where there is no state."""
+        """What compiles, in any thread, what `calls` needs where there is no state."""
+        if not self.layout.one_has_all:  # the state is made in another way then
+            return lambda: None
         return compiler_of_begin(self.base, self.models[0], {}, self.optimizer, first)
 
     def calls(self, state: TrainState | None, first: Batch) -> list[Call]:
@@ -101,9 +95,9 @@ class One:
         there is no state.
         """
         if state is None:
-            state = init_state(self.base, self.models[0], self.optimizer, first)
-        call: Call = self.base, state, {}
-        return [call if self.split is None else places.replicate(call, self.split)]
+            vae, optimizer = self.models[0], self.optimizer
+            state = self.layout.made(lambda key: init_state(key, vae, optimizer, first), self.base)
+        return [self.layout.call((self.base, state, {}))]
 
     def needed(self, alive: list[bool]) -> list[bool]:
         """Of each call, whether it still trains a member."""
@@ -111,7 +105,7 @@ class One:
 
     def local(self, states: States) -> TrainState:
         """The calls' states as the user sees them."""
-        return states[0] if self.split is None else places.local_copy(states[0])
+        return self.layout.local(states[0])
 
     def each(self, states: States) -> States:
         """Each member's state."""
@@ -129,9 +123,7 @@ class One:
 
 
 class Many(One):
-    """Many runs as one call, by `vmap`; spread over devices in equal numbers, the last one again
-    where they do not divide.
-    """
+    """Many runs as one call, by `vmap`."""
 
     mapped = True
 
@@ -141,30 +133,26 @@ class Many(One):
         make: VAE | Callable[..., VAE],
         models: list[VAE],
         optimizer: optax.GradientTransformation,
-        spread: tuple[jax.Device, ...] | None,
+        layout: Layout,
         values: Mapping[str, np.ndarray],
         hyperparams: Mapping[str, np.ndarray],
     ):
         self.members, self.models = len(models), models
         self.base, self.keys = keys, list(keys)
         self.make: VAE | Same = make if isinstance(make, VAE) else Same(make)
-        self.optimizer, self.split = optimizer, None
-        self.spread = None if spread is None else spread[: min(len(spread), self.members)]
+        self.optimizer, self.layout = optimizer, layout
         self._values = {name: jnp.asarray(value, jnp.float32) for name, value in values.items()}
         self._own_values = _apart(self._values, self.members)
         self._hyperparams = hyperparams
         self.swept = {name: value.tolist() for name, value in {**values, **hyperparams}.items()}
-        count = 1 if self.spread is None else len(self.spread)
-        share = -(-self.members // count)
-        self._rows = np.minimum(np.arange(share * count), self.members - 1)
 
-    def shapes(self, first: Batch) -> TrainState:
+    def shapes(self) -> TrainState:
         return jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct((len(self.models), *leaf.shape), leaf.dtype),
-            self.one(first),
+            self.one,
         )
 
-    def like(self, first: Batch) -> Call | None:
+    def like(self) -> Call | None:
         return None
 
     def compiler_of_calls(self, first: Batch) -> Callable[[], None]:
@@ -172,11 +160,8 @@ class Many(One):
         return compiler_of_begin(key, self.make, values, self.optimizer, first)
 
     def calls(self, state: TrainState | None, first: Batch) -> list[Call]:
-        call = self.base, _stacked(self._fresh(first)) if state is None else state, self._values
-        if self.spread is None:
-            return [call]
-        split = functools.partial(_split, rows=self._rows, count=len(self.spread))
-        return [places.shard(jax.tree.map(split, call), self.spread)]
+        state = _stacked(self._fresh(first)) if state is None else state
+        return [self.layout.call((self.base, state, self._values))]
 
     def with_hyperparams(self, state: TrainState, member: Any = ...) -> TrainState:
         """States whose optimizers have each member's own numbers; or one member's state."""
@@ -197,14 +182,6 @@ class Many(One):
             self.with_hyperparams(begin(key, self.make, values, self.optimizer, first), member)
             for member, (key, values) in enumerate(own)
         ]
-
-    def local(self, states: States) -> TrainState:
-        if self.spread is None:
-            return states[0]
-        first = jax.devices()[0]
-        return jax.tree.map(
-            lambda leaf: jax.device_put(_join(leaf)[: self.members], first), states[0]
-        )
 
     def each(self, states: States) -> States:
         return _apart(self.local(states), len(self.models))
@@ -235,12 +212,12 @@ class Concurrent(Many):
 
     mapped = False
 
-    def like(self, first: Batch) -> Call | None:
+    def like(self) -> Call | None:
         # Hyperparams are put in by `with_hyperparams`, of a type of their own; the numbers of a
         # member are traced in its parameters, and may be of another type there than on the host.
         if self._hyperparams or self._own_values[0]:
             return None
-        return self.keys[0], self.one(first), self._own_values[0]
+        return self.keys[0], self.one, self._own_values[0]
 
     def calls(self, state: TrainState | None, first: Batch) -> list[Call]:
         members = len(self.models)
@@ -295,12 +272,3 @@ def _chosen(better: jax.Array, state: TrainState, best: TrainState) -> TrainStat
         return jnp.where(wide, new, old)
 
     return jax.tree.map(choose, state, best)
-
-
-def _split(leaf: Any, *, rows: np.ndarray, count: int) -> jax.Array:
-    leaf = jnp.asarray(leaf)[rows]
-    return leaf.reshape(count, -1, *leaf.shape[1:])
-
-
-def _join(leaf: Any) -> Any:
-    return leaf.reshape(-1, *leaf.shape[2:])

@@ -27,6 +27,7 @@ from jaxvae.training.devices import (
     split_rows,
 )
 from jaxvae.training.epochs import data_of
+from jaxvae.training.layouts import SplitBatches
 from jaxvae.training.programs import train_program
 from jaxvae.training.state import Metrics, TrainState
 from jaxvae.training.steps import step_function
@@ -123,7 +124,8 @@ def pmap_train_epoch(
     check_optimizer(optimizer)
     chosen = choose_devices(devices)
     batch_size = checks.positive_int("batch_size", batch_size)
-    mapped = train_program(vae, Same(optimizer), "stop", batch_size=batch_size, split=chosen)
+    layout = SplitBatches(chosen)
+    mapped = train_program(vae, Same(optimizer), "stop", layout, batch_size=batch_size)
 
     def train_epoch(
         key: jax.Array, state: TrainState, x: Any, y: Any = None, weight: Any = None

@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxvae.data import streaming
 from jaxvae.model.values import Same
-from jaxvae.training import devices as places
-from jaxvae.training.members import Call, One
+from jaxvae.training.layouts import Call
+from jaxvae.training.members import One
 from jaxvae.training.programs import (
     Program,
     States,
@@ -44,7 +44,7 @@ def prepared(
         like = calls = compiling = None
         if state is None:
             compiling = beside.submit(who.compiler_of_calls(source.first))
-            like = who.like(source.first)
+            like = who.like()
 
         def begin() -> list[Call]:
             if compiling is not None:
@@ -65,15 +65,12 @@ def _compile(who: One, source: Any, like: Call, on_non_finite: str) -> Program:
         who.make,
         Same(who.optimizer),
         on_non_finite,
+        who.layout,
         batch_size=source.program_batch,
-        split=who.split,
         members=who.mapped,
-        spread=who.spread,
         examples=source.examples_split,
-        placed=who.placed,
     )
-    devices = who.split or who.spread
-    before = () if devices is None else (places.shard(places.slots(devices), devices),)
+    before = who.layout.slots()
     compiled = compile_ahead(function, *before, *like, *source.like)
     streaming.give_back()  # as much as MNIST takes, which is put on the device after this
 

@@ -19,13 +19,11 @@ from jaxvae._collector import uncollected
 from jaxvae.model.vae import VAE, model_of
 from jaxvae.model.values import Same
 from jaxvae.numerics import compiled
-from jaxvae.training.devices import AXIS
 from jaxvae.training.epochs import chunk_function, epoch_function
-from jaxvae.training.placement import Placed
+from jaxvae.training.layouts import ONE_DEVICE, Layout
 from jaxvae.training.state import Metrics, TrainState, trained
 from jaxvae.training.updates import shows_non_finite
 
-Devices = tuple[jax.Device, ...]
 # `program(needed, keys, values, states, *data) -> (states, metrics)`: whether it is needed, a key,
 # values and a state, for each call of what is compiled; the metrics [members, steps], read by the
 # host.
@@ -38,13 +36,11 @@ def train_program(
     make: VAE | Same,
     optimizer: Same,
     on_non_finite: str,
+    layout: Layout = ONE_DEVICE,
     *,
     batch_size: int | None = None,
-    split: Devices | None = None,
     members: bool = False,
-    spread: Devices | None = None,
     examples: int | None = None,
-    placed: Placed | None = None,
 ) -> Any:
     """Some steps as a compiled function of `(key, state, values, *data)`.
 
@@ -52,53 +48,41 @@ def train_program(
       make: the model, or a function of `values` that makes it.
       optimizer: any Optax transformation.
       on_non_finite: of `step_function`.
+      layout: where the run lies.
       batch_size: of data that lie on the device: one epoch, `data` a `Batch` of all examples. None
         for a chunk of a stream: `data` its batches, and how many of them are to be used.
-      split: devices over which each batch is split.
       members: whether key, state and values have a leading axis of members, to be trained alike.
-      spread: devices over which the members are spread, by another leading axis.
       examples: of `epoch_function`, where each device holds a part of the data.
-      placed: where the state lies on a mesh, of which the whole program is then one.
 
     Returns:
-      The function; it returns `(state, metrics [steps], steps made)`. Over devices its first
-      argument is `slots`, one number a device of this host. The state is donated but with "trust",
-      after which it may be needed once more.
+      The function; it returns `(state, metrics [steps], steps made)`. Before all else it takes the
+      slots of the layout. The state is donated but with "trust", after which it may be needed once
+      more.
     """
-    axis_name = None if split is None else AXIS
+    is_chunk = batch_size is None
 
     def train(key: Any, state: TrainState, values: Any, *data: Any) -> Any:
         vae = model_of(make, values)
-        options: dict[str, Any] = {"axis_name": axis_name, "on_non_finite": on_non_finite}
         if batch_size is None:
-            return chunk_function(vae, optimizer.value, **options)(key, state, *data)
-        if placed is not None:
-            options["mesh"] = placed.mesh
-        epoch = epoch_function(vae, optimizer.value, batch_size, examples=examples, **options)
+            chunk = chunk_function(
+                vae, optimizer.value, layout.axis_name, on_non_finite=on_non_finite
+            )
+            return chunk(key, state, *data)
+        epoch = epoch_function(
+            vae,
+            optimizer.value,
+            batch_size,
+            on_non_finite=on_non_finite,
+            examples=examples,
+            **layout.epoch_options(),
+        )
         state, metrics = epoch(key, state, *data)
         return state, metrics, jnp.int32(metrics.loss.shape[0])
 
-    function, parts = train, 1 if batch_size is not None else 2
+    function = train
     if members:
-        function = jax.vmap(train, in_axes=(0, 0, 0, *[None] * parts))
-    devices = split or spread
-    donated = () if on_non_finite == "trust" else 1 if devices is None else 2
-    if placed is not None:
-        # Said, or the compiler might give back another sharding than the next epoch is called with.
-        out = (placed.state, placed.everywhere, placed.everywhere)
-        return jax.jit(function, donate_argnums=donated, out_shardings=out)
-    if devices is None:
-        return jax.jit(function, donate_argnums=donated)
-    own = None if split else 0
-    of_data = 0 if split and (batch_size is None or examples is not None) else None
-    return jax.pmap(
-        lambda slot, *args: function(*args),  # pmap wants one argument to map over
-        axis_name=AXIS,
-        in_axes=(0, own, own, own, *[of_data] * parts),
-        out_axes=own,
-        donate_argnums=donated,
-        devices=devices,
-    )
+        function = jax.vmap(train, in_axes=(0, 0, 0, *[None] * (2 if is_chunk else 1)))
+    return layout.compiled(function, donates=on_non_finite != "trust", is_chunk=is_chunk)
 
 
 def compile_ahead(function: jax.stages.Wrapped, *args: Any) -> Callable[..., Any]:

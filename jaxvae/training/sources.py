@@ -9,24 +9,22 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import keystr
 
 from jaxvae.data import examples as data_forms
 from jaxvae.data import sparse, streaming
 from jaxvae.data.batches import Batch, rows_of
-from jaxvae.training import devices as places
-from jaxvae.training.exchange import split_data
+from jaxvae.data.formats.passes import Passes
+from jaxvae.training.layouts import Layout
 from jaxvae.training.programs import Program, States
 from jaxvae.training.state import Metrics
 
-Devices = tuple[jax.Device, ...] | None
 ROWS = 4096  # of which a checksum is taken at once
 GIVEN_BACK = 8  # chunks after which memory is given back
 
 
 class Arrays:
-    """Data that lie on the device: an epoch is one compiled call.
+    """Data that lie on the devices: an epoch is one compiled call.
 
     Attributes:
       all: the examples, checked, on the host.
@@ -36,45 +34,29 @@ class Arrays:
       examples_split: how many, where each device holds a part of them only.
     """
 
-    def __init__(
-        self,
-        data: Batch,
-        batch_size: int,
-        *,
-        split: Devices,
-        spread: Devices,
-        mesh: Mesh | None = None,
-        splits_data: bool = False,
-    ):
+    def __init__(self, data: Batch, batch_size: int, layout: Layout):
         if data.mask is not None and not any(leaf.any() for leaf in jax.tree.leaves(data.mask)):
             raise ValueError("mask must be 1 for at least one value, got none")
         self.all, self.first = data, data_forms.first(data)
         self.batch_size = self.program_batch = min(batch_size, rows_of(data))
-        self.examples_split = rows_of(data) if splits_data else None
-        self._devices, self._mesh = split or spread, mesh
-
-    @functools.cached_property
-    def _form(self) -> Batch:
-        return data_forms.on_device_form(self.all, self.batch_size)
+        self.examples_split = rows_of(data) if layout.splits_data else None
+        self._layout = layout
+        # A function of no `self`: what it made must not outlive the run in a cycle.
+        self._form = functools.cache(
+            functools.partial(data_forms.on_device_form, data, self.batch_size)
+        )
 
     @property
     def like(self) -> tuple[Any, ...]:
-        """What the program is compiled for: on one device the shapes alone."""
-        if self._devices is not None or self._mesh is not None:
-            return self._placed
-        return (jax.eval_shape(lambda form: form, self._form),)
+        """What the program is compiled for: the shapes alone, where these say where data lie."""
+        if self._layout.by_itself:
+            return (jax.eval_shape(lambda form: form, self._form()),)
+        return self._placed
 
     @functools.cached_property
     def _placed(self) -> tuple[Any, ...]:
         """What the program is given: put there after compilation, whose memory it then takes."""
-        if self.examples_split is not None:
-            mesh = self._mesh or places.mesh_of(self._devices or ())
-            return (split_data(self.all, self.batch_size, mesh),)
-        if self._mesh is not None:
-            return (jax.device_put(self._form, NamedSharding(self._mesh, PartitionSpec())),)
-        if self._devices is None:
-            return (jax.device_put(self._form),)
-        return (places.replicate(self._form, self._devices),)
+        return (self._layout.data(self.all, self._form, self.batch_size),)
 
     @property
     def labels(self) -> Any:
@@ -84,6 +66,9 @@ class Arrays:
     def steps(self, epochs: int) -> int | None:
         """How many steps so many epochs have, where it is known."""
         return epochs * -(-rows_of(self.all) // self.batch_size)
+
+    def skip(self, epochs: int) -> None:
+        """Go on after so many epochs: the order follows from the number of the step."""
 
     def run_epoch(
         self, program: Program, states: States, *, skip: bool
@@ -134,39 +119,21 @@ class Stream:
 
     program_batch = examples_split = None
 
-    def __init__(
-        self,
-        source: Any,
-        batch_size: int,
-        *,
-        split: Devices,
-        spread: Devices,
-        mesh: Mesh | None = None,
-    ):
-        rows = batch_size
-        if split is not None:
-            local = places.local_count(split)
-            rows, rest = divmod(batch_size * local, len(split))
-            if rest and jax.process_count() > 1:
-                raise ValueError(
-                    f"batch_size must give each host whole rows, got {batch_size} "
-                    f"for {local} of {len(split)} devices"
-                )
-        self._source, self._rows, self._split, self._spread = source, rows, split, spread
-        self._mesh = mesh
-        self.batch_size = batch_size
+    def __init__(self, source: Any, batch_size: int, layout: Layout):
+        self._source, self._layout = source, layout
+        self._rows, self.batch_size = layout.host_rows(batch_size), batch_size
         for batch in streaming.compressed(source):
             self.all = batch._replace(weight=None)
             self.first = data_forms.first(self.all)
             break
         else:
             raise ValueError("x must give at least one batch, got none")
-        self._steps = streaming.chunk_steps(rows, self.first)
+        self._steps = streaming.chunk_steps(self._rows, self.first)
 
     @functools.cached_property
     def like(self) -> tuple[Any, ...]:
         """A chunk without a step, on the devices."""
-        return self._to_device(streaming.empty_chunk(self.first, self._rows, self._steps))
+        return self._layout.chunk(streaming.empty_chunk(self.first, self._rows, self._steps))
 
     @property
     def labels(self) -> Any:
@@ -176,6 +143,11 @@ class Stream:
     def steps(self, epochs: int) -> int | None:
         """How many steps so many epochs have: it is not known."""
         return None
+
+    def skip(self, epochs: int) -> None:
+        """Go on after so many epochs: a stream of jaxvae's shuffles each in an order of its own."""
+        if isinstance(self._source, Passes):
+            self._source.next_pass(1 + epochs)  # the first one looked at an example
 
     def run_epoch(
         self, program: Program, states: States, *, skip: bool
@@ -209,14 +181,7 @@ class Stream:
 
     def last_rows(self) -> Batch:
         """The examples of the last chunk, this host's: its batches are not donated."""
-
-        def own(leaf: jax.Array) -> np.ndarray:
-            if self._mesh is not None:
-                return np.asarray(leaf)
-            parts = leaf.addressable_shards if self._split else leaf.addressable_shards[:1]
-            return np.concatenate([np.asarray(part.data) for part in parts])
-
-        batch = jax.tree.map(own, self._last[0])
+        batch = jax.tree.map(self._layout.rows, self._last[0])
         keep = batch.weight > 0
         return jax.tree.map(lambda leaf: leaf[keep], batch._replace(weight=None, position=None))
 
@@ -226,44 +191,17 @@ class Stream:
         return {"x": shapes[""] if list(shapes) == [""] else shapes}
 
     def _counted(self, chunk: streaming.Chunk) -> tuple[int, Any]:
-        """How many examples a chunk holds, and the chunk on the device."""
-        return int(np.count_nonzero(np.asarray(chunk.batches.weight))), self._to_device(chunk)
-
-    def _to_device(self, chunk: streaming.Chunk) -> tuple[Any, Any]:
-        whole = (chunk.batches, np.int32(chunk.used))
-        if self._spread is not None:
-            return places.replicate(whole, self._spread)
-        if self._mesh is not None:
-            axis = self._mesh.axis_names[0]
-            batches = places.filled_rows(chunk.batches, self._mesh.shape[axis], axis=1)
-            specs = PartitionSpec(None, axis), PartitionSpec()
-            where = tuple(NamedSharding(self._mesh, spec) for spec in specs)
-            return jax.device_put((batches, whole[1]), where)
-        if self._split is None:
-            return jax.device_put(whole)
-        local = places.local_count(self._split)
-        batches = places.split_rows(chunk.batches, local, axis=1)
-        return places.shard((batches, np.full(local, chunk.used, np.int32)), self._split)
+        """How many examples a chunk holds, and the chunk on the devices."""
+        return int(np.count_nonzero(np.asarray(chunk.batches.weight))), self._layout.chunk(chunk)
 
 
-def source_of(
-    given: Batch,
-    batch_size: int,
-    *,
-    split: Devices = None,
-    spread: Devices = None,
-    mesh: Mesh | None = None,
-    splits_data: bool = False,
-) -> Arrays | Stream:
+def source_of(given: Batch, batch_size: int, layout: Layout) -> Arrays | Stream:
     """What `fit` was given, checked.
 
     Args:
       given: its arguments of these names; its x may be a stream of batches, or a `Batch`.
       batch_size: examples a step.
-      split: devices over which each batch is split.
-      spread: devices on each of which all batches are needed.
-      mesh: of a program for a whole mesh, its first axis that of the rows of a batch.
-      splits_data: whether each device holds a part of the examples only.
+      layout: where the run lies.
 
     Returns:
       The source.
@@ -274,18 +212,17 @@ def source_of(
     x, y, weight, _, condition, mask = given
     if not data_forms.is_stream(x):
         data = data_forms.examples(x, y, weight=weight, condition=condition, mask=mask)
-        where: dict[str, Any] = {"split": split, "spread": spread, "mesh": mesh}
-        return Arrays(data, batch_size, splits_data=splits_data, **where)
+        return Arrays(data, batch_size, layout)
     held = {"y": "labels", "weight": "weights", "condition": "conditions", "mask": "masks"}
     for name, what in held.items():
         if getattr(given, name) is not None:
             raise ValueError(f"{name} must be None where x gives batches: they hold the {what}")
-    if splits_data:
+    if layout.splits_data:
         raise ValueError(
             "data of Placement must be 'copied' where x gives batches, which are split anyway, "
             "got 'split'"
         )
-    return Stream(x, batch_size, split=split, spread=spread, mesh=mesh)
+    return Stream(x, batch_size, layout)
 
 
 def _leaves(tree: Any) -> list[tuple[Any, Any]]:

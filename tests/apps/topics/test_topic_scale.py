@@ -19,6 +19,7 @@ from jaxvae.data import streaming
 from jaxvae.networks import topic_network
 from jaxvae.priors import learned, symmetric
 from jaxvae.topics import TopicModel, planted
+from jaxvae.training.layouts import ONE_DEVICE
 from jaxvae.training.sources import Stream
 from jaxvae.training.state import Metrics
 
@@ -132,7 +133,7 @@ def test_a_long_batch_of_counts_is_never_dense():
     ones, chunk = ones.astype(np.float32), 100 * 4000 * 4
     tracemalloc.start()
     try:
-        source = Stream(lambda: iter([ones]), 100, split=None, spread=None)
+        source = Stream(lambda: iter([ones]), 100, ONE_DEVICE)
         total = sum(c.batches.x.sum() for c in streaming.chunks(lambda: iter([ones]), 100, 1))
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -178,7 +179,7 @@ def test_memory_is_given_back_every_few_chunks(monkeypatch):
         one = np.ones(1, np.float32)
         return state, Metrics(one, one, one, one, one == 1, {})
 
-    source = Stream(in_batches(DATA.counts, 70), 20, split=None, spread=None)
+    source = Stream(in_batches(DATA.counts, 70), 20, ONE_DEVICE)
     _, metrics, examples = source.run_epoch(program, None, skip=False)
     assert (len(metrics.loss), examples) == (17, 330)
     assert given == [0, 8, 16]
