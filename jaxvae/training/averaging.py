@@ -68,7 +68,9 @@ def average_params(
             raise ValueError(f"decay must be below 1, got {decay}")
 
     def init(params: Params) -> AveragedState:
-        return AveragedState(jnp.zeros((), jnp.int32), params, inside.init(params))
+        # Copies: a step is given both, and an array can be donated once.
+        average = jax.tree.map(jnp.copy, params)
+        return AveragedState(jnp.zeros((), jnp.int32), average, inside.init(params))
 
     def update(
         grads: Any, state: AveragedState, params: Any = None, **extra_args: Any

@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr
 
@@ -96,6 +97,16 @@ def check_schedule(vae: VAE, steps: int | None) -> None:
     weights = None if vae.parts is None else vae.parts.objective.kl_weight
     if weights is None:
         return
+    try:
+        with jax.numpy_dtype_promotion("standard"):
+            jax.eval_shape(weights, jax.ShapeDtypeStruct((), jnp.int32))
+    except jax.errors.JAXTypeError as error:
+        raise TypeError(
+            "kl_weight must be a function of the step that JAX can trace (jnp.minimum in place of "
+            f"min, jnp.where in place of if), got one that cannot: {str(error).splitlines()[0]}"
+        ) from None
+    except TypeError:
+        pass  # what it returns is refused below
     for step in (0, steps or 0):
         for part, weight in jax.device_get(weights(np.int32(step))).items():
             name = f"kl_weight of {part}" if part else "kl_weight"

@@ -138,6 +138,27 @@ def epoch_record(epoch: int, metrics: Metrics, seconds: float, examples: int) ->
     )
 
 
+def with_held_out(record: EpochRecord, loss: float, member: int | None = None) -> EpochRecord:
+    """A record with the loss on the held-out examples.
+
+    Args:
+      record: of the epoch.
+      loss: in nats.
+      member: which run of several at once.
+
+    Returns:
+      The record.
+
+    Warns:
+      UserWarning: if the loss is not finite; it stands in the record as it is, and is never the
+        lowest.
+    """
+    if not math.isfinite(loss):
+        of = "" if member is None else f" of member {member}"
+        warn(f"the loss{of} on validation is {loss} after epoch {record.epoch}")
+    return record._replace(validation_loss=loss)
+
+
 def lowest(losses: Sequence[float | None]) -> float:
     """The lowest loss on the held-out examples so far.
 

@@ -1,6 +1,5 @@
 """`fit`, and the loop on the host that drives the compiled epochs of one run or of many."""
 
-import contextlib
 import functools
 import operator
 import os
@@ -27,9 +26,10 @@ from jaxvae.training.history import (
     non_finite,
     stopped,
     users_metrics,
+    with_held_out,
 )
+from jaxvae.training.layouts import layout_of
 from jaxvae.training.members import One
-from jaxvae.training.on_mesh import trained_by
 from jaxvae.training.options import Options, check_alike, checked_options
 from jaxvae.training.placement import Placement, placement_of
 from jaxvae.training.preparation import prepared
@@ -106,7 +106,8 @@ def fit(
         not finite, count it, and go on; an epoch of nothing else raises all the same.
       checkpoints: `Checkpoints(dir, every=None, keep=3)`: where to save the run and, if it holds
         one, where to go on: the run ends as if it had never stopped, bit for bit, and `epochs`
-        counts from its beginning. Under several hosts all must see it.
+        counts from its beginning. A stream of your own has to give each epoch the batches that it
+        gave then. Under several hosts all must see it.
       checkpoint_dir: the first of the three alone.
       checkpoint_every: the second.
       keep: the third.
@@ -166,7 +167,7 @@ def fit(
         on_epoch=on_epoch,
     )
     with compilation_cache.keep_compiled(options.keep_compiled):
-        who = trained_by(key, vae, optimizer, placement_of(devices, state))
+        who = One(key, vae, optimizer, layout_of(placement_of(devices, state)))
         data = Batch(x, y, weight, condition=condition, mask=mask)
         state, (history,) = run(who, data, options, state)
     return state, history
@@ -187,23 +188,15 @@ def run(
       The final or best state, and a history for each member.
     """
     epochs, patience, skip = options.epochs, options.patience, options.on_non_finite == "skip"
-    source = source_of(
-        data,
-        options.batch_size,
-        split=who.split,
-        spread=who.spread,
-        mesh=who.mesh,
-        splits_data=who.splits_data,
-    )
+    source = source_of(data, options.batch_size, who.layout)
     if options.held_out is not None:
         check_alike(options.held_out, source.first)
-    who.see(source.labels)
-    params = who.one(source.first).params
+    who.see(source.labels, source.first)
+    params = who.one.params
     for checked in filter(None, (source.all, options.held_out)):
         who.models[0].check_data(params, checked)
-    # Over a mesh no device might have room for all parameters, which it would look at once.
-    trust = who.mesh is None and trusts(who.optimizer, params)
-    shapes = who.shapes(source.first)
+    trust = who.layout.one_has_all and trusts(who.optimizer, params)  # it looks at all at once
+    shapes = who.shapes()
     check_present("state", state)
     if state is not None and _shapes(state) != _shapes(shapes):
         raise ValueError("state must be of this model and optimizer, got arrays of other shapes")
@@ -232,7 +225,7 @@ def run(
         Progress(
             epochs, enabled=options.progress and jax.process_index() == 0, patience=patience
         ) as show,
-        places.no_mesh() if who.split or who.spread or who.mesh else contextlib.nullcontext(),
+        who.layout.context(),
     ):
         best = None
         if (restored := saves.restore(shapes)) is not None:
@@ -240,6 +233,9 @@ def run(
                 folder = options.checkpoints and options.checkpoints.dir
                 raise ValueError(f"state must be None where {folder} holds a run")
             state, best, records = restored
+            if patience is not None and best is None:
+                _check_best_known(records, options)
+            source.skip(max(map(len, records)))
             show.restored(*records)
             if not any(live()):
                 return _result(state, best, patience), histories(0.0)
@@ -288,14 +284,15 @@ def run(
                 record = epoch_record(len(records[i]), own, seconds, examples)
                 if losses is not None:
                     better[i] = losses[i] < lowest(_held_out(records[i]))
-                    record = record._replace(validation_loss=losses[i])
+                    record = with_held_out(record, losses[i], None if who.members is None else i)
                 if options.metrics is not None:
                     own_key = jax.random.fold_in(who.keys[i], METRICS)
                     own_key = jax.random.fold_in(own_key, record.epoch)
                     found = options.metrics(own_key, who.models[i], states[i])
                     record = users_metrics(found, record)
                 records[i].append(record)
-            if patience is not None and any(better):
+            # What an earlier part of the run kept goes on being the best.
+            if any(better) and (patience is not None or best is not None):
                 best = who.best_of(best, who.local(carried), better)
             latest = tuple(own[-1] for own in records)
             show.epoch(*latest)
@@ -307,6 +304,16 @@ def run(
         if steps is None and (note := schedule_note(model, int(_steps(carried).max()))):
             show.note(note)
     return _result(who.local(carried), best, patience), histories(compile_seconds)
+
+
+def _check_best_known(records: list[list[EpochRecord]], options: Options) -> None:
+    """Refuse patience where the state that it would return was not kept."""
+    if any(lowest(_held_out(own)) < float("inf") for own in records):
+        folder = options.checkpoints and options.checkpoints.dir
+        raise ValueError(
+            f"patience must be None, as when the run in {folder} was saved: the state of its "
+            f"lowest held-out loss was not kept, got {options.patience}"
+        )
 
 
 def _result(last: TrainState, best: TrainState | None, patience: int | None) -> TrainState:

@@ -266,7 +266,8 @@ def _columns(name: str, values: Sequence[float], many: bool) -> list[tuple[str, 
     """The columns of a number: of many runs its mean and its standard deviation."""
     columns = [(f"mean {name}" if many else name, _mean(values, 11), 11)]
     if many:
-        columns.append(("std", number(float(np.std(values, ddof=1)), 9), 9))
+        with np.errstate(invalid="ignore"):  # of a value that is not finite it is NaN, and shown
+            columns.append(("std", number(float(np.std(values, ddof=1)), 9), 9))
     return columns
 
 

@@ -254,7 +254,7 @@ class Saves:
         if self._members is not None:
             beside |= {"members": self._members, "lengths": [len(own) for own in records]}
         held_out = [own[-1].validation_loss for own in records]
-        known = [loss for loss in held_out if loss is not None]
+        known = [loss for loss in held_out if loss is not None and np.isfinite(loss)]
         state = state_now()
         self._writer.save(
             int(np.max(jax.device_get(state.step))),
@@ -277,13 +277,22 @@ def _fields(record: EpochRecord) -> dict[str, Any]:
     steps = len(fields.pop("batch_losses"))
     # JSON has no number that is not finite; the loss of an epoch always is.
     more = {name: v if np.isfinite(v) else None for name, v in fields.pop("more").items()}
+    held_out = fields["validation_loss"]
+    if held_out is not None and not np.isfinite(held_out):
+        fields["validation_loss"] = str(held_out)
     return {**fields, "steps": steps, "more": more}
+
+
+def _held_out(saved: Mapping[str, Any]) -> float | None:
+    """The loss on the held-out examples, of what `_fields` gave."""
+    loss = saved["validation_loss"]
+    return None if loss is None else float(loss)
 
 
 def _records(beside: dict[str, Any], losses: np.ndarray) -> list[list[EpochRecord]]:
     flat, start = [], 0
     for saved in beside["epochs"]:
-        fields = dict(saved)
+        fields = {**saved, "validation_loss": _held_out(saved)}
         steps = fields.pop("steps")
         more = {n: float("nan") if v is None else v for n, v in fields.pop("more", {}).items()}
         own = losses[start : start + steps]
@@ -312,7 +321,7 @@ def validation_losses(folder: Path) -> list[list[float | None]]:
         return []
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         beside = read_json(found[-1] / checkpoints.ABOUT)["beside"]
-        return _by_run(beside, [record["validation_loss"] for record in beside["epochs"]])
+        return _by_run(beside, [_held_out(record) for record in beside["epochs"]])
     return []
 
 
@@ -339,7 +348,7 @@ def load_state(
       The state; of a run of `fit_many` those of all members, as it returns them.
 
     Raises:
-      FileNotFoundError: if there is no checkpoint.
+      FileNotFoundError: if there is no checkpoint, or none of a best state where that is asked for.
       checkpoints.DamagedCheckpointError: if it, or each of them, is not what was saved.
       ValueError, TypeError: if its arrays have not the shapes of this model and optimizer, or path
         or devices is outside what is allowed.
@@ -376,4 +385,11 @@ def load_state(
     if found is None:
         raise FileNotFoundError(f"path must hold a checkpoint; there is none in {path}")
     tree = found[0]
-    return tree["best"] if best and tree["best"] is not None else tree["state"]
+    if not best:
+        return tree["state"]
+    if tree["best"] is None:
+        raise FileNotFoundError(
+            f"path must hold a best state where best is True; the run in "
+            f"{path} kept none, as it had no patience"
+        )
+    return tree["best"]

@@ -41,6 +41,22 @@ class Passes:
         other._key, other._passes = key, 0
         return other
 
+    def next_pass(self, number: int) -> None:
+        """Let the pass that begins next be the one of this number.
+
+        Args:
+          number: from 0 on.
+
+        Example:
+          >>> from jaxvae.datasets import stream_rows
+          >>> stream = stream_rows(np.eye(9), batch_size=9).shuffled(jax.random.key(0))
+          >>> first, second = (next(iter(stream)).argmax(1).tolist() for _ in range(2))
+          >>> stream.next_pass(0)
+          >>> next(iter(stream)).argmax(1).tolist() == first != second
+          True
+        """
+        self._passes = checks.positive_int("number", number, minimum=0)
+
     def _check_numbered(self) -> None:
         """Refuse a source whose rows have no numbers."""
 
