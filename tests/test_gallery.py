@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent / "gallery"
 PAGES = Path(__file__).parents[1] / "docs" / "gallery"
 LIMITS = {
     "iwae": 4,
-    "own_latent": 15,
+    "own_latent": 17,
     "counts": 6,
     "sparse_counts": 3,
     "images": 5,

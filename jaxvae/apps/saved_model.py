@@ -14,7 +14,7 @@ from jaxvae.apps.latent_space import LatentSpace
 from jaxvae.apps.topics.posteriors import has_topics, mean_of, refined
 from jaxvae.data import labels
 from jaxvae.data.batches import Batch, as_batch
-from jaxvae.data.examples import FEW_SIZES, by_batches, examples
+from jaxvae.data.examples import FEW_SIZES, by_batches, examples, unweighted
 from jaxvae.data.formats.source import listed
 from jaxvae.data.sparse import is_sparse
 from jaxvae.model import bind_checks, evaluation, generation
@@ -261,7 +261,7 @@ class SavedModel(NamedTuple):
         return refined(jax.random.key(0), self.vae, self.params, data)
 
     def _each(self, function: Any, what: str, x: Any, batch_size: int) -> Any:
-        data = examples(self._examples(x))
+        data = examples(self._examples(unweighted(x)))
         each = functools.partial(function, self.vae, self.params)
         found = by_batches(each, data, batch_size, FEW_SIZES)
         return numbers(what, found, self.params, finite=True)
@@ -285,7 +285,8 @@ class SavedModel(NamedTuple):
                 raise ValueError("x must be a jaxvae.Batch with the condition that the model was "
                                  "trained with, got one without")  # fmt: skip
             saved_inputs.check_rows("condition", batch.condition, own.condition_shape)
-        bind_checks.check_in_units(self.parts, examples(batch.x, mask=batch.mask).x)
+        data = examples(batch.x, mask=batch.mask)
+        bind_checks.check_in_units(self.parts, data.x, data.mask)
         return batch
 
     def _condition(self, condition: Any, count: int) -> Any:

@@ -93,6 +93,22 @@ def examples(
     return _weighed(data, checks.weight_array(names.weight, given.weight, rows))
 
 
+def unweighted(x: Any) -> Any:
+    """What a function is given that returns a value for each example: none may be left out.
+
+    Args:
+      x: of `examples`.
+
+    Returns:
+      x; of a `Batch` all but its weights.
+
+    Example:
+      >>> unweighted(Batch(np.zeros((2, 3)), weight=np.array([0.0, 1.0]))).weight is None
+      True
+    """
+    return x._replace(weight=None) if isinstance(x, Batch) else x
+
+
 def checked(given: Batch, names: Batch) -> Batch:
     """x, y, condition and mask of a user's batch, checked.
 

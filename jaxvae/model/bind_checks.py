@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.data.batches import Batch, rows_of
+from jaxvae.data.sparse import is_sparse
 from jaxvae.model import latents, priors
 from jaxvae.model.latents import Latent
 from jaxvae.model.likelihoods import Likelihood
-from jaxvae.model.objectives import Objective
+from jaxvae.model.objectives import GRADIENTS, Objective
 from jaxvae.model.priors import Prior
 from jaxvae.model.transforms import Transform, identity
 from jaxvae.numerics import checks
@@ -52,6 +53,8 @@ def check_parts(parts: Any) -> None:
                 f"prior{of} must have the latent's parameters, {own.form}, got a prior of "
                 f"{other.form}"
             )
+    checks.one_of("objective.gradient", parts.objective.gradient, GRADIENTS)
+    checks.positive_int("objective.draws", parts.objective.draws)
     if unknown := [name for name in parts.objective.parts if name not in names]:
         raise ValueError(f"kl_weight must be of the latent's parts, {names}, got {unknown}")
     if parts.objective.needs_densities:
@@ -111,6 +114,42 @@ def check_batch(batch: Batch) -> None:
     if batch.mask is not None and shapes(batch.mask) != shapes(batch.x):
         raise ValueError(f"mask must have the shape of x, {shapes(batch.x)}, "
                          f"got {shapes(batch.mask)}")  # fmt: skip
+
+
+def check_init(params: Any, own: tuple[str, ...]) -> None:
+    """Refuse a network's parameters that those of the other parts cannot stand beside.
+
+    Args:
+      params: what `network.init` returned.
+      own: the names under which those lie.
+
+    Raises:
+      ValueError, TypeError: if they are no dict, or one of the names is taken.
+    """
+    if not isinstance(params, Mapping):
+        raise TypeError(f"network.init must return a dict, got {type(params).__name__}")
+    if taken := [name for name in own if name in params]:
+        raise ValueError(f"network.init must not use the names {own}, got {taken}")
+
+
+def check_each(returned: Mapping[str, Any], batch: Batch) -> None:
+    """Refuse what is no number for each example: it would broadcast against those that are.
+
+    Args:
+      returned: what functions returned, by their names; of a product by part.
+      batch: the examples.
+
+    Raises:
+      ValueError: the function is named.
+    """
+    rows = rows_of(batch)
+    for name, values in returned.items():
+        for leaf in jax.tree.leaves(values):
+            if jnp.shape(leaf) != (rows,):
+                raise ValueError(
+                    f"{name} must return a number for each of {rows} examples, got the shape "
+                    f"{list(jnp.shape(leaf))}"
+                )
 
 
 def check_z(z: Any) -> None:
@@ -301,18 +340,19 @@ def _check_shape_of_x(decoded: Any, x: Any) -> None:
 
 
 def _check_values(parts: Any, data: Batch) -> None:
-    """The likelihood's check, in model units; some rows at a time, as bytes are a quarter of what
-    they become.
+    """The likelihood's check of what was seen, in model units; some rows at a time, as bytes are a
+    quarter of what they become.
     """
     if parts.transform == identity():
-        parts.likelihood.check(data.x)
+        parts.likelihood.check(_seen(data.x, data.mask))
         return
     if any(hasattr(leaf, "nnz") for leaf in jax.tree.leaves(data.x)):
         return
 
     def check(rows: slice) -> None:
         wide = jax.tree.map(lambda leaf: jnp.asarray(leaf[rows], jnp.float32), data.x)
-        parts.likelihood.check(jax.device_get(parts.transform.forward(wide)))
+        mask = jax.tree.map(lambda leaf: leaf[rows], data.mask)
+        parts.likelihood.check(_seen(jax.device_get(parts.transform.forward(wide)), mask))
 
     try:
         for start in range(0, rows_of(data), ROWS_CHECKED):
@@ -322,7 +362,14 @@ def _check_values(parts: Any, data: Batch) -> None:
         raise
 
 
-def check_in_units(parts: Any, x: Any) -> None:
+def _seen(x: Any, mask: Any) -> Any:
+    """x with 0 where a value was not seen, as the model has it."""
+    if mask is None:
+        return x
+    return jax.tree.map(lambda leaf, own: leaf if is_sparse(leaf) else leaf * own, x, mask)
+
+
+def check_in_units(parts: Any, x: Any, mask: Any = None) -> None:
     """Refuse values that the likelihood refuses, of a model that takes them as they are.
 
     Of scaled ones the encoder may see some that lie beyond those of training.
@@ -330,12 +377,13 @@ def check_in_units(parts: Any, x: Any) -> None:
     Args:
       parts: of the VAE.
       x: examples [N, ...], on the host.
+      mask: of x's shape, or None: what it leaves out is not looked at.
 
     Raises:
       ValueError: if there is such a value.
     """
     if parts.transform == identity():
-        parts.likelihood.check(x)
+        parts.likelihood.check(_seen(x, mask))
 
 
 def shapes(tree: Any) -> Any:

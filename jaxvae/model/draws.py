@@ -60,6 +60,26 @@ def draw(latent: Latent, keys: jax.Array, q: Any) -> Any:
     return jax.vmap(latent.sample)(keys, q)
 
 
+def drawn(key: jax.Array, latent: Latent, p: Any) -> Any:
+    """u for each row of parameters, from one key.
+
+    Args:
+      key: one typed key.
+      latent: the family.
+      p: the parameters, each leaf [..., K] with the same leading axes.
+
+    Returns:
+      u, of the same leading axes.
+    """
+    if latent.batched:
+        return latent.sample(key, p)
+    leading = jnp.shape(jax.tree.leaves(p)[0])[:-1]
+    one = latent.sample
+    for _ in leading:
+        one = jax.vmap(one)
+    return one(jax.random.split(key, leading), p)
+
+
 def split_alike(tree: Any) -> Any:
     """Arrays whose rows are split over Explicit mesh axes alike, for a `vmap` over them.
 

@@ -11,7 +11,7 @@ from jax.scipy.special import logsumexp
 
 from jaxvae._door import door
 from jaxvae.data.batches import Batch
-from jaxvae.data.examples import FEW_SIZES, by_batches, examples, host_batches
+from jaxvae.data.examples import FEW_SIZES, by_batches, examples, host_batches, unweighted
 from jaxvae.data.labels import plain_labels
 from jaxvae.model import bind_checks, latents, priors
 from jaxvae.model.finite import numbers
@@ -179,12 +179,15 @@ def encode_mean(
     """
     checks.on_host("there call vae.encode", params=params, x=x)
     check_model(vae, params)
-    parts_of_vae("encode_mean", vae)
-    data = examples(x, condition=condition)
+    latent = parts_of_vae("encode_mean", vae).latent
+    data = examples(unweighted(x), condition=condition)
     batch_size = checks.positive_int("batch_size", batch_size)
     with named_params(bind_checks.told(data)):
         each = functools.partial(_posterior_mean, vae, params)
         found = by_batches(each, data, batch_size, FEW_SIZES)
+    for z in found.values() if latent.parts else (found,):
+        if not isinstance(z, np.ndarray):
+            raise TypeError(f"latent.mean must return z, an array [B, K], got {type(z).__name__}")
     return numbers("the posterior mean", found, params)
 
 
@@ -295,7 +298,7 @@ def marginal_nll(
         draws_per_call = DRAWS_PER_CALL
     size = min(checks.positive_int("draws_per_call", draws_per_call), draws)
     bind_checks.check_densities("marginal_nll", parts_of_vae("marginal_nll", vae))
-    data = examples(x, y, condition=condition, mask=mask)
+    data = examples(unweighted(x), y, condition=condition, mask=mask)
     vae.check_data(params, data)
     vae = for_labels(vae, data.y)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.data.batches import Batch
-from jaxvae.data.examples import FEW_SIZES, by_batches, examples
+from jaxvae.data.examples import FEW_SIZES, by_batches, examples, unweighted
 from jaxvae.model import bind_checks
 from jaxvae.model.draws import draw, draw_keys, example_keys
 from jaxvae.model.evaluation import parts_of_vae
@@ -61,7 +61,7 @@ def reconstruct(
     parts_of_vae("reconstruct", vae)
     draws = checks.positive_int("draws", draws)
     batch_size = checks.positive_int("batch_size", batch_size)
-    data = examples(x, y, condition=condition)
+    data = examples(unweighted(x), y, condition=condition)
     with named_params(bind_checks.told(data)):
         each = functools.partial(_decoded_draws, vae, draws, params, key)
         found = by_batches(each, data, batch_size, FEW_SIZES)
@@ -145,7 +145,7 @@ def sampled(key: jax.Array, vae: VAE, params: Params, z: Any, *, condition: Any 
       [N, ...].
 
     Raises:
-      ValueError: if the likelihood needs the totals of examples.
+      ValueError: if the likelihood needs the totals of examples, or a number is NaN.
     """
     parts = parts_of_vae("sampled", vae)
     net, batch = whole(parts.network), Batch(condition=condition)
@@ -157,7 +157,7 @@ def sampled(key: jax.Array, vae: VAE, params: Params, z: Any, *, condition: Any 
     drawn = jax.vmap(parts.likelihood.sample, (None, 0, 0, None if example is None else 0))(
         own, keys, decoded, example
     )
-    return jax.device_get(parts.transform.inverse(drawn))
+    return numbers("what was drawn", jax.device_get(parts.transform.inverse(drawn)), params)
 
 
 def _rows(shape: Any) -> int:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae._door import door
-from jaxvae.model.parameters import Dirichlet, Normal
+from jaxvae.model.parameters import Dirichlet, Normal, one_array, pair_of_arrays
 from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
 from jaxvae.numerics.distributions import (
@@ -75,6 +75,8 @@ class Latent(NamedTuple):
       positive: the names of the parameters that must be above zero.
       parts: of a product, its latents by name; else empty.
       normalized: whether log_prob is that of a density.
+      batched: whether sample takes leading axes too, and draws each row by itself; where not, a
+        prior of this family maps it over the examples.
 
     Example:
       >>> q = Normal(jnp.zeros(2), jnp.ones(2))
@@ -96,39 +98,7 @@ class Latent(NamedTuple):
     positive: tuple[str, ...] = ()
     parts: Any = ()
     normalized: bool = True
-
-
-def pair_of_arrays(kind: Callable[..., Any]) -> Callable[[Any], Any]:
-    """`wrap` of a family with two parameters: a pair becomes them by their order.
-
-    Args:
-      kind: makes the parameters of two arrays.
-
-    Returns:
-      The function.
-    """
-
-    def wrap(outputs: Any) -> Any:
-        bare = type(outputs) in (tuple, list) and len(outputs) == 2
-        return kind(*outputs) if bare else outputs
-
-    return wrap
-
-
-def one_array(kind: Callable[..., Any]) -> Callable[[Any], Any]:
-    """`wrap` of a family with one parameter: an array becomes it.
-
-    Args:
-      kind: makes the parameter of an array.
-
-    Returns:
-      The function.
-    """
-
-    def wrap(outputs: Any) -> Any:
-        return kind(outputs) if isinstance(outputs, jax.Array | np.ndarray) else outputs
-
-    return wrap
+    batched: bool = False
 
 
 def alike(kind: Callable[..., Any], count: int = 1, *, less: int = 0) -> Callable[..., Any]:
@@ -247,6 +217,7 @@ def _normal() -> Latent:
         positive=("scale",),
         kl=_normal_kl,
         kl_by_dimension=_normal_kl_by_dimension,
+        batched=True,
     )
 
 
@@ -312,6 +283,7 @@ def dirichlet_with(gradient: str) -> Latent:
         positive=("concentration",),
         landmarks=corners,
         kl=_dirichlet_kl,
+        batched=True,
     )
 
 
@@ -376,6 +348,7 @@ def product(**latents: Latent) -> Latent:
         shapes=each("shapes"),
         support="product",
         parts=tuple(latents.items()),
+        batched=all(latent.batched for latent in latents.values()),
     )
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
+from jaxvae.model.draws import drawn
 from jaxvae.model.latents import Latent
 from jaxvae.model.priors import Context, Own, Prior, in_family
 from jaxvae.model.unbounded import bounded, unbounded
@@ -157,7 +158,7 @@ def mixture(latent: Latent, components: int = 10, *, of: str = "posteriors") -> 
         rows = jax.tree.leaves(context.q)[0].shape[:-1]
         chosen = jax.random.randint(choice_key, rows, 0, components)
         p = jax.tree.map(lambda leaf: leaf[chosen], all_components(own, context))
-        return latent.sample(draw_key, p)
+        return drawn(draw_key, latent, p)
 
     init: Callable[[jax.Array, Context], Own] = members if of == "members" else pseudo_inputs
     return Prior(init, log_prob, sample)

@@ -40,7 +40,8 @@ class Network(NamedTuple):
     """An encoder and a decoder as pure functions. No field holds parameters.
 
     A function may leave out what it has no use for: `init(key, x)`, `encode(params, x)`,
-    `decode(params, z)` are a network too. One that takes `batch` sees the whole `Batch`.
+    `decode(params, z)` are a network too. One that takes `batch`, by this name, sees the whole
+    `Batch`; one that takes `training` is told of it in training alone.
 
     Attributes:
       init: `init(key, batch) -> params`, a plain dict of arrays. One that takes `z_of` is told
@@ -116,8 +117,9 @@ def whole(network: Network) -> Network:
     init_names, encode_names, decode_names = (
         _names(function) for function in (network.init, network.encode, network.decode)
     )
-    has_batch = "batch" in init_names, "batch" in encode_names or "training" in encode_names
-    decodes_batch = "batch" in decode_names or len(_positional(network.decode)) > 2
+    has_batch = "batch" in init_names, "batch" in encode_names
+    third = [name for name in _positional(network.decode) if name != "training"][2:]
+    decodes_batch = "batch" in decode_names or bool(third)
 
     def init(key: jax.Array, batch: Batch, z_of: Callable[[Any], Any]) -> Params:
         extra = {"z_of": z_of} if "z_of" in init_names else {}

@@ -36,6 +36,9 @@ class Terms(NamedTuple):
     kl: dict[str, jax.Array | None]
 
 
+GRADIENTS = ("pathwise", "stl", "dreg")
+
+
 @door("objectives")
 class Objective(NamedTuple):
     """What is minimised.

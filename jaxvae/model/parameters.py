@@ -121,3 +121,39 @@ class Kumaraswamy(NamedTuple):
 
     a: Any
     b: Any
+
+
+# --- what an encoder may return in their place
+
+
+def pair_of_arrays(kind: Callable[..., Any]) -> Callable[[Any], Any]:
+    """`wrap` of a family with two parameters: a pair becomes them by their order.
+
+    Args:
+      kind: makes the parameters of two arrays.
+
+    Returns:
+      The function.
+    """
+
+    def wrap(outputs: Any) -> Any:
+        bare = type(outputs) in (tuple, list) and len(outputs) == 2
+        return kind(*outputs) if bare else outputs
+
+    return wrap
+
+
+def one_array(kind: Callable[..., Any]) -> Callable[[Any], Any]:
+    """`wrap` of a family with one parameter: an array becomes it.
+
+    Args:
+      kind: makes the parameter of an array.
+
+    Returns:
+      The function.
+    """
+
+    def wrap(outputs: Any) -> Any:
+        return kind(outputs) if isinstance(outputs, jax.Array | np.ndarray) else outputs
+
+    return wrap

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxvae._door import door
 from jaxvae.data.batches import Batch
+from jaxvae.model.draws import drawn
 from jaxvae.model.latents import Latent, dirichlet, normal
 from jaxvae.model.parameters import Dirichlet, Normal
 from jaxvae.model.values import made_by
@@ -60,7 +61,7 @@ class Prior(NamedTuple):
 
     Attributes:
       init: `init(key, context) -> own`, the prior's own parameters.
-      log_prob: `log_prob(own, u [k, B, ...], context) -> [k, B]`, in nats.
+      log_prob: `log_prob(own, u [B, ...], context) -> [B]`, in nats, of one draw for each example.
       sample: `sample(own, key, context) -> u`, of the shapes that context.q has.
       kl: `kl(own, q, context) -> [B]`, in nats; None where there is no closed form.
       closed: `closed(context) -> [B]`, for which examples `kl` is the divergence; the others' is
@@ -133,7 +134,7 @@ def in_family(
         return latent.log_prob(own_parameters(own, context), u)
 
     def sample(own: Own, key: jax.Array, context: Context) -> Any:
-        return latent.sample(key, own_parameters(own, context))
+        return drawn(key, latent, own_parameters(own, context))
 
     def kl(own: Own, q: Any, context: Context) -> jax.Array:
         assert latent.kl is not None

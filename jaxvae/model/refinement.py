@@ -15,6 +15,7 @@ from jaxvae.data.examples import (
     by_batches,
     dense_rows,
     examples,
+    unweighted,
 )
 from jaxvae.model import bind_checks
 from jaxvae.model.evaluation import parts_of_vae
@@ -83,7 +84,7 @@ def refine(
     checks.positive_int("batch_size", batch_size)
     steps = checks.positive_int("steps", steps, minimum=0)
     rate = checks.positive_float("learning_rate", learning_rate)
-    data = examples(x, y, condition=condition, mask=mask)
+    data = examples(unweighted(x), y, condition=condition, mask=mask)
     vae.check_data(params, data)
     vae = for_labels(vae, data.y)
     if start is not None:
@@ -165,7 +166,7 @@ def posterior_elbo(
     check_model(vae, params)
     _check_bound("posterior_elbo", vae)
     draws = checks.positive_int("draws", draws)
-    data = examples(x, y, condition=condition, mask=mask)
+    data = examples(unweighted(x), y, condition=condition, mask=mask)
     vae.check_data(params, data)
     vae = for_labels(vae, data.y)
     q = _checked("q", q, vae, params, data)

@@ -12,12 +12,10 @@ from jaxvae.model.latents import (
     alike,
     corners,
     exp,
-    one_array,
-    pair_of_arrays,
     same_shape,
     softmax,
 )
-from jaxvae.model.parameters import Kumaraswamy, Logits
+from jaxvae.model.parameters import Kumaraswamy, Logits, one_array, pair_of_arrays
 from jaxvae.model.values import made_by
 from jaxvae.numerics import checks
 
@@ -73,6 +71,7 @@ def concrete(temperature: float) -> Latent:
         shapes=alike(Logits),
         support="simplex",
         landmarks=corners,
+        batched=True,
     )
 
 
@@ -138,6 +137,7 @@ def _stick_breaking() -> Latent:
         support="simplex",
         positive=("a", "b"),
         landmarks=corners,
+        batched=True,
     )
 
 

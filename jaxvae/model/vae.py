@@ -191,8 +191,7 @@ def bind(
 
         # Of z the network asks for the shapes alone, by those of what its encoder returns.
         params = net.init(key, batch, functools.partial(jax.eval_shape, z_of))
-        if taken := [name for name in OWN if name in params]:
-            raise ValueError(f"network.init must not use the names {OWN}, got {taken}")
+        bind_checks.check_init(params, OWN)
         q = jax.eval_shape(lambda: posterior(params, batch, None)[0])
         one = jax.tree.map(lambda leaf: leaf[0], batch.x)
         own = {
@@ -225,8 +224,10 @@ def bind(
         own_prior, own_likelihood = (params.get(name, {}) for name in OWN)
 
         def densities(u: Any) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-            log_pz = by_part(prior.log_prob(own_prior, u, seen))
-            return log_pz, by_part(latent.log_prob(frozen_q, u))
+            log_pz = prior.log_prob(own_prior, u, seen)
+            log_qz = latent.log_prob(frozen_q, u)
+            bind_checks.check_each({"prior.log_prob": log_pz, "latent.log_prob": log_qz}, batch)
+            return by_part(log_pz), by_part(log_qz)
 
         def one_draw(keys: jax.Array, path: jax.Array | None) -> Any:
             u = draw(latent, keys, q)
@@ -237,6 +238,7 @@ def bind(
             bind_checks.check_decoded(likelihood, decoded, batch.x)
             rows = split_alike((decoded, batch.x, example))
             log_px = jax.vmap(likelihood.log_prob, (None, 0, 0, 0))(own_likelihood, *rows)
+            bind_checks.check_each({"likelihood.log_prob": log_px}, batch)
             return (log_px, *densities(u), u, statistics)
 
         def all_draws(keys: jax.Array, path: jax.Array | None) -> Any:
@@ -271,6 +273,7 @@ def bind(
         if latent.parts:
             own, q, seen = own.get(part, {}), q[part], seen._replace(q=q[part])
         kl = prior.kl(own, q, seen)
+        bind_checks.check_each({"prior.kl": kl}, seen.batch)
         known = None if prior.closed is None else prior.closed(seen)
         if known is None:
             return kl
@@ -307,6 +310,7 @@ def bind(
             training = Training(None, batch.weight, axis_name)  # the keys: `noise_of`
         terms, statistics = all_terms(params, key, batch, training, objective.draws, None)
         each, more = objective.loss(terms, step)
+        bind_checks.check_each({"objective.loss": each}, batch)
         kls = kl_by_part(terms)
         if latent.parts:
             more = {**more, **{f"kl_{part}": kl for part, kl in kls.items()}}

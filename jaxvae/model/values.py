@@ -5,7 +5,10 @@ the public constructor and the arguments that it came from: equality, hash and p
 so that what was compiled for one serves the other, and a pickle holds no code.
 """
 
+import copy
+import dis
 import functools
+import hashlib
 import importlib
 import inspect
 import pickle
@@ -19,6 +22,8 @@ import numpy as np
 P = ParamSpec("P")
 Value = TypeVar("Value", bound=tuple)
 CONSTRUCTORS: set[Callable[..., Any]] = set()  # all that `made_by` has decorated
+LIBRARIES = {"jaxvae", "jax", "optax", "flax", "numpy", "chex"}  # whose globals do not change
+DIGESTED = 4096  # bytes from which a key has an array's digest in place of it
 
 
 class Recipe:
@@ -162,7 +167,11 @@ def made_by(constructor: Callable[P, Value]) -> Callable[P, Value]:
 
 
 def _flat(bound: inspect.BoundArguments) -> dict[str, Any]:
-    arguments = dict(bound.arguments)
+    # Copies of what its owner may change before it is looked at.
+    arguments = {
+        name: copy.copy(value) if isinstance(value, dict | list) else value
+        for name, value in bound.arguments.items()
+    }
     for name, parameter in bound.signature.parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             arguments |= arguments.pop(name)
@@ -200,7 +209,8 @@ class Same:
 
 def frozen(value: Any, seen: frozenset[int] = frozenset()) -> Hashable:
     """A hashable that is equal for what is equal: containers and arrays by content, functions by
-    code, defaults and what they close over, anything else by its own equality or by identity.
+    code, defaults, what they close over and the globals that they read, anything else by its own
+    equality or by identity.
 
     Args:
       value: anything.
@@ -218,7 +228,10 @@ def frozen(value: Any, seen: frozenset[int] = frozenset()) -> Hashable:
             with jax.ensure_compile_time_eval():  # it may be looked at while something is traced
                 value = jax.random.key_data(value)  # type: ignore[arg-type]
         array = np.asarray(value)
-        return type(value).__name__, array.shape, array.dtype.str, array.tobytes()
+        content = array.tobytes()
+        if len(content) > DIGESTED:  # a cache must not hold a data set that a function reads
+            content = hashlib.blake2b(content).digest()
+        return type(value).__name__, array.shape, array.dtype.str, content
     if id(value) in seen:
         return "itself"
     seen = seen | {id(value)}
@@ -237,7 +250,11 @@ def frozen(value: Any, seen: frozenset[int] = frozenset()) -> Hashable:
             # Its schedules make a float of their own integer when they are first called.
             cells = (float(own) if type(own) is int else own for own in cells)
         parts = (value.__defaults__, value.__kwdefaults__, tuple(cells))
-        return value.__code__, id(value.__globals__), frozen(parts, seen)
+        # A loop variable of a notebook is a global: functions of one code may read other values.
+        read = _read(value)
+        seen = seen | {id(own) for own in read.values() if isinstance(own, types.FunctionType)}
+        others = tuple((name, _global(own, seen)) for (_, name), own in read.items())
+        return value.__code__, id(value.__globals__), frozen(parts, seen), others
     if isinstance(value, types.CodeType | type | types.ModuleType):
         return value
     try:
@@ -245,6 +262,45 @@ def frozen(value: Any, seen: frozenset[int] = frozenset()) -> Hashable:
     except TypeError:
         return Identity(value)
     return value
+
+
+def _global(value: Any, seen: frozenset[int]) -> Hashable:
+    """A global's key; of a function without its own globals, which are read with the others."""
+    if not isinstance(value, types.FunctionType):
+        return frozen(value, seen)
+    cells = tuple(map(content_of, value.__closure__ or ()))
+    return value.__code__, frozen((value.__defaults__, value.__kwdefaults__, cells), seen)
+
+
+def _read(function: types.FunctionType) -> dict[tuple[int, str], Any]:
+    """The globals that a function reads, and those that the functions among them read.
+
+    Args:
+      function: any.
+
+    Returns:
+      The values, by module and name; of functions of a library none.
+    """
+    found: dict[tuple[int, str], Any] = {}
+    left = [function]
+    while left:
+        own = left.pop()
+        if (own.__module__ or "").partition(".")[0] in LIBRARIES:
+            continue
+        space = own.__globals__
+        for name in _global_names(own.__code__):
+            if name in space and (id(space), name) not in found:
+                found[id(space), name] = space[name]
+                if isinstance(space[name], types.FunctionType):
+                    left.append(space[name])
+    return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _global_names(code: types.CodeType) -> tuple[str, ...]:
+    names = {own.argval for own in dis.get_instructions(code) if own.opname == "LOAD_GLOBAL"}
+    inner = (own for own in code.co_consts if isinstance(own, types.CodeType))
+    return tuple(sorted(names.union(*map(_global_names, inner))))
 
 
 class Identity:

@@ -25,16 +25,19 @@ def log_prob(q, z):
     return jnp.log(k / (2 * np.pi)) - jnp.log1p(-jnp.exp(-2 * k)) + k * (cosine - 1)
 
 
+def on_sphere(z):
+    return z / jnp.linalg.norm(z, axis=-1, keepdims=True)
+
+
 def wrap(outputs):
-    length = jnp.linalg.norm(outputs[0], axis=-1, keepdims=True)
-    return VonMisesFisher(outputs[0] / length, outputs[1][..., :1] + 1)
+    return VonMisesFisher(on_sphere(outputs[0]), outputs[1][..., :1] + 1)
 
 
 sphere = latents.Latent(sample, log_prob, mean=lambda q: q.direction, wrap=wrap, support="sphere")
 uniform = priors.Prior(
     init=lambda key, context: {},
     log_prob=lambda own, z, context: jnp.full(z.shape[:-1], -np.log(4 * np.pi)),
-    sample=lambda own, key, context: sample(key, context.q._replace(concentration=1e-3)),
+    sample=lambda own, key, context: on_sphere(jax.random.normal(key, context.q.direction.shape)),
 )
 vae = bind(jaxvae.dense_normal_network(64, 3), sphere, uniform, likelihoods.bernoulli())
 
@@ -42,4 +45,5 @@ x, key = datasets.load_digits().x_train, jax.random.key(0)
 state, history = jaxvae.fit(key, vae, x, batch_size=64, epochs=40)
 print(jaxvae.collapse_report(key, vae, state.params, x))
 z = jaxvae.encode_mean(vae, state.params, x)
+z = np.concatenate([z, vae.sample_prior(state.params, key, jaxvae.Batch(x))])
 print("on the sphere:", np.allclose(np.linalg.norm(z, axis=1), 1, atol=1e-5))

@@ -22,6 +22,7 @@ CALLS = {
     "refine": lambda p, x: jaxvae.refine(KEY, NORMAL, p, x, steps=3),
     "reconstruct": lambda p, x: jaxvae.reconstruct(KEY, NORMAL, p, x),
     "generate": lambda p, x: jaxvae.generate(KEY, NORMAL, p, 3),
+    "generate with noise": lambda p, x: jaxvae.generate(KEY, NORMAL, p, 3, noise=True),
     "collapse_report": lambda p, x: jaxvae.collapse_report(KEY, NORMAL, p, x),
 }
 
@@ -29,7 +30,7 @@ CALLS = {
 @pytest.mark.parametrize("name", CALLS)
 def test_parameters_that_are_not_finite_are_named(name):
     params = NORMAL.init(KEY, X)
-    side = params["decoder"]["trunk"] if name == "generate" else params["encoder"]["trunk"]
+    side = params["decoder"]["trunk"] if name.startswith("generate") else params["encoder"]["trunk"]
     side["hidden_0"]["bias"] += np.nan
     with pytest.raises(ValueError, match=r"params must be finite, got nan in .*coder/trunk/hidden"):
         CALLS[name](params, X)

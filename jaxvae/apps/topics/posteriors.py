@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxvae.data.batches import Batch
-from jaxvae.data.examples import examples
+from jaxvae.data.examples import examples, unweighted
 from jaxvae.data.sparse import is_sparse
 from jaxvae.model.count_networks import finds_topics
 from jaxvae.model.latents import dirichlet
@@ -104,7 +104,7 @@ def refined(key: jax.Array, vae: VAE, params: Params, x: Any) -> Dirichlet:
       ValueError, TypeError: if x holds no counts.
     """
     assert vae.parts is not None
-    documents = examples(x)
+    documents = examples(unweighted(x))
     rows = documents._replace(x=csr(documents.x), y=None)  # dense ones have the same posterior
     if vae.parts.prior.uses_labels:
         rows = rows._replace(y=np.full(rows.x.shape[0], -1, np.int32))
