@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from jax import export
 from jax.sharding import AxisType, PartitionSpec
 
+from jaxvae import datasets
 from jaxvae.data import sparse
 from jaxvae.data.batches import Batch, rows_of, take
 from jaxvae.data.sparse import NARROW, SparseRows, pack
@@ -297,3 +298,14 @@ def test_memory():
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 300, done.stdout
+
+
+@pytest.mark.parametrize("form", ["coo", "csr"])
+def test_a_file_with_entries_for_one_place_is_summed_where_there_is_room(tmp_path, form):
+    data, row = np.ones(600, np.uint8), np.repeat([0, 1], 300)
+    matrix = sp.coo_array((data, (row, row)), shape=(2, 3))
+    if form == "csr":
+        matrix = sp.csr_array((data, row, [0, 300, 600]), shape=(2, 3))
+    sp.save_npz(tmp_path / "counts.npz", matrix)
+    x = datasets.load(tmp_path / "counts.npz", split=False).x_train
+    assert x.toarray().tolist() == [[300, 0, 0], [0, 300, 0]]

@@ -18,6 +18,7 @@ from jaxvae.data.formats.source import (
     needed,
     refuse_unused,
 )
+from jaxvae.data.sparse import summed
 
 # What the arrays are called: x, y, x_test, y_test. Names are compared in lower case.
 NAMINGS = (
@@ -268,11 +269,11 @@ def _sparse(path: Path, arrays: dict[str, np.ndarray]) -> Any:
     try:
         shape = tuple(int(n) for n in arrays["shape"])
         if kind == "coo":
-            return scipy.coo_array((data, tuple(places)), shape=shape).tocsr()
+            return summed(scipy.coo_array((data, tuple(places)), shape=shape))
         if all(place.dtype.kind in "iu" for place in places):  # also of few bits, which save room
             places = [place.astype(np.int64) for place in places]
         matrix = getattr(scipy, f"{kind}_array")((data, *places), shape=shape)
         matrix.check_format(full_check=True)
-        return matrix.tocsr()
+        return summed(matrix)
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise ValueError(f"{path} is not a whole {kind} matrix: {error}") from None
