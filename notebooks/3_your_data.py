@@ -11,6 +11,7 @@
 import contextlib
 import io
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -168,10 +169,9 @@ def command(line):
         status = cli.main(line.split()[1:])
     if status != 0:
         raise RuntimeError(f"{line} ended with status {status}")
-    left_out = "epoch", "compil", "seconds"
-    shown = [
-        text for text in out.getvalue().splitlines() if not text.startswith(left_out)
-    ]
+    left_out = re.compile(r" *(epoch|\d+/\d+|\d+ epochs|Compil|seconds)")
+    lines = out.getvalue().splitlines()
+    shown = [text for text in lines if not left_out.match(text)]
     print(f"$ {line}", *shown, "", sep="\n")
 
 
