@@ -74,7 +74,7 @@ def command_line(cache):
             command, stdout=subprocess.PIPE, text=True, env=environment
         ) as running:
             for line in running.stdout:
-                if first is None and "epoch 1/1" in line:
+                if first is None and line.strip().startswith("1 epoch in"):
                     first = time.perf_counter() - started
         end = time.perf_counter() - started
         if running.returncode or first is None:

@@ -169,17 +169,18 @@ def accuracy():
     return result
 
 
-# f(z), a number a row, in log z; and d E[f] / d alpha_0 for K equal alphas a. Only jaxvae has a
-# log z to give; the others' is log(z), which is minus infinity where z underflows.
+# f(z), a number a row, of z and of a function that gives its logarithm; and d E[f] / d alpha_0 for
+# K equal alphas a. What does not need the logarithm does not take it: of a z that underflowed its
+# derivative is infinite, and times 0 no number.
 FUNCTIONS = {
     "sum of w z^2": (
-        lambda log_z, exp: sum(w * exp(2 * log_z[:, i]) for i, w in weights(log_z.shape[1])),
+        lambda z, log: sum(w * z[:, i] ** 2 for i, w in weights(z.shape[1])),
         lambda a, k: square(a, k)[0] + sum(w for _, w in weights(k)[1:]) * square(a, k)[1],
     ),
-    "z_0": (lambda log_z, exp: exp(log_z[:, 0]), lambda a, k: (k - 1) / (k * k * a)),
-    "z_0^2": (lambda log_z, exp: exp(2 * log_z[:, 0]), lambda a, k: square(a, k)[0]),
+    "z_0": (lambda z, log: z[:, 0], lambda a, k: (k - 1) / (k * k * a)),
+    "z_0^2": (lambda z, log: z[:, 0] ** 2, lambda a, k: square(a, k)[0]),
     "log z_0": (
-        lambda log_z, exp: log_z[:, 0],
+        lambda z, log: log()[:, 0],
         lambda a, k: special.polygamma(1, a) - special.polygamma(1, k * a),
     ),
 }
@@ -204,11 +205,25 @@ STEP_SAMPLERS = {
     "mean, no draw": lambda key, c, gradient: jnp.log(c / jnp.sum(c)),
 }
 PARTS = ("accuracy", "variance", "step", "speed")
-LOG_SAMPLERS = {
-    "jaxvae": jaxvae.sample_log_dirichlet,
-    "jaxvae, gamma": functools.partial(jaxvae.sample_log_dirichlet, gradient="gamma"),
-    "tfp": lambda key, c: jnp.log(SAMPLERS["tfp"](key, c)),
-}
+
+
+def of_log(gradient):
+    """z and its logarithm, of the library's draws in log space."""
+
+    def draw(key, c):
+        log_z = jaxvae.sample_log_dirichlet(key, c, gradient=gradient)
+        return jnp.exp(log_z), lambda: log_z
+
+    return draw
+
+
+def of_z(key, c):
+    """TFP's z, and the logarithm that its user would take."""
+    z = SAMPLERS["tfp"](key, c)
+    return z, lambda: jnp.log(z)
+
+
+DRAWS = {"jaxvae": of_log("beta"), "jaxvae, gamma": of_log("gamma"), "tfp": of_z}
 
 
 def variance(rows):
@@ -219,18 +234,20 @@ def variance(rows):
             c = np.full((rows, k), concentration, np.float32)
             for name, (function, exact) in FUNCTIONS.items():
 
-                def value(c, sampler, function=function):
-                    return jnp.sum(function(sampler(jax.random.key(2), c), jnp.exp))
+                def value(c, draw, function=function):
+                    return jnp.sum(function(*draw(jax.random.key(2), c)))
 
                 estimates = {
-                    name_: np.asarray(jax.grad(value)(jnp.asarray(c), sampler))[:, 0]
-                    for name_, sampler in LOG_SAMPLERS.items()
+                    name_: np.asarray(jax.grad(value)(jnp.asarray(c), draw))[:, 0]
+                    for name_, draw in DRAWS.items()
                 }
                 if torch is not None:
-                    # At the same draws, so that a ratio of variances is no ratio of two samples.
+                    # At the same draws, so that a ratio of variances is no ratio of two samples;
+                    # kept above 0, as PyTorch's own sampler keeps them.
                     z = np.array(jaxvae.sample_dirichlet(jax.random.key(2), jnp.asarray(c)))
-                    z, leaf = torch.tensor(z, requires_grad=True), torch.tensor(c)
-                    function(torch.log(z), torch.exp).sum().backward()
+                    z = torch.tensor(z.clip(np.finfo(np.float32).tiny), requires_grad=True)
+                    leaf = torch.tensor(c)
+                    function(z, lambda z=z: torch.log(z)).sum().backward()
                     total = leaf.sum(-1, keepdim=True).expand_as(leaf)
                     slope = torch._dirichlet_grad(z.detach(), leaf, total)
                     along = z.grad - (z.detach() * z.grad).sum(-1, keepdim=True)

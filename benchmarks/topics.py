@@ -73,7 +73,18 @@ class Own(topic_peers.Peer):
         return self.model.word_probabilities(counts)
 
 
-PEERS = {"jaxvae": Own, **topic_peers.PEERS}
+class ByProbability(Own):
+    """Its words in the order of their probability, as the others have them: `components_` puts
+    those first that a topic has more of than the rest."""
+
+    title = "jaxvae TopicModel, words by probability"
+
+    def topic_word(self):
+        return self.model.topic_word_
+
+
+OWN = {"jaxvae": Own, "jaxvae, by probability": ByProbability}
+PEERS = {**OWN, **topic_peers.PEERS}
 
 
 class Data(NamedTuple):
@@ -117,9 +128,9 @@ def find_pythons(pythons, names):
     found, missing = {}, {}
     for name in names:
         reasons = []
-        for python in (sys.executable,) if name == "jaxvae" else (*pythons, sys.executable):
+        for python in (sys.executable,) if name in OWN else (*pythons, sys.executable):
             probe = ["-c", "import jaxvae"]
-            if name != "jaxvae":
+            if name not in OWN:
                 probe = [topic_peers.__file__, "--probe", name]
             done = subprocess.run([python, *probe], capture_output=True, text=True)
             if done.returncode == 0:
@@ -134,8 +145,8 @@ def find_pythons(pythons, names):
 
 def fresh(python, task):
     """`topic_peers.work` in a process of its own."""
-    script = __file__ if task["peer"] == "jaxvae" else topic_peers.__file__
-    arguments = ["--one"] if task["peer"] == "jaxvae" else []
+    script = __file__ if task["peer"] in OWN else topic_peers.__file__
+    arguments = ["--one"] if task["peer"] in OWN else []
     file = Path(task["out"], "task.json")
     file.write_text(json.dumps(task))
     # Threads that wait sleep: PyTorch's burn most of the seconds otherwise, where others run too.

@@ -106,7 +106,6 @@ def samplers(results: Results) -> dict[str, str]:
         for name in ways
     }
     of_gamma = [value for (name, *_), value in ratios.items() if name == "jaxvae, gamma"]
-    lost = spread[0.1, 10, "z_0"]
     formulas = {"sum of w z^2": r"$\sum_i w_i z_i^2$", "z_0": "$z_0$"}
     pair = ("jaxvae", "torch")
 
@@ -132,10 +131,6 @@ def samplers(results: Results) -> dict[str, str]:
                     "of these with an error above 2%",
                     *(str(accuracy[n]["above 2e-2"]) for n in pair),
                 ],
-                [
-                    "not finite, of a million draws at concentration 0.1",
-                    *(f"{lost[name]['not_finite']:,}" for name in pair),
-                ],
             ],
         ),
         "speed": table(["shape", *columns.values()], rows(times, columns)),
@@ -154,7 +149,6 @@ def samplers(results: Results) -> dict[str, str]:
         ),
         "time": f"{small['jaxvae']:.0f}",
         "error_percent": f"{100 * error['jaxvae']:.4f}",
-        "torch_lost": f"{lost['torch']['not_finite']:,}",
         "gamma_most": f"{max(of_gamma):.1f}",
         "large": f"{times[1024, 1000]['jaxvae'] / times[1024, 1000]['torch']:.2f}",
         "ns_small": f"{small['jaxvae'] * 1000 / 640:.0f}",
