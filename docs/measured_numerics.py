@@ -120,7 +120,7 @@ def samplers(results: Results) -> dict[str, str]:
         "machine": f"{machine(results)}, PyTorch {results['versions']['torch'].split('+')[0]}",
         "times": table(
             ["a draw with its gradient, concentration 1", *who.values()],
-            rows([(64, 10), (4096, 10)], who, ", microseconds"),
+            rows([(64, 10), (4096, 10), (1024, 1000)], who, ", microseconds"),
         ),
         "quality": table(
             ["the gradient of a draw", *(who[name] for name in pair)],
