@@ -114,7 +114,8 @@ class DataOptions:
     in each line, an IDX file, or a folder of images, of texts or of a 10x matrix."""
     label: Annotated[str | None, arg(metavar="COLUMN")] = None
     """The column of the labels, in a table or in the obs of an .h5ad. Give none where a column is
-    called so but holds no labels. Default: the one that is called label, target, class or y."""
+    called so but holds no labels. Default: the one that is called label, labels, target, class
+    or y."""
     ids: Annotated[str | None, arg(metavar="COLUMN")] = None
     """The column that names the rows."""
     leave_out: Annotated[tuple[str, ...], arg(metavar="COLUMN ...")] = ()
@@ -143,7 +144,7 @@ class TrainingOptions:
     """How it is trained."""
 
     epochs: int | None = None
-    """How often each example is seen, at most. Default: 60; of topics 5 to 150, as many as show
+    """How often each example is seen, at most. Default: 60; of topics 5 to 300, as many as show
     90,000 documents; with early stopping 200, or as many as 4,000 steps take; with --resume as
     many as before."""
     batch_size: int | None = None
