@@ -208,9 +208,7 @@ def _refuse_ragged(path: Path, writing: Writing, frame: Any) -> None:
         try:
             rows = csv.reader(text, delimiter=writing.separator, skipinitialspace=True)
             told = (row for row in rows if row and rows.line_num > writing.skip)
-            next(
-                told, None
-            )  # the first, by which the width is known; as a header it may be shorter
+            next(told, None)  # the first says the width; as a header it may be one shorter
             for row in told:
                 if len(row) < width:
                     raise ValueError(
